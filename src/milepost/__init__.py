@@ -1,0 +1,1 @@
+"""milepost: task-centric foundation-model operations."""

@@ -1,0 +1,42 @@
+"""The numbers a team may want to change, each with its effect, unit and default.
+
+They are read from the ``[settings]`` table of ``milepost.toml``; a test pins the defaults.
+"""
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Documented settings of a workspace.
+
+    Attributes:
+        cpu_usd_per_hour: Price of one CPU-hour in USD. Turns measured CPU seconds into
+            ``cost_per_1k_usd``. 0.04 is about what public clouds ask for a shared vCPU.
+        folds: Folds of cross-fitting. More folds cost more fits and give models closer to the
+            released one. A label with fewer groups than folds is spread as far as it goes.
+        confidence: Coverage that printed intervals aim for, in (0, 1).
+        bootstrap: Bootstrap resamples per estimate. 2000 keeps the Monte Carlo error of a
+            2.5 % tail near 0.35 points.
+        holdout_share: Share of groups set aside when a holdout is drawn, in (0, 1).
+        holdout_min: Fewest labelled examples in a holdout. Below it nothing is set aside and
+            the task is judged by cross-fitting.
+        holdout_min_per_label: Fewest training examples per label, on average, that must remain
+            after setting the holdout aside; below it cross-fitting is used instead.
+        near_duplicate: Jaccard similarity of word shingles from which two texts count as the
+            same group, in (0, 1]. ``1`` groups only texts that are equal after normalisation.
+        max_text_chars: Longest text kept, in characters; longer ones are cut and reported.
+        max_tokens: Longest input of the encoder, in tokens; ``None`` takes the encoder's own.
+        latency_samples: Single predictions timed for p50 and p95 per candidate.
+    """
+
+    cpu_usd_per_hour: float = 0.04
+    folds: int = 5
+    confidence: float = 0.95
+    bootstrap: int = 2000
+    holdout_share: float = 0.2
+    holdout_min: int = 200
+    holdout_min_per_label: int = 30
+    near_duplicate: float = 0.8
+    max_text_chars: int = 20_000
+    max_tokens: int | None = None
+    latency_samples: int = 50

@@ -1,0 +1,90 @@
+"""Records of a contest: its candidates, its verdict and its learning curve."""
+
+from datetime import datetime
+
+import msgspec
+
+from milepost.entities.decision import Comparison, Decision
+from milepost.entities.ids import CandidateId, ContestId, Digest
+from milepost.entities.scorecard import Estimate, Regime, Scorecard
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """One strategy's predictor in one contest.
+
+    Attributes:
+        id: ``<contest>-<strategy>``.
+        strategy: Name of the strategy.
+        parameters: Its parameters, and what it chose by itself.
+        selection: Out-of-fold estimate on which candidates are ranked and one is chosen;
+            ``None`` when it failed.
+        scorecard: Certified numbers; ``None`` when it failed.
+        bundle: Digest of the stored bundle's manifest; ``None`` when it failed.
+        predictions: Digest of the stored evaluation predictions; ``None`` when it failed.
+        chosen: Whether the contest put it before the gate.
+        error: Why there is no scorecard; ``None`` when there is one.
+        fit_seconds: Wall time of fitting, folds included.
+        against: Paired comparison with ``majority`` on the same examples.
+    """
+
+    id: CandidateId
+    strategy: str
+    parameters: dict[str, object] = {}
+    selection: Estimate | None = None
+    scorecard: Scorecard | None = None
+    bundle: Digest | None = None
+    predictions: Digest | None = None
+    chosen: bool = False
+    error: str | None = None
+    fit_seconds: float = 0.0
+    against: Comparison | None = None
+
+
+class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Metric at a number of training examples, measured out of fold."""
+
+    examples: int
+    estimate: Estimate
+
+
+class Contest(msgspec.Struct, frozen=True, kw_only=True):
+    """All strategies on one task, under one budget, one seed and one harness.
+
+    Attributes:
+        id: ``c`` and 12 hex digits.
+        task: Task name.
+        task_version: Digest of the task as it was.
+        examples: Digest of the training snapshot.
+        holdout: Digest of what it was certified on; ``None`` when cross-fitted.
+        regime: How it was certified.
+        seed: The one seed.
+        budget_seconds: Wall time allowed; ``None`` for no limit.
+        started: When, UTC.
+        seconds: How long it took.
+        candidates: Best first, as ranked out of fold; failures last.
+        curve: Learning curve of the closed-form head.
+        decision: What the gate said.
+        release: Number of the release that it led to, or ``None``.
+        code: milepost version.
+    """
+
+    id: ContestId
+    task: str
+    task_version: Digest
+    examples: Digest
+    holdout: Digest | None
+    regime: Regime
+    seed: int
+    budget_seconds: float | None
+    started: datetime
+    seconds: float
+    candidates: tuple[Candidate, ...]
+    curve: tuple[CurvePoint, ...] = ()
+    decision: Decision
+    release: int | None = None
+    code: str
+
+    @property
+    def chosen(self) -> Candidate | None:
+        """The candidate put before the gate, if any."""
+        return next((c for c in self.candidates if c.chosen), None)

@@ -1,0 +1,115 @@
+"""Records of what may answer: bundles, releases, channels, audit and looks."""
+
+from datetime import datetime
+
+import msgspec
+
+from milepost.entities.ids import CandidateId, ContestId, Digest
+
+
+class BundleFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a bundle: its plain name, digest and size in bytes."""
+
+    name: str
+    sha256: Digest
+    size: int
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bundle is made of; written last, so that its presence means completeness.
+
+    Attributes:
+        format: Version of the bundle format.
+        kind: Runtime kind of the predictor, a key of the table in ``milepost.predictors``.
+        task: Task name.
+        task_version: Digest of the task.
+        labels: Label names in the order of the probabilities.
+        strategy: Name of the strategy that made it.
+        parameters: Its parameters.
+        encoder: Digest of the encoder whose vectors it reads; ``None`` when it reads text.
+        variant: Variant of the encoder that the scorecard was measured with.
+        examples: Digest of the training snapshot.
+        seed: Seed of the contest.
+        code: milepost version that made it.
+        metrics: Value of each certified metric.
+        files: The other files of the bundle.
+    """
+
+    format: int = 1
+    kind: str
+    task: str
+    task_version: Digest
+    labels: tuple[str, ...]
+    strategy: str
+    parameters: dict[str, object] = {}
+    encoder: Digest | None = None
+    variant: str | None = None
+    examples: Digest | None = None
+    seed: int = 0
+    code: str = ""
+    metrics: dict[str, float] = {}
+    files: tuple[BundleFile, ...] = ()
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """An immutable, numbered bundle of a task."""
+
+    task: str
+    number: int
+    candidate: CandidateId
+    contest: ContestId
+    bundle: Digest
+    strategy: str
+    created: datetime
+    actor: str
+
+
+class Channel(msgspec.Struct, frozen=True, kw_only=True):
+    """A name that points at a release of a task.
+
+    Attributes:
+        task: Task name.
+        name: ``production`` for now.
+        release: Number it points at.
+        previous: Number it pointed at before; ``None`` at first. Rollback goes there.
+        version: Grows by one at each move; compare-and-swap is on it.
+    """
+
+    task: str
+    name: str
+    release: int
+    previous: int | None
+    version: int
+
+
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One recorded act.
+
+    Attributes:
+        sequence: Position in the log, from 1.
+        at: When, UTC.
+        actor: Who.
+        action: What, such as ``channel.moved``.
+        subject: On what, such as ``route@production``.
+        reason: Why, in words.
+        details: Digests and numbers.
+    """
+
+    sequence: int
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    reason: str
+    details: dict[str, object]
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at a holdout: who, when, what for."""
+
+    task: str
+    holdout: Digest
+    contest: ContestId | None
+    purpose: str
+    actor: str
+    at: datetime

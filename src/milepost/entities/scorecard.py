@@ -1,0 +1,169 @@
+"""Measured numbers of a candidate, each with an interval, a sample size and a method."""
+
+from typing import Literal
+
+import msgspec
+
+Regime = Literal["holdout", "test_file", "cross_fitted"]
+"""How a number was certified.
+
+``holdout``: on a part of the data set aside by milepost and never used to choose.
+``test_file``: on the user's own test file, never used to choose.
+``cross_fitted``: few labels; every prediction comes from a model that did not see its group, and
+the optimism of choosing among candidates is removed.
+"""
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """A measured number.
+
+    Attributes:
+        value: Point estimate.
+        low: Lower end of the two-sided interval.
+        high: Upper end of the two-sided interval.
+        n: Examples behind it.
+        method: How the interval was made, such as ``wilson`` or ``bca``.
+        at_least: One-sided lower confidence bound at the same confidence as the interval
+            (95 % unless set); what a floor is held against.
+        at_most: One-sided upper confidence bound at the same confidence.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    method: str
+    at_least: float
+    at_most: float
+
+
+class LabelScore(msgspec.Struct, frozen=True, kw_only=True):
+    """Quality on one label. An estimate is ``None`` where there is nothing to measure it on."""
+
+    label: str
+    n: int
+    precision: Estimate | None
+    recall: Estimate | None
+    f1: float | None
+
+
+class SliceScore(msgspec.Struct, frozen=True, kw_only=True):
+    """Quality on one slice.
+
+    Attributes:
+        name: Name of the slice.
+        predicate: Its SQL.
+        n: Examples in it.
+        estimate: The objective's metric on it; ``None`` where the slice is empty.
+        gap: Metric outside the slice minus metric inside; positive means that the slice is worse.
+        gap_low: Lower end of the gap's simultaneous (Holm) interval, or ``None``.
+        gap_high: Upper end of it, or ``None``.
+        p_value: Holm-adjusted p-value of "the slice is as good as the rest", or ``None``.
+    """
+
+    name: str
+    predicate: str
+    n: int
+    estimate: Estimate | None
+    gap: float | None = None
+    gap_low: float | None = None
+    gap_high: float | None = None
+    p_value: float | None = None
+
+
+class CalibrationBin(msgspec.Struct, frozen=True, kw_only=True):
+    """One equal-mass bin of the reliability diagram."""
+
+    confidence: float
+    accuracy: float
+    low: float
+    high: float
+    n: int
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """How far stated confidence is from observed accuracy.
+
+    Attributes:
+        ece: Expected calibration error, 15 equal-mass bins (Nixon et al. 2019), 0 to 1.
+        ece_if_perfect: Mean ECE that a perfectly calibrated model would show at this n.
+        temperature: Temperature applied to the logits.
+        bins: Points of the reliability diagram.
+    """
+
+    ece: float
+    ece_if_perfect: float
+    temperature: float
+    bins: tuple[CalibrationBin, ...]
+
+
+class Mistake(msgspec.Struct, frozen=True, kw_only=True):
+    """One wrong prediction, for people to read."""
+
+    id: str
+    text: str
+    confidence: float
+
+
+class Confusion(msgspec.Struct, frozen=True, kw_only=True):
+    """How often one label was taken for another, with examples (most confident first)."""
+
+    actual: str
+    predicted: str
+    n: int
+    examples: tuple[Mistake, ...] = ()
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """Time of one prediction in a batch of one, input text to label, encoder included.
+
+    Attributes:
+        p50_ms: Median in milliseconds.
+        p95_ms: 95th percentile in milliseconds.
+        n: Predictions timed.
+        cpu_seconds_per_1k: Process CPU seconds of a thousand predictions in batches.
+        cost_per_1k_usd: ``cpu_seconds_per_1k`` at the workspace's price of a CPU-hour.
+    """
+
+    p50_ms: float
+    p95_ms: float
+    n: int
+    cpu_seconds_per_1k: float
+    cost_per_1k_usd: float
+
+
+class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
+    """Every measured number of a candidate.
+
+    Attributes:
+        regime: How the numbers were certified.
+        metric: The objective's metric.
+        metrics: All metrics by name.
+        labels: Per label, in the order of the task.
+        slices: Per declared slice.
+        calibration: Reliability of the confidences.
+        confusions: The most frequent confusions, worst first.
+        latency: Time and cost; ``None`` where it was not measured.
+        looks: How often the holdout has been looked at, this time included; 0 when cross-fitted.
+        unknown_labels: Rows whose label the task does not know; counted as wrong.
+        notes: Sentences a reader must know, such as which correction was applied.
+        provenance: Digests: ``examples``, ``holdout``, ``encoder``, ``variant``, ``code``.
+    """
+
+    regime: Regime
+    metric: str
+    metrics: dict[str, Estimate]
+    labels: tuple[LabelScore, ...] = ()
+    slices: tuple[SliceScore, ...] = ()
+    calibration: Calibration | None = None
+    confusions: tuple[Confusion, ...] = ()
+    latency: Latency | None = None
+    looks: int = 0
+    unknown_labels: int = 0
+    notes: tuple[str, ...] = ()
+    provenance: dict[str, str] = {}
+
+    @property
+    def objective(self) -> Estimate:
+        """Estimate of the objective's metric."""
+        return self.metrics[self.metric]

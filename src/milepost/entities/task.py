@@ -1,0 +1,120 @@
+"""The task: what is to be decided, about what, and how well."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Name = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_-]{0,62}$")]
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Positive = Annotated[float, msgspec.Meta(gt=0.0)]
+NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
+
+Kind = Literal["classify"]
+MetricName = Literal["accuracy", "balanced_accuracy", "macro_f1", "mcc"]
+"""Metrics an objective may name. All are better when higher and at most 1."""
+
+
+class InputField(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One input of a task.
+
+    Attributes:
+        type: What it holds; text for now.
+        column: Column of the data files; ``None`` takes the input's own name.
+    """
+
+    type: Literal["string"] = "string"
+    column: NonEmpty | None = None
+
+
+class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What "good enough" means for a task.
+
+    Attributes:
+        metric: The metric that candidates are chosen and judged by.
+        at_least: Floor of the metric, 0 to 1; ``None`` asks only that ``majority`` is beaten
+            with significance.
+        max_p95_ms: Largest allowed 95th percentile of the latency of one prediction, in ms.
+        max_cost_per_1k_usd: Largest allowed cost of a thousand predictions, in USD.
+        slices: Named SQL predicates over inputs and metadata.
+        max_slice_gap: Largest allowed shortfall of a slice against the whole, 0 to 1.
+    """
+
+    metric: MetricName = "accuracy"
+    at_least: Share | None = None
+    max_p95_ms: Positive | None = None
+    max_cost_per_1k_usd: Positive | None = None
+    slices: dict[Name, NonEmpty] = {}
+    max_slice_gap: Share | None = None
+
+
+class DataFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a task's examples are. Paths are relative to the workspace.
+
+    Attributes:
+        examples: File, or files, with labelled (and unlabelled) examples.
+        test: File, or files, kept for certification only; ``None`` lets milepost set a holdout
+            aside when there are enough labels.
+        label: Column that holds the label.
+        id: Column that holds a unique id; ``None`` derives ids from the content.
+    """
+
+    examples: NonEmpty | tuple[NonEmpty, ...] = ()
+    test: NonEmpty | tuple[NonEmpty, ...] = ()
+    label: NonEmpty = "label"
+    id: NonEmpty | None = None
+
+    @property
+    def example_files(self) -> tuple[str, ...]:
+        """``examples`` as a tuple."""
+        return (self.examples,) if isinstance(self.examples, str) else self.examples
+
+    @property
+    def test_files(self) -> tuple[str, ...]:
+        """``test`` as a tuple."""
+        return (self.test,) if isinstance(self.test, str) else self.test
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be decided: kind, input, labels with descriptions, objective and data.
+
+    Attributes:
+        name: Lower-case name, unique in the workspace.
+        kind: How an answer looks; ``classify`` gives one label.
+        instruction: The question in words, for people and for prompts.
+        inputs: Exactly one named input.
+        labels: Label name to description (may be empty), in the order used everywhere;
+            empty takes the labels that the data holds, sorted.
+        objective: What "good enough" means.
+        data: Where the examples are.
+    """
+
+    name: Name
+    kind: Kind = "classify"
+    instruction: str = ""
+    inputs: dict[Name, Literal["string"] | InputField] = {"text": "string"}
+    labels: dict[NonEmpty, str] = {}
+    objective: Objective = Objective()
+    data: DataFiles = DataFiles()
+
+    def __post_init__(self) -> None:
+        """Check what the types cannot say.
+
+        Raises:
+            ValueError: If there is not exactly one input, or exactly one label.
+        """
+        if len(self.inputs) != 1:
+            raise ValueError("inputs: exactly one input is supported")
+        if len(self.labels) == 1:
+            raise ValueError("labels: at least two labels are needed")
+
+    @property
+    def input_name(self) -> str:
+        """Name of the one input, as slices use it."""
+        return next(iter(self.inputs))
+
+    @property
+    def input_column(self) -> str:
+        """Column of the data files that holds the input."""
+        field = self.inputs[self.input_name]
+        column = field.column if isinstance(field, InputField) else None
+        return column or self.input_name

@@ -1,0 +1,42 @@
+"""What an encoder promises, so that everything above can be written against it."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Progress = Callable[[int, int], None]
+"""Called with (texts done, texts in all) from time to time."""
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Turns text into vectors.
+
+    The same text gives the same vector whatever else is in the batch (within 1e-5).
+    """
+
+    @property
+    def name(self) -> str:
+        """Name for people, such as ``all-MiniLM-L6-v2``."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over weights, tokenizer, pooling, normalisation and token limit."""
+        ...
+
+    @property
+    def variant(self) -> str:
+        """Numeric variant that runs, such as ``fp32``."""
+        ...
+
+    @property
+    def dimensions(self) -> int:
+        """Length ``d`` of a vector."""
+        ...
+
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+        """Vectors ``(n, d) float32`` of unit length, in the order of ``texts``."""
+        ...

@@ -1,0 +1,86 @@
+"""The one shape of a predictor: logits from a batch, one temperature, named arrays."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milepost.entities.prediction import Predictions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Inputs of ``n`` predictions.
+
+    Attributes:
+        texts: The inputs.
+        vectors: ``(n, d) float32`` encoder vectors of the texts; ``None`` where no encoder ran.
+    """
+
+    texts: tuple[str, ...]
+    vectors: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Predictor(ABC):
+    """Answers batches. Immutable and thread safe.
+
+    Attributes:
+        labels: Label names in the order of the columns.
+        temperature: Logits are divided by it before the softmax (Guo et al. 2017).
+    """
+
+    kind: ClassVar[str]
+    uses: ClassVar[Literal["text", "vectors"]]
+
+    labels: tuple[str, ...]
+    temperature: float = 1.0
+
+    @abstractmethod
+    def logits(self, batch: Batch) -> NDArray[np.float64]:
+        """Unnormalised log-probabilities ``(n, k) float64`` before the temperature.
+
+        Raises:
+            ValueError: If the predictor reads vectors and the batch has none.
+        """
+
+    @abstractmethod
+    def arrays(self) -> Mapping[str, NDArray[np.generic]]:
+        """Learned arrays by name; all that a bundle stores besides ``parameters``."""
+
+    def parameters(self) -> dict[str, object]:
+        """JSON-able learned state that is not an array, such as a vocabulary."""
+        return {}
+
+    @classmethod
+    @abstractmethod
+    def from_parts(
+        cls,
+        labels: tuple[str, ...],
+        temperature: float,
+        arrays: Mapping[str, NDArray[np.generic]],
+        parameters: Mapping[str, object],
+    ) -> Self:
+        """The inverse of ``arrays`` and ``parameters``."""
+
+    def predict(self, batch: Batch) -> Predictions:
+        """Calibrated probabilities of a batch; an empty batch gives an empty answer."""
+        return Predictions(self.labels, softmax(self.logits(batch) / self.temperature))
+
+    def calibrated(self, temperature: float) -> Self:
+        """The same predictor with another temperature (> 0)."""
+        return replace(self, temperature=temperature)
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Row-wise softmax ``(n, k) -> (n, k) float32``, stable for large logits."""
+    if not len(logits):
+        return np.zeros(logits.shape, np.float32)
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)
