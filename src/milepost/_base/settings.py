@@ -3,7 +3,11 @@
 They are read from the ``[settings]`` table of ``milepost.toml``; a test pins the defaults.
 """
 
+from typing import Annotated
+
 import msgspec
+
+Meta = msgspec.Meta
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,14 +33,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         latency_samples: Single predictions timed for p50 and p95 per candidate.
     """
 
-    cpu_usd_per_hour: float = 0.04
-    folds: int = 5
-    confidence: float = 0.95
-    bootstrap: int = 2000
-    holdout_share: float = 0.2
-    holdout_min: int = 200
-    holdout_min_per_label: int = 30
-    near_duplicate: float = 0.8
-    max_text_chars: int = 20_000
-    max_tokens: int | None = None
-    latency_samples: int = 50
+    cpu_usd_per_hour: Annotated[float, Meta(ge=0.0)] = 0.04
+    folds: Annotated[int, Meta(ge=2, le=100)] = 5
+    confidence: Annotated[float, Meta(ge=0.5, lt=1.0)] = 0.95
+    bootstrap: Annotated[int, Meta(ge=200, le=100_000)] = 2000
+    holdout_share: Annotated[float, Meta(gt=0.0, le=0.5)] = 0.2
+    holdout_min: Annotated[int, Meta(ge=20)] = 200
+    holdout_min_per_label: Annotated[int, Meta(ge=1)] = 30
+    near_duplicate: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.8
+    max_text_chars: Annotated[int, Meta(ge=100)] = 20_000
+    max_tokens: Annotated[int, Meta(ge=8)] | None = None
+    latency_samples: Annotated[int, Meta(ge=5, le=10_000)] = 50

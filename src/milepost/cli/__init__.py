@@ -1,1 +1,1 @@
-"""."""
+"""The command line: one module per noun, no logic; everything goes through ``Workspace``."""

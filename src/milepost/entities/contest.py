@@ -88,3 +88,19 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
     def chosen(self) -> Candidate | None:
         """The candidate put before the gate, if any."""
         return next((c for c in self.candidates if c.chosen), None)
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """A release or candidate on a labelled file from outside.
+
+    Attributes:
+        task: Task name.
+        release: Number of the release, or ``None`` for an unreleased candidate.
+        candidate: Id of the candidate.
+        scorecard: Its numbers on the file; the regime is ``test_file``.
+    """
+
+    task: str
+    release: int | None
+    candidate: CandidateId
+    scorecard: Scorecard

@@ -1,8 +1,10 @@
 """The task: what is to be decided, about what, and how well."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
+
+from milepost.entities.errors import InputError, UnknownNameError
 
 Name = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_-]{0,62}$")]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -45,6 +47,24 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     max_cost_per_1k_usd: Positive | None = None
     slices: dict[Name, NonEmpty] = {}
     max_slice_gap: Share | None = None
+
+
+def make_objective(metric: str = "accuracy", at_least: float | None = None) -> Objective:
+    """An objective from words that somebody typed.
+
+    Raises:
+        UnknownNameError: If there is no such metric.
+        InputError: If the floor is not between 0 and 1.
+    """
+    if metric not in get_args(MetricName):
+        raise UnknownNameError("metric", metric, get_args(MetricName))
+    if at_least is not None and not 0 <= at_least <= 1:
+        raise InputError(
+            f"the floor {at_least:g} is out of range.",
+            where="at_least",
+            advice="It is a share between 0 and 1, such as 0.9.",
+        )
+    return msgspec.convert({"metric": metric, "at_least": at_least}, Objective)
 
 
 class DataFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,7 +111,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     name: Name
     kind: Kind = "classify"
     instruction: str = ""
-    inputs: dict[Name, Literal["string"] | InputField] = {"text": "string"}
+    inputs: dict[Name, Literal["string"] | InputField] = msgspec.field(
+        default_factory=lambda: {"text": "string"}
+    )
     labels: dict[NonEmpty, str] = {}
     objective: Objective = Objective()
     data: DataFiles = DataFiles()

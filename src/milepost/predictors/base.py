@@ -1,5 +1,6 @@
 """The one shape of a predictor: logits from a batch, one temperature, named arrays."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,6 +27,23 @@ class Batch:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def require_vectors(self, dimensions: int) -> NDArray[np.float32]:
+        """The vectors, ``(n, dimensions) float32``.
+
+        Raises:
+            ValueError: If there are none, their shape is another one, or one is not finite.
+        """
+        if self.vectors is None:
+            raise ValueError("This predictor reads encoder vectors, and the batch has none.")
+        expected = (len(self.texts), dimensions)
+        if self.vectors.shape != expected:
+            raise ValueError(
+                f"The batch's vectors have shape {self.vectors.shape}; expected {expected}."
+            )
+        if not np.isfinite(self.vectors).all():
+            raise ValueError("The batch's vectors hold a value that is not finite.")
+        return np.asarray(self.vectors, dtype=np.float32)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Predictor(ABC):
@@ -46,8 +64,10 @@ class Predictor(ABC):
     def logits(self, batch: Batch) -> NDArray[np.float64]:
         """Unnormalised log-probabilities ``(n, k) float64`` before the temperature.
 
+        A row depends on its own input alone, whatever else is in the batch (up to rounding).
+
         Raises:
-            ValueError: If the predictor reads vectors and the batch has none.
+            ValueError: If the predictor reads vectors and the batch has none that fit.
         """
 
     @abstractmethod
@@ -67,14 +87,24 @@ class Predictor(ABC):
         arrays: Mapping[str, NDArray[np.generic]],
         parameters: Mapping[str, object],
     ) -> Self:
-        """The inverse of ``arrays`` and ``parameters``."""
+        """The inverse of ``arrays`` and ``parameters``.
+
+        Raises:
+            CorruptError: If a part is missing, unknown, of another type or shape, or not finite.
+        """
 
     def predict(self, batch: Batch) -> Predictions:
         """Calibrated probabilities of a batch; an empty batch gives an empty answer."""
         return Predictions(self.labels, softmax(self.logits(batch) / self.temperature))
 
     def calibrated(self, temperature: float) -> Self:
-        """The same predictor with another temperature (> 0)."""
+        """The same predictor with another temperature.
+
+        Raises:
+            ValueError: If ``temperature`` is not a finite number above 0.
+        """
+        if not (math.isfinite(temperature) and temperature > 0):
+            raise ValueError(f"A temperature is a finite number above 0, not {temperature}.")
         return replace(self, temperature=temperature)
 
 

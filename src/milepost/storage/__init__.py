@@ -1,1 +1,4 @@
-"""."""
+"""What lasts: the SQL ledger, the artifacts and the cache of vectors.
+
+Stores and returns the records of ``milepost.entities``; decides nothing about them.
+"""

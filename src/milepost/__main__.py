@@ -1,0 +1,5 @@
+"""``python -m milepost``."""
+
+from milepost.cli.app import main
+
+main()

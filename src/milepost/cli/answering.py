@@ -1,0 +1,109 @@
+"""Commands that use a release: ``predict``, ``evaluate`` and ``export``."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from milepost.cli.shared import (
+    CandidateOption,
+    JsonOption,
+    ReleaseOption,
+    TaskArgument,
+    WhereOption,
+    WorkspaceOption,
+    open_workspace,
+    print_json,
+    progress,
+    stdout,
+)
+from milepost.entities.errors import InputError
+from milepost.reports.plain import evaluate_json, predict_json
+from milepost.reports.tables import evaluation_table, predictions_table
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command("predict")(predict)
+    app.command("evaluate")(evaluate)
+    app.command("export")(export)
+
+
+def predict(
+    task: TaskArgument,
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to answer.")
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--input", metavar="FILE", help="CSV, JSONL or Parquet; - is stdin."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write .csv, .jsonl or .parquet: the input's columns and ours."
+        ),
+    ] = None,
+    release: ReleaseOption = None,
+    candidate: CandidateOption = None,
+    where: WhereOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer texts with a release: label and confidence."""
+    if bool(texts) == (source is not None):
+        raise InputError(
+            "give either texts or --input FILE.",
+            where="predict",
+            advice=f'For example: milepost predict {task} "some text".',
+        )
+    opened = open_workspace(workspace)
+    with progress() as on_event:
+        if source is not None:
+            answered = opened.predict_file(
+                task, source, release=release, candidate=candidate, where=where, on_event=on_event
+            )
+        else:
+            answered = opened.answer(task, texts or [], release=release, candidate=candidate)
+    if output is not None:
+        answered.write(output)
+        stdout().print(f"Wrote {len(answered):,} rows to {output}.")
+    elif as_json:
+        print_json(predict_json(answered))
+    elif source is not None:
+        sys.stdout.write(answered.csv())
+    else:
+        stdout().print(predictions_table(answered.texts, answered.predictions))
+
+
+def evaluate(
+    task: TaskArgument,
+    data: Annotated[str, typer.Option("--data", metavar="FILE", help="Labelled file; - is stdin.")],
+    release: ReleaseOption = None,
+    candidate: CandidateOption = None,
+    where: WhereOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a release on a labelled file that it has never seen."""
+    opened = open_workspace(workspace)
+    with progress() as on_event:
+        evaluation = opened.evaluate(
+            task, data, release=release, candidate=candidate, where=where, on_event=on_event
+        )
+    if as_json:
+        print_json(evaluate_json(evaluation))
+        return
+    stdout().print(evaluation_table(evaluation))
+
+
+def export(
+    task: TaskArgument,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="New folder to write.")],
+    release: ReleaseOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Write a release with its encoder as a folder that answers anywhere."""
+    number = open_workspace(workspace).export(task, directory, release=release)
+    stdout().print(f"Wrote release {number} of {task} to {directory}.")

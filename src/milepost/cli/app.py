@@ -1,0 +1,70 @@
+"""The ``milepost`` command: assembles the commands and turns errors into exit codes.
+
+Exit codes: 0 done, 1 a verdict against, 2 bad input, 130 interrupted.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from milepost.cli import answering, data, improving, releasing, reporting, workspaces
+from milepost.cli.shared import GIVEN_WORKSPACE, WorkspaceOption, complain
+from milepost.entities.errors import MilepostError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="milepost",
+    help="From a first-mile prompt to measured last-mile specialists, task by task.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        from importlib.metadata import version
+
+        typer.echo(f"milepost {version('milepost')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    workspace: WorkspaceOption = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """From a first-mile prompt to measured last-mile specialists, task by task."""
+    del version
+    GIVEN_WORKSPACE.set(workspace)
+
+
+for module in (workspaces, data, improving, answering, releasing, reporting):
+    module.register(app)
+
+
+def main() -> None:
+    """Entry point of the ``milepost`` command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code."""
+    try:
+        app(args=arguments, prog_name="milepost")
+    except MilepostError as error:
+        complain(error)
+        return error.exit_code
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
+        if code == INTERRUPTED:
+            sys.stderr.write("\nInterrupted. What was finished is kept; run the command again.\n")
+        return code
+    return 0

@@ -1,0 +1,80 @@
+"""Commands about tasks and their data: ``tasks``, ``add`` and ``check``."""
+
+from typing import Annotated
+
+import typer
+
+from milepost.cli.shared import (
+    JsonOption,
+    TaskArgument,
+    WorkspaceOption,
+    open_workspace,
+    print_json,
+    stdout,
+)
+from milepost.reports.tables import findings_table, tasks_table
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command("tasks")(tasks)
+    app.command("add")(add)
+    app.command("check")(check)
+
+
+def tasks(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """List the tasks with their last verdict and what runs."""
+    rows = open_workspace(workspace).overview()
+    if as_json:
+        print_json(rows)
+        return
+    stdout().print(tasks_table(rows))
+
+
+def add(
+    task: TaskArgument,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="CSV, JSONL or Parquet; - is stdin.")],
+    role: Annotated[
+        str,
+        typer.Option("--as", metavar="ROLE", help="examples (to learn from) or test (to certify)."),
+    ] = "examples",
+    text: Annotated[str | None, typer.Option(help="Column that holds the text.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column that holds the label.")] = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Add labels to a task, give it a test file, or make another task from a file."""
+    made, quality = open_workspace(workspace).add_file(
+        task, file, role=role, text=text, label=label
+    )
+    console = stdout()
+    console.print(
+        f"{task}: {quality.labelled:,} labelled examples with role {role!r}, "
+        f"{len(quality.label_counts):,} labels."
+    )
+    if quality.findings:
+        console.print(findings_table(quality))
+    console.print(f"Next: milepost improve {made.name}", soft_wrap=True)
+
+
+def check(
+    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Only this task.")] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check task files and data: every problem at once, with line numbers."""
+    results = open_workspace(workspace).check(task)
+    if as_json:
+        print_json(results)
+    else:
+        console = stdout()
+        for result in results:
+            head = "✘" if result.problems else "✔"
+            rows = result.quality.labelled if result.quality else 0
+            console.print(f"[bold]{head} {result.task}[/]  {rows:,} labelled examples")
+            for problem in result.problems:
+                console.print(f"  {problem}", markup=False, soft_wrap=True)
+            for quality in (result.quality, result.test_quality):
+                if quality and quality.findings:
+                    console.print(findings_table(quality))
+    if any(result.problems for result in results):
+        raise typer.Exit(2)

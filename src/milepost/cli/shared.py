@@ -1,0 +1,129 @@
+"""What all commands share: the workspace option, consoles, progress, JSON, errors."""
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from milepost.entities.errors import InputError, MilepostError, TaskFileError
+from milepost.workflows.context import Events
+from milepost.workspace import Workspace
+
+GIVEN_WORKSPACE: ContextVar[Path | None] = ContextVar("GIVEN_WORKSPACE", default=None)
+"""The workspace named before the command, as in ``milepost -w DIR tasks``."""
+
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "-w",
+        "--workspace",
+        metavar="DIR",
+        help="Workspace folder. Default: MILEPOST_WORKSPACE, else the nearest milepost.toml.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="Name of a task.")]
+ReleaseOption = Annotated[
+    int | None,
+    typer.Option("--release", metavar="N", help="Release to use. Default: production's."),
+]
+CandidateOption = Annotated[
+    str | None,
+    typer.Option("--candidate", metavar="ID", help="Candidate to try, released or not."),
+]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for the audit log.")]
+WhereOption = Annotated[
+    str | None,
+    typer.Option("--where", metavar="SQL", help="Only rows for which this predicate holds."),
+]
+
+
+def open_workspace(workspace: Path | None) -> Workspace:
+    """The workspace named after the command, else before it, else found by itself."""
+    return Workspace.open(workspace or GIVEN_WORKSPACE.get())
+
+
+def stdout() -> Console:
+    """Console for results; plain and 80 columns wide where nobody watches."""
+    width = None if sys.stdout.isatty() else 80
+    return Console(width=width, highlight=False, soft_wrap=False)
+
+
+def print_json(value: object) -> None:
+    """One JSON document on standard output."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    sys.stdout.write(text + "\n")
+
+
+def complain(error: MilepostError) -> None:
+    """One clear paragraph on standard error."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if isinstance(error, TaskFileError):
+        console.print(Text("error: ", "bold red") + Text(f"{_count(len(error.problems))} found."))
+        for problem in error.problems:
+            console.print(Text(f"  {problem}"))
+        return
+    console.print(Text("error: ", "bold red") + Text(str(error)))
+
+
+def _count(n: int) -> str:
+    return "one problem was" if n == 1 else f"{n} problems were"
+
+
+@contextmanager
+def progress() -> Generator[Events]:
+    """A progress line on standard error while work runs; silent where nobody watches."""
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("[bold]{task.fields[name]}[/]"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    rows: dict[str, TaskID] = {}
+
+    def on_event(task: str, what: str, share: float) -> None:
+        if task not in rows:
+            for row in rows.values():
+                bar.update(row, visible=False)
+            rows[task] = bar.add_task("", name=task, total=1.0)
+        bar.update(rows[task], description=what, completed=share)
+
+    with bar:
+        yield on_event
+
+
+def seconds(text: str | None) -> float | None:
+    """Seconds in a duration such as ``90``, ``60s``, ``2m`` or ``1h``; ``None`` stays ``None``.
+
+    Raises:
+        InputError: If it is not a positive duration.
+    """
+    if text is None:
+        return None
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    unit = units.get(text[-1:])
+    number = text[:-1] if unit else text
+    try:
+        value = float(number) * (unit or 1.0)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise InputError(
+            f"{text!r} is not a duration.",
+            where="--budget",
+            advice="Write seconds, or a number with s, m or h, such as 60s.",
+        )
+    return value

@@ -1,0 +1,69 @@
+"""Commands about the workspace itself: ``init`` and ``doctor``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from milepost.cli.shared import JsonOption, print_json, stdout
+from milepost.entities.errors import InputError
+from milepost.entities.task import make_objective
+from milepost.reports.tables import doctor_table, findings_table
+from milepost.workflows.doctor import examine
+from milepost.workspace import Workspace
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command("init")(init)
+    app.command("doctor")(doctor)
+
+
+def init(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to make.")],
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="FILE", help="Your labelled file; - reads standard input."),
+    ] = None,
+    text: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
+    label: Annotated[str, typer.Option(help="Column that holds the label.")] = "label",
+    task: Annotated[str, typer.Option(metavar="NAME", help="Name of the task.")] = "task",
+    at_least: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Floor of the metric, 0 to 1.")
+    ] = None,
+    metric: Annotated[str, typer.Option(help="Metric of the objective.")] = "accuracy",
+) -> None:
+    """Make a workspace: with example tasks, or from your own file.
+
+    Without --from the workspace holds a support inbox with seven small tasks. With --from it
+    holds one task made from the columns of your file (CSV, JSONL or Parquet).
+    """
+    console = stdout()
+    where = str(directory)
+    if source is None:
+        if at_least is not None or metric != "accuracy":
+            raise InputError("--at-least and --metric need --from.", advice="Name your file.")
+        workspace = Workspace.demo(directory)
+        console.print(f"Made {where} with {len(workspace.task_names())} example tasks.")
+        console.print(f"Next: milepost -w {where} improve", soft_wrap=True)
+        return
+    objective = make_objective(metric, at_least)
+    _, made, quality = Workspace.from_file(
+        directory, source, task=task, text=text, label=label, objective=objective
+    )
+    console.print(
+        f"Made {where} with the task {made.name!r}: "
+        f"{quality.labelled:,} labelled examples, {len(made.labels):,} labels."
+    )
+    if quality.findings:
+        console.print(findings_table(quality))
+    console.print(f"Next: milepost -w {where} improve {made.name}", soft_wrap=True)
+
+
+def doctor(as_json: JsonOption = False) -> None:
+    """Show what is installed, what is missing, and what it enables."""
+    rows = examine()
+    if as_json:
+        print_json(rows)
+        return
+    stdout().print(doctor_table(rows))

@@ -1,0 +1,346 @@
+"""Tables to examples of a task: which column is what, cleaned, and counted where it was changed."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from milepost._base.settings import Settings
+from milepost.data.clean import Plain, as_labels, as_text, infer_types, storable
+from milepost.data.load import Table, load_table
+from milepost.data.wording import SHOWN, listing, number_of, quote, verb
+from milepost.entities.errors import DataError, nearest
+from milepost.entities.example import Examples, Finding, SourceFile
+from milepost.entities.task import Task
+
+UnknownLabels = Literal["error", "keep"]
+"""What to do with labels that the task does not name: refuse (training) or keep (evaluation)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gathered:
+    """Examples of one role before they are grouped and profiled.
+
+    Attributes:
+        examples: With empty ``groups``.
+        sources: The raw files.
+        rows: Rows read, including those left out.
+        findings: What was changed, left out or assumed on the way.
+    """
+
+    examples: Examples
+    sources: tuple[SourceFile, ...]
+    rows: int
+    findings: tuple[Finding, ...]
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Places where something happened, by what happened."""
+
+    places: dict[str, list[str]]
+
+    def add(self, what: str, place: str) -> None:
+        self.places.setdefault(what, []).append(place)
+
+
+def read_tables(
+    sources: Sequence[object], task: Task, *, root: Path | None = None
+) -> tuple[Table, ...]:
+    """Load the files or dataframes of a task.
+
+    Args:
+        sources: Paths as the task file names them, ``"-"``, tables or dataframes.
+        task: Names the columns that are looked for.
+        root: Folder that relative paths start from; ``None`` for the current one.
+
+    Raises:
+        DataError: If one cannot be read, or there is none.
+    """
+    if not sources:
+        raise DataError(
+            f"the task '{task.name}' names no data file.",
+            advice="Name one under data: examples: in the task file, or add examples.",
+        )
+    expect = [task.input_column, task.data.label, *([task.data.id] if task.data.id else [])]
+    tables: list[Table] = []
+    for source in sources:
+        is_file = isinstance(source, str | Path) and source != "-"
+        path = (root or Path()) / str(source) if is_file else source
+        tables.append(load_table(path, name=str(source) if is_file else None, expect=expect))
+    return tuple(tables)
+
+
+def gather_examples(
+    tables: Sequence[Table],
+    task: Task,
+    settings: Settings,
+    *,
+    unknown_labels: UnknownLabels = "error",
+) -> Gathered:
+    """Examples of all tables, in their order.
+
+    The text stays as it is, but NUL is removed, a lone surrogate becomes U+FFFD and what is longer
+    than ``settings.max_text_chars`` is cut. Rows whose text is empty are left out. Labels lose
+    surrounding space. All other columns are metadata; those of a CSV are read as numbers or truth
+    values where every cell is one.
+
+    Without an id column an id is the first 64 bits of the text's SHA-256 in hex, with ``-2``,
+    ``-3`` for further rows of the same text: adding rows after it does not change it, nor does
+    correcting a label.
+
+    Args:
+        tables: The tables.
+        task: Names the columns and the labels.
+        settings: ``max_text_chars`` is used.
+        unknown_labels: ``"error"`` for training data: labels must be the task's, and there must be
+            at least two with two examples each. ``"keep"`` for evaluation data.
+
+    Raises:
+        UnknownNameError: If a column is missing.
+        DataError: If an id occurs twice or is missing, a label is unknown, or there is too little
+            to learn from.
+    """
+    tally = _Tally({})
+    parts = [_rows_of(table, task, settings, tally) for table in tables]
+    texts = [text for part in parts for text in part.texts]
+    sources = [source for part in parts for source in part.sources]
+    ids = [identity for part in parts for identity in part.ids]
+    identities = _checked_ids(ids, sources, task) if task.data.id else _derived_ids(texts)
+    labels = [label for part in parts for label in part.labels]
+    examples = Examples(
+        ids=tuple(identities),
+        texts=tuple(texts),
+        labels=tuple(labels),
+        groups=("",) * len(texts),
+        sources=tuple(sources),
+        metadata=_joined_metadata(parts),
+    )
+    findings = [finding for table in tables for finding in table.findings]
+    findings += _tallied(tally, settings)
+    rows = sum(table.total for table in tables)
+    place = tables[0].name if len(tables) == 1 else f"{tables[0].name} and others"
+    if task.labels:
+        findings += _unknown(examples, task, place, unknown_labels)
+    if unknown_labels == "error":
+        _require_enough(examples, task, rows, place)
+    return Gathered(examples, tuple(table.source for table in tables), rows, tuple(findings))
+
+
+def clean_texts(values: Sequence[Plain], settings: Settings) -> list[str]:
+    """Texts of a column, cleaned as examples are, one per row; empty ones stay as ``""``."""
+    return [_cut(as_text(value), settings) for value in values]
+
+
+def _cut(text: str, settings: Settings) -> str:
+    return text[: settings.max_text_chars] if text.strip() else ""
+
+
+def _rows_of(table: Table, task: Task, settings: Settings, tally: _Tally) -> Examples:
+    """The rows of one table that have a text, ids possibly empty."""
+    column, label_column, id_column = task.input_column, task.data.label, task.data.id
+    raw = table.column(column, "column")
+    if label_column == column:
+        raise DataError(f"the column {column!r} cannot be both text and label.", where=table.name,
+                        advice="Name the label's column under data: label:.")  # fmt: skip
+    labels = as_labels(table.column(label_column, "column"))
+    if any(label is not None and label[:1] in "[{" and _nested(label) for label in labels):
+        raise DataError(
+            f"the column {label_column!r} holds lists, but the task gives one label per text.",
+            where=table.name,
+            advice="Keep one label per row.",
+        )
+    given = [as_text(value).strip() for value in table.column(id_column)] if id_column else None
+    kept: list[int] = []
+    texts: list[str] = []
+    for i, value in enumerate(raw):
+        place = f"{table.name}:{table.rows[i]}"
+        text = as_text(value)
+        if isinstance(value, str) and text != value:
+            tally.add("nul" if "\x00" in value else "surrogates", f"{place}: {quote(text)}")
+        clean = _cut(text, settings)
+        if not clean:
+            tally.add("empty", place)
+            continue
+        if len(clean) < len(text):
+            tally.add("cut", f"{place}: {len(text):,} characters, {quote(text)}")
+        if labels[i] is None:
+            tally.add("unlabelled", f"{place}: {quote(text)}")
+        kept.append(i)
+        texts.append(clean)
+    metadata = {
+        name: _metadata([values[i] for i in kept], typed=table.typed)
+        for name, values in table.columns.items()
+        if name not in {column, label_column, id_column}
+    }
+    return Examples(
+        ids=tuple(given[i] for i in kept) if given else ("",) * len(kept),
+        texts=tuple(texts),
+        labels=tuple(labels[i] for i in kept),
+        groups=("",) * len(kept),
+        sources=tuple(f"{table.name}:{table.rows[i]}" for i in kept),
+        metadata=metadata,
+    )
+
+
+def _nested(label: str) -> bool:
+    return (label[0], label[-1]) in {("[", "]"), ("{", "}")} and '"' in label
+
+
+def _metadata(values: Sequence[Plain], *, typed: bool) -> tuple[Plain, ...]:
+    if not typed:
+        values = infer_types(values)
+    return tuple(storable(value) if isinstance(value, str) else value for value in values)
+
+
+def _joined_metadata(parts: Sequence[Examples]) -> dict[str, tuple[object, ...]]:
+    names = dict.fromkeys(name for part in parts for name in part.metadata)
+    return {
+        name: tuple(
+            value
+            for part in parts
+            for value in part.metadata.get(name, (None,) * len(part))
+        )
+        for name in names
+    }  # fmt: skip
+
+
+def _derived_ids(texts: Sequence[str]) -> list[str]:
+    seen: Counter[str] = Counter()
+    ids: list[str] = []
+    for text in texts:
+        base = hashlib.sha256(text.encode()).hexdigest()[:16]
+        seen[base] += 1
+        ids.append(base if seen[base] == 1 else f"{base}-{seen[base]}")
+    return ids
+
+
+def _checked_ids(ids: Sequence[str], sources: Sequence[str], task: Task) -> Sequence[str]:
+    first: dict[str, str] = {}
+    missing: list[str] = []
+    twice: list[str] = []
+    for identity, source in zip(ids, sources, strict=True):
+        if not identity:
+            missing.append(source)
+        elif identity in first:
+            twice.append(f"{identity!r} at {first[identity]} and {source}")
+        else:
+            first[identity] = source
+    column = task.data.id
+    if missing:
+        raise DataError(
+            f"{number_of(len(missing), 'row')} {verb(len(missing), 'has', 'have')} no id in the "
+            f"column {column!r} (first: {', '.join(missing[:3])}).",
+            advice="Fill it, or leave data: id: out of the task file.",
+        )
+    if twice:
+        raise DataError(
+            f"{number_of(len(twice), 'row')} {verb(len(twice), 'repeats', 'repeat')} an id of the "
+            f"column {column!r} (first: {'; '.join(twice[:3])}).",
+            advice="Ids must be unique; correct them, or leave data: id: out of the task file.",
+        )
+    return ids
+
+
+def _tallied(tally: _Tally, settings: Settings) -> list[Finding]:
+    sentences: Mapping[str, tuple[str, str, str]] = {
+        "empty": ("empty_texts", "error", "{rows} {has} no text and {was} left out."),
+        "cut": (
+            "cut_texts",
+            "warning",
+            f"{{texts}} {{was}} longer than {settings.max_text_chars:,} characters and cut there.",
+        ),
+        "nul": ("nul_characters", "warning", "{texts} held NUL characters, which were removed."),
+        "surrogates": (
+            "lone_surrogates",
+            "warning",
+            "{texts} held half characters (lone surrogates), which became U+FFFD.",
+        ),
+        "unlabelled": ("unlabelled", "note", "{rows} {has} no label."),
+    }
+    findings: list[Finding] = []
+    for what, places in tally.places.items():
+        check, severity, sentence = sentences[what]
+        n = len(places)
+        words = {
+            "rows": number_of(n, "row"),
+            "texts": number_of(n, "text"),
+            "has": verb(n, "has", "have"),
+            "was": verb(n, "was", "were"),
+        }
+        summary = sentence.format(**words)
+        findings.append(
+            Finding(
+                check=check,
+                severity=severity,
+                count=n,
+                summary=summary,
+                examples=tuple(places[:SHOWN]),
+            )
+        )
+    return findings
+
+
+def _unknown(
+    examples: Examples, task: Task, place: str, unknown_labels: UnknownLabels
+) -> list[Finding]:
+    counts = Counter(c for c in examples.labels if c is not None and c not in task.labels)
+    if not counts:
+        return []
+    first: dict[str, str] = {}
+    for label, source in zip(examples.labels, examples.sources, strict=True):
+        if label is not None and label in counts:
+            first.setdefault(label, source)
+    worst = sorted(counts, key=lambda c: (-counts[c], c))
+    lines: list[str] = []
+    for label in worst[:10]:
+        near = nearest(label, task.labels)
+        hint = f", perhaps '{near}'" if near else ""
+        lines.append(f"{quote(label, 40)} ({number_of(counts[label], 'row')}, first at "
+                     f"{first[label]}{hint})")  # fmt: skip
+    if unknown_labels == "error":
+        more = f"; and {len(worst) - 10:,} more" if len(worst) > 10 else ""
+        raise DataError(
+            f"{number_of(len(worst), 'label')} {verb(len(worst), 'is', 'are')} not among those of "
+            f"the task '{task.name}': {'; '.join(lines)}{more}.",
+            where=place,
+            advice=f"Correct the file, or add them under labels: in the task file. "
+            f"Known: {listing(list(task.labels), 20)}.",
+        )
+    rows = counts.total()
+    return [
+        Finding(
+            check="unknown_labels",
+            severity="warning",
+            count=rows,
+            summary=f"{number_of(rows, 'row')} {verb(rows, 'has', 'have')} a label that the task "
+            f"does not know ({number_of(len(worst), 'such label')}); every answer to them counts "
+            "as wrong.",
+            examples=tuple(lines[:SHOWN]),
+        )
+    ]
+
+
+def _require_enough(examples: Examples, task: Task, rows: int, place: str) -> None:
+    counts = Counter(label for label in examples.labels if label is not None)
+    if sum(n >= 2 for n in counts.values()) >= 2:
+        return
+    need = "The least is two labels with two examples each; ten of each is a good start."
+    if not rows or not len(examples):
+        what = "there is a header but no row of data." if not rows else "every text is empty."
+    elif not counts:
+        what = (f"none of the {number_of(len(examples), 'row')} has a label in the column "
+                f"{task.data.label!r}.")  # fmt: skip
+    elif len(counts) == 1:
+        label, n = next(iter(counts.items()))
+        what = f"all {n:,} labelled rows have the one label '{label}'; nothing is to be told apart."
+        if n == 1:
+            what = f"there is only one labelled row (label '{label}')."
+    else:
+        what = (
+            f"{number_of(counts.total(), 'labelled row')} with {len(counts)} labels "
+            f"({listing(sorted(counts))}) are too few to learn from and to measure."
+        )
+    raise DataError(what, where=place, advice=need)

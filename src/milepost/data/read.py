@@ -1,0 +1,102 @@
+"""From a task's files to grouped, profiled examples: the one way in for the floors above."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from milepost._base.settings import Settings
+from milepost.data.duplicates import regroup
+from milepost.data.examples import Gathered, UnknownLabels, gather_examples, read_tables
+from milepost.data.quality import profile
+from milepost.data.split import Sides, against_test
+from milepost.entities.example import Examples, Finding, QualityReport, SourceFile
+from milepost.entities.task import Task
+
+
+class Reading(NamedTuple):
+    """Examples of one role with where they came from and what was found in them."""
+
+    examples: Examples
+    sources: tuple[SourceFile, ...]
+    quality: QualityReport
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TaskData:
+    """All data of a task, grouped together.
+
+    Attributes:
+        examples: The task's examples; rows that leak into the test file are still in.
+        test: The user's own test file, or ``None``.
+        sides: Which rows of ``examples`` are leaks; ``None`` without a test file.
+    """
+
+    examples: Reading
+    test: Reading | None
+    sides: Sides | None
+
+
+def read_examples(
+    sources: Sequence[object],
+    task: Task,
+    settings: Settings,
+    *,
+    root: Path | None = None,
+    unknown_labels: UnknownLabels = "error",
+) -> Reading:
+    """Read files or dataframes as examples of a task.
+
+    Args:
+        sources: Paths as the task file names them, ``"-"`` for standard input, loaded tables or
+            dataframes.
+        task: Names the columns and labels.
+        settings: ``max_text_chars`` and ``near_duplicate`` are used.
+        root: Folder that relative paths start from; ``None`` for the current one.
+        unknown_labels: ``"error"`` for training files, ``"keep"`` for evaluation files.
+
+    Raises:
+        UnknownNameError: If a column is missing.
+        DataError: If a file, its ids or its labels cannot be used.
+    """
+    tables = read_tables(sources, task, root=root)
+    gathered = gather_examples(tables, task, settings, unknown_labels=unknown_labels)
+    (examples,) = regroup([gathered.examples], settings.near_duplicate)
+    return _reading(gathered, examples, task)
+
+
+def read_task(task: Task, settings: Settings, *, root: Path | None = None) -> TaskData:
+    """Read all files that a task names; groups span its examples and its test file.
+
+    Raises:
+        UnknownNameError: If a column is missing.
+        DataError: If a file, its ids or its labels cannot be used.
+    """
+    tables = read_tables(task.data.example_files, task, root=root)
+    gathered = gather_examples(tables, task, settings)
+    if not task.data.test_files:
+        (examples,) = regroup([gathered.examples], settings.near_duplicate)
+        return TaskData(_reading(gathered, examples, task), None, None)
+    kept = gather_examples(
+        read_tables(task.data.test_files, task, root=root),
+        task,
+        settings,
+        unknown_labels="keep",
+    )
+    examples, test = regroup([gathered.examples, kept.examples], settings.near_duplicate)
+    sides = against_test(examples, test)
+    return TaskData(
+        _reading(gathered, examples, task, sides.findings), _reading(kept, test, task), sides
+    )
+
+
+def _reading(
+    gathered: Gathered, examples: Examples, task: Task, findings: Sequence[Finding] = ()
+) -> Reading:
+    quality = profile(
+        examples,
+        rows=gathered.rows,
+        findings=[*gathered.findings, *findings],
+        declared=tuple(task.labels),
+    )
+    return Reading(examples, gathered.sources, quality)

@@ -1,0 +1,92 @@
+"""What ``milepost.toml`` says: where a workspace keeps things, and its settings."""
+
+import tomllib
+from typing import Any, cast
+
+import msgspec
+
+from milepost._base.settings import Settings
+from milepost.entities.errors import Problem, TaskFileError, WorkspaceError, nearest
+
+FORMAT = 1
+"""Version of the workspace layout that this code reads and writes."""
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of ``milepost.toml``.
+
+    Attributes:
+        format: Version of the workspace layout.
+        encoder: ``embedded``, a folder (relative to the workspace) or a hub id.
+        ledger: SQLAlchemy URL; a relative SQLite path is relative to the workspace.
+        artifacts: Folder (relative to the workspace) or fsspec URL.
+        settings: Numbers that a team may want to change.
+    """
+
+    format: int = FORMAT
+    encoder: str = "embedded"
+    ledger: str = "sqlite:///.milepost/ledger.db"
+    artifacts: str = ".milepost/artifacts"
+    settings: Settings = Settings()
+
+
+def parse_configuration(text: str, file: str) -> Configuration:
+    """The configuration that TOML text describes.
+
+    Raises:
+        TaskFileError: If it is not TOML, or a field is unknown or has the wrong type.
+        WorkspaceError: If a newer milepost wrote it.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        what = f"this is not valid TOML: {error}."
+        raise TaskFileError([Problem(file=file, line=None, field="", what=what)]) from error
+    written = data.get("format", FORMAT)
+    if isinstance(written, int) and written > FORMAT:
+        raise WorkspaceError(
+            f"this workspace has format {written}; this milepost reads up to {FORMAT}.",
+            where=file,
+            advice="Upgrade milepost: pip install --upgrade milepost.",
+        )
+    try:
+        return msgspec.convert(data, Configuration)
+    except msgspec.ValidationError as error:
+        raise TaskFileError([_problem(str(error), text, file)]) from error
+
+
+def _problem(message: str, text: str, file: str) -> Problem:
+    what, _, place = message.partition(" - at ")
+    field = place.strip("`$.")
+    advice = ""
+    if "unknown field" in what:
+        name = what.rsplit("`", 2)[-2]
+        allowed = Settings.__struct_fields__ if field else Configuration.__struct_fields__
+        near = nearest(name, allowed)
+        advice = (f"Did you mean {near!r}? " if near else "") + f"Allowed: {', '.join(allowed)}."
+        field = f"{field}.{name}".strip(".")
+        what = "there is no such field."
+    last = field.rsplit(".", 1)[-1]
+    numbered = enumerate(text.splitlines(), start=1)
+    line = next((n for n, row in numbered if last and row.strip().startswith(last)), None)
+    return Problem(file=file, line=line, field=field, what=what, advice=advice)
+
+
+def dump_configuration(configuration: Configuration) -> str:
+    """TOML text of a configuration; settings that have their default are left as comments."""
+    plain = cast("dict[str, Any]", msgspec.to_builtins(configuration))
+    settings = cast("dict[str, Any]", plain.pop("settings"))
+    lines = [f"{key} = {_toml(value)}" for key, value in plain.items()]
+    lines += ["", "[settings]"]
+    defaults = cast("dict[str, Any]", msgspec.to_builtins(Settings()))
+    for key, value in settings.items():
+        mark = "# " if value == defaults[key] else ""
+        if value is None:
+            lines.append(f"# {key} is not set")
+        else:
+            lines.append(f"{mark}{key} = {_toml(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    return msgspec.json.encode(value).decode() if isinstance(value, str | list) else repr(value)

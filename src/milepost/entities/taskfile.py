@@ -1,0 +1,280 @@
+"""Task files: YAML 1.2 text to a task and back, with every problem found at once.
+
+Knows nothing of paths on disk: the caller reads and writes the text. The JSON Schema is derived
+from the records of ``milepost.entities.task`` and published as ``task.schema.json`` beside them.
+"""
+
+import inspect
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+from jsonschema import Draft202012Validator, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from milepost.entities.errors import Problem, TaskFileError, nearest
+from milepost.entities.task import Task
+
+Path = tuple[str | int, ...]
+MAX_NODES = 200_000
+"""Most nodes a task file may have once its aliases are followed; 5,000 labels need 10,000."""
+
+
+def task_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a task file."""
+    schema = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(Task)))
+    for definition in schema["$defs"].values():
+        definition["description"] = inspect.cleandoc(definition.get("description", ""))
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "milepost task file",
+        **schema,
+    }
+
+
+def parse_task(text: str, file: str) -> Task:
+    """The task that a task file describes.
+
+    Args:
+        text: YAML 1.2. Keys of ``labels`` are names whatever they look like: ``no``, ``1``.
+        file: Name of the file, for messages.
+
+    Raises:
+        TaskFileError: With every problem, each with file, line, field, what is allowed and the
+            nearest valid name.
+    """
+    data, lines = _read_yaml(text, file)
+    problems = [
+        problem
+        for error in Draft202012Validator(task_schema()).iter_errors(data)
+        for problem in _explain(error, file, lines)
+    ]
+    if problems:
+        raise TaskFileError(sorted(set(problems), key=lambda p: (p.line or 0, p.field, p.what)))
+    try:
+        return msgspec.convert(data, Task)
+    except msgspec.ValidationError as error:
+        field, _, what = str(error).partition(": ")
+        line = lines.get((field,))
+        raise TaskFileError(
+            [Problem(file=file, line=line, field=field, what=f"{what}.")]
+        ) from error
+
+
+def dump_task(task: Task) -> str:
+    """YAML text of a task, without fields that have their default; ``parse_task`` inverts it."""
+    data = _without_defaults(task)
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    out = io.StringIO()
+    yaml.dump(data, out)
+    return out.getvalue()
+
+
+def add_to_list(text: str, section: str, field: str, value: str) -> str:
+    """Task file text with ``value`` added to ``section.field``; comments and order stay.
+
+    A missing field is made, a single value becomes a list, and a value that is there already is
+    not added again.
+    """
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    data = cast("dict[str, Any]", yaml.load(text))
+    inner = cast("dict[str, Any]", data.setdefault(section, {}))
+    before: Any = inner.get(field)
+    present = [] if before is None else [before] if isinstance(before, str) else list(before)
+    if value not in present:
+        inner[field] = [*present, value] if present else value
+    out = io.StringIO()
+    yaml.dump(data, out)
+    return out.getvalue()
+
+
+def _without_defaults(record: msgspec.Struct) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for field in msgspec.structs.fields(type(record)):
+        value: Any = getattr(record, field.name)
+        default: Any = (
+            field.default_factory()
+            if field.default_factory is not msgspec.NODEFAULT
+            else field.default
+        )
+        if field.required or value != default:
+            plain[field.name] = _plain(value)
+    return plain
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return _without_defaults(value)
+    if isinstance(value, Mapping):
+        items = cast("Mapping[str, object]", value).items()
+        return {key: _plain(inner) for key, inner in items}
+    return list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value
+
+
+def _read_yaml(text: str, file: str) -> tuple[Any, dict[Path, int]]:
+    """Plain data and the 1-based line of every path in it."""
+    try:
+        node = cast("Node | None", YAML(pure=True).compose(text))
+    except YAMLError as error:
+        mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
+        line = None if mark is None else cast("int", mark.line) + 1
+        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise TaskFileError(
+            [Problem(file=file, line=line, field="", what=f"this is not valid YAML: {problem}.")]
+        ) from error
+    if not isinstance(node, MappingNode):
+        what = "a task file is a mapping of fields such as name, labels and data."
+        raise TaskFileError([Problem(file=file, line=1, field="", what=what)])
+    reader = _Reader(file)
+    data = reader.convert(node, ())
+    if reader.problems:
+        raise TaskFileError(reader.problems)
+    return data, reader.lines
+
+
+class _Reader:
+    """Walks YAML nodes: keeps lines, keys as written, and finds duplicate keys."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.lines: dict[Path, int] = {}
+        self.problems: list[Problem] = []
+        self.nodes = 0
+
+    def convert(self, node: Node, path: Path) -> Any:
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise TaskFileError([self._problem(node, path, "the file is too large.")])
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, SequenceNode):
+            items = cast("list[Node]", node.value)
+            return [self.convert(item, (*path, i)) for i, item in enumerate(items)]
+        return _scalar(cast("ScalarNode", node))
+
+    def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in cast("list[tuple[Node, Node]]", node.value):
+            if not isinstance(key_node, ScalarNode):
+                self.problems.append(self._problem(key_node, path, "a key must be a plain name."))
+                continue
+            key = cast("str", key_node.value)
+            here = (*path, key)
+            if key in result:
+                what = f"{key!r} stands here a second time (first in line {self.lines[here]})."
+                self.problems.append(self._problem(key_node, here, what))
+                continue
+            self.lines[here] = key_node.start_mark.line + 1
+            value = self.convert(value_node, here)
+            # "label:" with nothing behind it is a label without a description.
+            result[key] = "" if value is None and path == ("labels",) else value
+        return result
+
+    def _problem(self, node: Node, path: Path, what: str) -> Problem:
+        line = cast("int", node.start_mark.line) + 1
+        return Problem(file=self.file, line=line, field=_dotted(path), what=what)
+
+
+def _scalar(node: ScalarNode) -> str | int | float | bool | None:
+    text = cast("str", node.value)
+    kind = str(node.tag).rsplit(":", 1)[-1]
+    try:
+        if kind == "int":
+            return int(text.replace("_", ""), 0)
+        if kind == "float":
+            return float(text.replace("_", ""))
+    except ValueError:
+        return text
+    if kind == "bool":
+        return text.lower() == "true"
+    return None if kind == "null" else text
+
+
+def _explain(error: ValidationError, file: str, lines: Mapping[Path, int]) -> Iterator[Problem]:
+    path: Path = tuple(error.absolute_path)
+    if error.validator == "anyOf" and error.context:
+        best = max(error.context, key=lambda e: (len(e.absolute_path), e.validator != "type"))
+        if len(best.absolute_path) > len(path) or best.validator != "type":
+            yield from _explain(best, file, lines)
+            return
+
+    def problem(where: Path, what: str, advice: str = "") -> Problem:
+        line = next((lines[where[:n]] for n in range(len(where), -1, -1) if where[:n] in lines), 1)
+        return Problem(file=file, line=line, field=_dotted(where), what=what, advice=advice)
+
+    value: Any = error.instance
+    if error.validator == "additionalProperties":
+        allowed = list(cast("dict[str, Any]", error.schema).get("properties", {}))
+        for name in cast("dict[str, Any]", value):
+            if name not in allowed:
+                yield problem((*path, name), "there is no such field.", _offer(name, allowed))
+    elif error.validator == "required":
+        missing = [n for n in cast("list[str]", error.validator_value) if n not in value]
+        yield problem(path, f"the field {missing[0]!r} is missing.")
+    else:
+        yield problem(path, *_value_problem(error))
+
+
+def _value_problem(error: ValidationError) -> tuple[str, str]:
+    value: Any = error.instance
+    limit: Any = error.validator_value
+    shown = repr(value) if len(repr(value)) < 80 else f"{repr(value)[:77]}…"
+    match error.validator:
+        case "enum":
+            return f"{shown} is not allowed.", _offer(str(value), [str(v) for v in limit])
+        case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
+            words = {
+                "minimum": "at least",
+                "maximum": "at most",
+                "exclusiveMinimum": "more than",
+                "exclusiveMaximum": "less than",
+            }
+            return (
+                f"{shown} is out of range.",
+                f"It must be {words[str(error.validator)]} {limit:g}.",
+            )
+        case "pattern":
+            advice = "Use lower-case letters, digits, '-' and '_', starting with a letter."
+            return f"{shown} is not a valid name.", advice
+        case "minLength":
+            return "it is empty.", "Give it a value or leave the field out."
+        case _:
+            return f"{shown} is not what belongs here.", f"It must be {_wanted(error)}."
+
+
+_TYPES = {
+    "string": "text",
+    "object": "a mapping",
+    "array": "a list",
+    "number": "a number",
+    "integer": "a whole number",
+    "null": "left out",
+}
+
+
+def _wanted(error: ValidationError) -> str:
+    value: Any = error.validator_value
+    options = (
+        cast("list[dict[str, Any]]", value) if error.validator == "anyOf" else [{"type": value}]
+    )
+    return " or ".join(_TYPES.get(str(o.get("type", "object")), "a mapping") for o in options)
+
+
+def _offer(name: str, allowed: Sequence[str]) -> str:
+    near = nearest(name, allowed)
+    guess = f"Did you mean {near!r}? " if near else ""
+    return f"{guess}Allowed: {', '.join(allowed)}."
+
+
+def _dotted(path: Path) -> str:
+    return ".".join(str(part) for part in path)

@@ -1,0 +1,260 @@
+"""A scorecard from actual labels and probabilities."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milepost.entities.scorecard import (
+    Confusion,
+    Estimate,
+    LabelScore,
+    Mistake,
+    Regime,
+    Scorecard,
+    SliceScore,
+)
+from milepost.entities.task import Objective
+from milepost.metrics.calibration import calibration
+from milepost.metrics.classification import METRICS, brier_rows, f1_terms, log_loss_rows
+from milepost.metrics.comparison import independent_difference, independent_p_value
+from milepost.metrics.confusion import Cells
+from milepost.metrics.intervals import Measured, Sampling, mean_estimate, measure, proportion
+from milepost.metrics.multiplicity import holm
+
+MOST_CONFUSIONS = 20
+"""Confused pairs that a scorecard keeps."""
+
+MISTAKES_PER_CONFUSION = 3
+"""Examples that a confused pair keeps."""
+
+MISTAKE_CHARS = 300
+"""Characters of a mistake's text that are kept."""
+
+UNKNOWN_LABEL = "(unknown label)"
+"""Name under which rows with a label that the task does not know appear among confusions."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Evidence:
+    """What a scorecard is made from: ``n`` rows over ``k`` labels.
+
+    Attributes:
+        labels: The ``k`` label names, in the order of the columns.
+        objective: The task's objective; gives the metric and the slices' predicates.
+        regime: How the predictions came about.
+        y: ``(n,) int64`` actual labels in ``[-1, k)``; ``-1`` is a label that the task does not
+            know and always counts as wrong.
+        probabilities: ``(n, k) float32``, calibrated.
+        ids: Id of each row.
+        texts: Input of each row.
+        slice_masks: ``(n,)`` bool per declared slice.
+        temperature: Temperature that the probabilities were calibrated with.
+        looks: Looks at the holdout, this one included; 0 when cross-fitted.
+        sampling: Confidence, resamples and seed.
+        selection: Estimate of the objective's metric with the optimism of choosing removed; it
+            replaces the plain one. ``None`` on rows never used to choose.
+        notes: Sentences for the reader.
+        provenance: Digests.
+    """
+
+    labels: tuple[str, ...]
+    objective: Objective
+    regime: Regime
+    y: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    ids: tuple[str, ...]
+    texts: tuple[str, ...]
+    slice_masks: Mapping[str, NDArray[np.bool_]] = field(
+        default_factory=dict[str, NDArray[np.bool_]]
+    )
+    temperature: float = 1.0
+    looks: int = 0
+    sampling: Sampling = field(default_factory=Sampling)
+    selection: Estimate | None = None
+    notes: tuple[str, ...] = ()
+    provenance: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def __post_init__(self) -> None:
+        """Check that the columns fit together.
+
+        Raises:
+            ValueError: If lengths differ, there are no rows or a probability is not finite.
+        """
+        n = len(self.y)
+        if n == 0:
+            raise ValueError("a scorecard needs at least one labelled row")
+        if self.probabilities.shape != (n, len(self.labels)):
+            raise ValueError(
+                f"probabilities have shape {self.probabilities.shape}, "
+                f"not ({n}, {len(self.labels)})"
+            )
+        if len(self.ids) != n or len(self.texts) != n:
+            raise ValueError("ids and texts must be as many as the labels")
+        if any(mask.shape != (n,) for mask in self.slice_masks.values()):
+            raise ValueError("slice masks must be as long as the labels")
+        if not bool(np.isfinite(self.probabilities).all()):
+            raise ValueError("probabilities hold a value that is not finite")
+
+    @property
+    def answers(self) -> NDArray[np.int64]:
+        """Most probable label of each row, ``(n,) int64``."""
+        return self.probabilities.argmax(axis=1)
+
+
+def build_scorecard(evidence: Evidence) -> Scorecard:
+    """Every number about quality, each with interval and sample size; latency is added by others.
+
+    Metrics and slices: exact bounds on the effective sample size; losses: BCa bootstrap; labels:
+    exact bounds; calibration: 15 equal-mass bins. Slice intervals are simultaneous (Bonferroni,
+    the single-step form of Holm), their p-values adjusted by Holm.
+
+    Raises:
+        KeyError: If the objective names a slice without a mask.
+    """
+    cells = Cells.of(evidence.y, evidence.answers, len(evidence.labels))
+    metrics = _metrics(evidence, cells)
+    notes = list(evidence.notes)
+    unknown = int((evidence.y < 0).sum())
+    if unknown:
+        notes.append(
+            f"{unknown} of {len(evidence.y)} rows carry a label that the task does not know; "
+            "they count as wrong."
+        )
+    missing = len(evidence.labels) - len(np.unique(evidence.y[evidence.y >= 0]))
+    if missing:
+        notes.append(
+            f"{missing} of {len(evidence.labels)} labels have no example among these rows; "
+            "nothing is known about them."
+        )
+    if evidence.selection is not None:
+        metrics[evidence.objective.metric] = evidence.selection
+        notes.append(
+            f"The {evidence.objective.metric} is corrected for having chosen the best candidate "
+            "on the same predictions; the other numbers are not."
+        )
+    return Scorecard(
+        regime=evidence.regime,
+        metric=evidence.objective.metric,
+        metrics=metrics,
+        labels=_labels(evidence, cells),
+        slices=_slices(evidence),
+        calibration=calibration(
+            evidence.y, evidence.probabilities, evidence.temperature, evidence.sampling
+        ),
+        confusions=_confusions(evidence),
+        looks=evidence.looks,
+        unknown_labels=unknown,
+        notes=tuple(notes),
+        provenance=dict(evidence.provenance),
+    )
+
+
+def _metrics(evidence: Evidence, cells: Cells) -> dict[str, Estimate]:
+    confidence = evidence.sampling.confidence
+    metrics = {name: measure(name, cells).estimate(confidence) for name in METRICS}
+    metrics["log_loss"] = mean_estimate(
+        log_loss_rows(evidence.y, evidence.probabilities), evidence.sampling
+    )
+    metrics["brier"] = mean_estimate(
+        brier_rows(evidence.y, evidence.probabilities), evidence.sampling
+    )
+    return metrics
+
+
+def _labels(evidence: Evidence, cells: Cells) -> tuple[LabelScore, ...]:
+    counts = cells.totals()
+    f1, present = f1_terms(counts.right, counts.answered, counts.actual)
+    confidence = evidence.sampling.confidence
+
+    def share(right: float, of: float) -> Estimate | None:
+        return proportion(int(right), int(of), confidence) if of else None
+
+    return tuple(
+        LabelScore(
+            label=label,
+            n=int(counts.actual[i]),
+            precision=share(counts.right[i], counts.answered[i]),
+            recall=share(counts.right[i], counts.actual[i]),
+            f1=float(f1[i]) if present[i] else None,
+        )
+        for i, label in enumerate(evidence.labels)
+    )
+
+
+def _slices(evidence: Evidence) -> tuple[SliceScore, ...]:
+    """Each declared slice against the rows outside it."""
+    inside: dict[str, Measured | None] = {}
+    outside: dict[str, Measured | None] = {}
+    for name in evidence.objective.slices:
+        mask = evidence.slice_masks[name]
+        inside[name] = _measure_rows(evidence, mask)
+        outside[name] = _measure_rows(evidence, ~mask)
+    judged = [name for name in inside if inside[name] is not None and outside[name] is not None]
+    pairs = {name: (outside[name], inside[name]) for name in judged}
+    raw = [independent_p_value(out, own) for out, own in pairs.values() if out and own]
+    adjusted = dict(zip(judged, holm(np.array(raw)), strict=True)) if judged else {}
+    tail = (1.0 - evidence.sampling.confidence) / (2.0 * max(len(judged), 1))
+    scores: list[SliceScore] = []
+    for name, predicate in evidence.objective.slices.items():
+        own, out = inside[name], outside[name]
+        score = SliceScore(
+            name=name,
+            predicate=predicate,
+            n=own.n if own else 0,
+            estimate=own.estimate(evidence.sampling.confidence) if own else None,
+        )
+        if own and out:
+            low, high = independent_difference(out, own, tail)
+            score = SliceScore(
+                name=name,
+                predicate=predicate,
+                n=own.n,
+                estimate=score.estimate,
+                gap=out.value - own.value,
+                gap_low=low,
+                gap_high=high,
+                p_value=float(adjusted[name]),
+            )
+        scores.append(score)
+    return tuple(scores)
+
+
+def _measure_rows(evidence: Evidence, mask: NDArray[np.bool_]) -> Measured | None:
+    if not mask.any():
+        return None
+    cells = Cells.of(evidence.y[mask], evidence.answers[mask], len(evidence.labels))
+    return measure(evidence.objective.metric, cells)
+
+
+def _confusions(evidence: Evidence) -> tuple[Confusion, ...]:
+    """The most frequent wrong pairs, each with its most confident mistakes."""
+    answers = evidence.answers
+    confidence = evidence.probabilities.max(axis=1)
+    wrong = np.flatnonzero(answers != evidence.y)
+    k = len(evidence.labels)
+    code = (evidence.y[wrong] + 1) * k + answers[wrong]
+    pairs, counts = np.unique(code, return_counts=True)
+    kept = np.argsort(-counts, kind="stable")[:MOST_CONFUSIONS]
+    confusions: list[Confusion] = []
+    for pair, count in zip(pairs[kept], counts[kept], strict=True):
+        rows = wrong[code == pair]
+        rows = rows[np.argsort(-confidence[rows], kind="stable")][:MISTAKES_PER_CONFUSION]
+        actual, predicted = divmod(int(pair), k)
+        confusions.append(
+            Confusion(
+                actual=evidence.labels[actual - 1] if actual else UNKNOWN_LABEL,
+                predicted=evidence.labels[predicted],
+                n=int(count),
+                examples=tuple(
+                    Mistake(
+                        id=evidence.ids[i],
+                        text=evidence.texts[i][:MISTAKE_CHARS],
+                        confidence=float(confidence[i]),
+                    )
+                    for i in rows
+                ),
+            )
+        )
+    return tuple(confusions)

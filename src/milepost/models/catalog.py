@@ -1,0 +1,144 @@
+"""Opens an encoder by what a user writes: ``embedded``, a folder, or a hub id; saves and loads it.
+
+Knows where encoders come from; leaves the reading, exporting and running to the modules beside.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from milepost.entities.errors import EncoderError, UnknownNameError
+from milepost.models.cached import CachedEncoder
+from milepost.models.embedded import EMBEDDED_NAME, read_embedded
+from milepost.models.encoder import Encoder
+from milepost.models.export import Notify, exported
+from milepost.models.folder import EncoderFolder, read_folder
+from milepost.models.onnx_encoder import OnnxEncoder
+from milepost.models.packaged import read_package, write_package
+
+EMBEDDED = "embedded"
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_HUB_FILES = ("*.json", "model.safetensors", "*/config.json")
+
+
+def _silent(message: str) -> None:
+    """Tells nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderOptions:
+    """How an encoder is opened.
+
+    Attributes:
+        max_tokens: Longest input in tokens, ≥ 1; ``None`` takes the encoder's own limit. Part of
+            the encoder's digest.
+        threads: Threads of a bulk encode, ≥ 1; ``None`` takes the processors of this process.
+        notify: Told in one sentence what takes long or was repaired.
+    """
+
+    max_tokens: int | None = None
+    threads: int | None = None
+    notify: Notify = _silent
+
+
+def open_encoder(spec: str, cache_dir: Path, options: EncoderOptions | None = None) -> OnnxEncoder:
+    """Opens an encoder, exporting it to ONNX the first time.
+
+    Args:
+        spec: ``embedded`` (or its name, ``all-MiniLM-L6-v2``), the path of a Hugging Face or
+            sentence-transformers folder, or a hub id ``org/name``.
+        cache_dir: Folder for exports; created when missing.
+        options: ``None`` takes the defaults.
+
+    Raises:
+        EncoderError: If it is not installed, not reachable, not the promised bytes, or cannot be
+            exported; says what to do.
+        UnknownNameError: If ``spec`` is none of the three.
+        StorageError: If the cache cannot be written.
+    """
+    chosen = options or EncoderOptions()
+    folder = _find(spec, cache_dir, chosen)
+    return OnnxEncoder(exported(folder, cache_dir, chosen.notify), chosen.threads)
+
+
+def save_encoder(encoder: Encoder, directory: Path) -> None:
+    """Writes a self-contained folder that ``load_encoder`` reads anywhere.
+
+    Args:
+        encoder: One that was opened or loaded here, with or without a cache of vectors.
+        directory: Must not exist, or be empty.
+
+    Raises:
+        EncoderError: If the encoder is of a kind that has no files.
+        CorruptError: If its own files have changed or gone since it was opened.
+        StorageError: If the folder cannot be written, or holds another encoder.
+    """
+    inner = encoder.inner if isinstance(encoder, CachedEncoder) else encoder
+    if not isinstance(inner, OnnxEncoder):
+        raise EncoderError(
+            f"the encoder {encoder.name!r} has no files that could be saved.",
+            advice="Open it with `open_encoder`.",
+        )
+    package = read_package(inner.directory)
+    write_package(directory, package.manifest, package.model, package.tokenizer.encode())
+    if read_package(directory).manifest.digest != inner.digest:
+        raise EncoderError(
+            "the folder holds another encoder already.",
+            where=str(directory),
+            advice="Give a folder that is empty or new.",
+        )
+
+
+def load_encoder(directory: Path, threads: int | None = None) -> OnnxEncoder:
+    """Loads a saved encoder after verifying every byte; needs no network and no torch.
+
+    Args:
+        directory: A folder that ``save_encoder`` wrote.
+        threads: Threads of a bulk encode; ``None`` takes the processors of this process.
+
+    Raises:
+        CorruptError: If a byte is not what the manifest says.
+        EncoderError: If the model refers to other files, or cannot be loaded.
+    """
+    return OnnxEncoder(read_package(directory), threads)
+
+
+def _find(spec: str, cache_dir: Path, options: EncoderOptions) -> EncoderFolder:
+    if spec in {EMBEDDED, EMBEDDED_NAME}:
+        return read_embedded(options.max_tokens)
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return read_folder(path, max_tokens=options.max_tokens)
+    if _HUB_ID.fullmatch(spec):
+        fetched = _fetch(spec, options.notify)
+        return read_folder(fetched, name=spec, max_tokens=options.max_tokens)
+    if os.sep in spec or spec.startswith((".", "~")):
+        return read_folder(path, max_tokens=options.max_tokens)
+    raise UnknownNameError("encoder", spec, (EMBEDDED, EMBEDDED_NAME), where="encoder")
+
+
+def _fetch(hub_id: str, notify: Notify) -> Path:
+    """Folder of a hub model, fetched without any file that could run code."""
+    advice = "Fetch it on a machine that reaches the hub and name the folder, or use `embedded`."
+    try:
+        import huggingface_hub
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise EncoderError(
+            f"no folder is called {hub_id!r}, and huggingface_hub, which would fetch it from "
+            "the hub, is not installed.",
+            where="encoder",
+            advice=f"Run `pip install huggingface_hub`. {advice}",
+        ) from error
+    notify(f"Fetching {hub_id} from the hub, unless it is there already.")
+    try:
+        return Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=list(_HUB_FILES)))
+    except (OSError, ValueError, RuntimeError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+        raise EncoderError(
+            f"no folder is called {hub_id!r}, and the hub does not give it: "
+            f"{str(error).strip().splitlines()[0] if str(error).strip() else error!r}",
+            where="encoder",
+            advice=advice,
+        ) from error

@@ -1,0 +1,339 @@
+"""The gate: objective, scorecard and comparisons in, verdict with reasons out.
+
+A pure function. Knows no store, no channel and no clock; what it reads was measured elsewhere.
+
+The rules, in order. Each check passes, fails (shown to miss the objective) or stays open (the
+labels cannot tell); one failure rejects, else one open check is insufficient evidence.
+
+1. Floor: passes when the one-sided lower bound reaches it, fails when the one-sided upper bound
+   is below it. Without a floor, ``majority`` must be beaten with significance.
+2. Slices: a gap fails when its simultaneous interval lies wholly above the largest allowed gap. It
+   stays open only where the measured gap is above the limit, unproven, and the slice has at least
+   ``SLICE_MIN`` examples. Smaller slices are reported and do not block: on so few examples no
+   interval is narrow enough to lie within a usual limit, so waiting for one would block for ever.
+3. Latency and cost: measured values against their limits.
+4. Incumbent: a candidate that passed replaces it when it is better with significance, or when the
+   incumbent breaks a floor or limit that the candidate keeps; else the incumbent is kept.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from milepost.entities.decision import Comparison, Decision, Verdict
+from milepost.entities.scorecard import Estimate, Scorecard, SliceScore
+from milepost.entities.task import Objective
+from milepost.metrics.planning import rows_to_decide
+
+SLICE_MIN = 30
+"""Fewest examples in a slice for an unproven gap to hold up a release."""
+
+_MOST_ROWS = 1_000_000
+_MOST_TIMES = 1_000.0
+
+_NAMES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro F1",
+    "mcc": "Matthews correlation",
+}
+_EXAMPLES = {
+    "holdout": "held-out examples",
+    "test_file": "examples of the test file",
+    "cross_fitted": "cross-fitted examples",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class IncumbentEvidence:
+    """What is known of the release that runs now.
+
+    Attributes:
+        release: Its number.
+        scorecard: Its scorecard on the same examples; ``None`` when there is none.
+        comparison: The candidate against it on the same examples.
+    """
+
+    release: int
+    scorecard: Scorecard | None
+    comparison: Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    outcome: Literal["passed", "failed", "open"]
+    sentence: str
+
+
+def decide(
+    objective: Objective,
+    candidate: Scorecard,
+    against_majority: Comparison | None,
+    incumbent: IncumbentEvidence | None,
+    confidence: float = 0.95,
+) -> Decision:
+    """Decide whether a candidate may be released.
+
+    Args:
+        objective: What good enough means.
+        candidate: Its certified numbers.
+        against_majority: The candidate against ``majority`` on the same examples; read only
+            where the objective has no floor.
+        incumbent: What runs now; ``None`` for a first release.
+        confidence: Confidence of every one-sided statement, in (0.5, 1); that of the scorecard's
+            ``at_least`` and ``at_most``.
+
+    Returns:
+        The verdict; its first reason is what decided, the other checks follow.
+    """
+    checks = [_quality(objective, candidate, against_majority, confidence)]
+    checks += [_slice(score, objective.max_slice_gap, confidence) for score in candidate.slices]
+    checks += _limits(objective, candidate)
+    for outcome, verdict in (("failed", "rejected"), ("open", "insufficient_evidence")):
+        deciding = [check.sentence for check in checks if check.outcome == outcome]
+        if deciding:
+            rest = [check.sentence for check in checks if check.outcome != outcome]
+            return Decision(verdict=_verdict(verdict), reasons=(*deciding, *rest))
+    passed = [check.sentence for check in checks if check.sentence]
+    if incumbent is None:
+        return Decision(verdict="released", reasons=(*passed, "Nothing was released before this."))
+    verdict, sentence = _against_incumbent(objective, candidate, incumbent, confidence)
+    return Decision(verdict=verdict, reasons=(sentence, *passed))
+
+
+def _verdict(name: str) -> Verdict:
+    return "rejected" if name == "rejected" else "insufficient_evidence"
+
+
+def _quality(
+    objective: Objective,
+    candidate: Scorecard,
+    against_majority: Comparison | None,
+    confidence: float,
+) -> _Check:
+    if objective.at_least is not None:
+        return _floor(objective.metric, objective.at_least, candidate, confidence)
+    name = _NAMES[objective.metric]
+    if against_majority is None:
+        return _Check(
+            "open",
+            f"{name} has no floor and the candidate was not compared with `majority`, "
+            "so nothing shows that it is of use.",
+        )
+    return _beats_majority(name, against_majority, candidate, confidence)
+
+
+def _floor(metric: str, floor: float, candidate: Scorecard, confidence: float) -> _Check:
+    estimate = candidate.metrics[metric]
+    name, sure = _NAMES[metric], _percent(confidence)
+    measured = f"({_measured(estimate, candidate)})"
+    if estimate.at_least >= floor:
+        low, bar = _apart(estimate.at_least, floor)
+        return _Check(
+            "passed",
+            f"{name} is at least {low} with {sure} confidence {measured}, "
+            f"which meets the floor of {bar}.",
+        )
+    if estimate.at_most < floor:
+        high, bar = _apart(estimate.at_most, floor)
+        return _Check(
+            "failed",
+            f"{name} is at most {high} with {sure} confidence {measured}, "
+            f"which misses the floor of {bar}.",
+        )
+    low, bar = _apart(estimate.at_least, floor)
+    high, _ = _apart(estimate.at_most, floor)
+    return _Check(
+        "open",
+        f"{name} is somewhere between {low} and {high} {measured}, so the labels cannot tell "
+        f"whether it meets the floor of {bar}. {_more_labels(estimate, floor, confidence)}",
+    )
+
+
+def _beats_majority(
+    name: str, comparison: Comparison, candidate: Scorecard, confidence: float
+) -> _Check:
+    size = _EXAMPLES[candidate.regime]
+    apart = f"{abs(comparison.difference):.3f}"
+    facts = f"on {comparison.n:,} {size} ({comparison.method}, p {{p}})"
+    if comparison.p_value < 1.0 - confidence:
+        return _Check(
+            "passed",
+            f"{name} is {apart} above `majority` {facts.format(p=_p(comparison.p_value))}; "
+            "the task has no floor, so this is enough.",
+        )
+    if comparison.p_worse < 1.0 - confidence:
+        return _Check(
+            "failed",
+            f"{name} is {apart} below `majority` {facts.format(p=_p(comparison.p_worse))}.",
+        )
+    return _Check(
+        "open",
+        f"{name} is not shown to be above `majority`: the difference is "
+        f"{comparison.difference:+.3f} {facts.format(p=_p(comparison.p_value))}. "
+        f"{_more_for_difference(comparison)}",
+    )
+
+
+def _slice(score: SliceScore, limit: float | None, confidence: float) -> _Check:
+    """One slice; a sentence without consequence where no limit is set."""
+    if score.gap is None or score.gap_low is None or score.gap_high is None:
+        where = "has no examples" if score.n == 0 else "holds every example"
+        return _Check("passed", f"Slice `{score.name}` {where}; there is no gap to judge.")
+    size = f"{score.n:,} example{'s' if score.n != 1 else ''}"
+    facts = (
+        f"Slice `{score.name}` is {abs(score.gap):.3f} {'worse' if score.gap > 0 else 'better'} "
+        f"than the rest ({score.gap_low:+.3f} to {score.gap_high:+.3f}, {size})"
+    )
+    if limit is None:
+        return _Check("passed", f"{facts}; the task sets no limit.")
+    if score.gap_low > limit:
+        return _Check(
+            "failed",
+            f"{facts}, which is shown to exceed the largest allowed gap of {limit:g} "
+            f"with {_percent(confidence)} confidence over all slices.",
+        )
+    if score.gap_high <= limit:
+        return _Check("passed", f"{facts}, which is within the allowed gap of {limit:g}.")
+    if score.gap <= limit:
+        return _Check(
+            "passed", f"{facts}; that is within the allowed gap of {limit:g}, though not proven."
+        )
+    if score.n < SLICE_MIN:
+        return _Check(
+            "passed",
+            f"{facts}; too few to judge it against the allowed gap of {limit:g} "
+            f"(from {SLICE_MIN} on it counts).",
+        )
+    needed = _scaled(score.n, score.gap - score.gap_low, score.gap - limit)
+    return _Check(
+        "open",
+        f"{facts}, above the allowed gap of {limit:g} but not shown to be. "
+        f"About {needed} examples in the slice would decide it if the gap stays as measured.",
+    )
+
+
+def _limits(objective: Objective, candidate: Scorecard) -> list[_Check]:
+    wanted = (
+        ("95 % of predictions take at most {} ms", objective.max_p95_ms, "p95_ms"),
+        (
+            "A thousand predictions cost {} USD",
+            objective.max_cost_per_1k_usd,
+            "cost_per_1k_usd",
+        ),
+    )
+    checks: list[_Check] = []
+    for sentence, limit, field in wanted:
+        if limit is None:
+            continue
+        if candidate.latency is None:
+            checks.append(
+                _Check("open", f"The limit of {limit:g} was not checked: time was not measured.")
+            )
+            continue
+        value = float(getattr(candidate.latency, field))
+        found, bar = _apart(value, limit)
+        said = sentence.format(found)
+        checks.append(
+            _Check("passed", f"{said}, within the limit of {bar}.")
+            if value <= limit
+            else _Check("failed", f"{said}, above the limit of {bar}.")
+        )
+    return checks
+
+
+def _against_incumbent(
+    objective: Objective, candidate: Scorecard, incumbent: IncumbentEvidence, confidence: float
+) -> tuple[Verdict, str]:
+    name = _NAMES[objective.metric]
+    comparison = incumbent.comparison
+    who = f"release {incumbent.release}"
+    facts = f"on {comparison.n:,} {_EXAMPLES[candidate.regime]} ({comparison.method}, p {{p}})"
+    if comparison.p_value < 1.0 - confidence:
+        return "released", (
+            f"{name} is {comparison.difference:.3f} above {who} "
+            f"{facts.format(p=_p(comparison.p_value))}."
+        )
+    worse = comparison.p_worse < 1.0 - confidence
+    broken = _broken(objective, incumbent.scorecard)
+    if broken and not worse:
+        return "released", (
+            f"{who.capitalize()} breaks the objective, which this candidate keeps: {broken}."
+        )
+    if worse:
+        return "kept", (
+            f"{name} is {abs(comparison.difference):.3f} below {who} "
+            f"{facts.format(p=_p(comparison.p_worse))}; {who} stays."
+        )
+    return "kept", (
+        f"{name} is not shown to be above {who}: the difference is {comparison.difference:+.3f} "
+        f"{facts.format(p=_p(comparison.p_value))}; {who} stays. "
+        f"{_more_for_difference(comparison)}"
+    )
+
+
+def _broken(objective: Objective, scorecard: Scorecard | None) -> str:
+    """What of the objective a scorecard breaks, in words; empty for nothing."""
+    if scorecard is None:
+        return ""
+    floor = objective.at_least
+    estimate = scorecard.metrics.get(objective.metric)
+    if floor is not None and estimate is not None and estimate.value < floor:
+        value, bar = _apart(estimate.value, floor)
+        return f"its {_NAMES[objective.metric].lower()} is {value}, below the floor of {bar}"
+    for check in _limits(objective, scorecard):
+        if check.outcome == "failed":
+            return check.sentence.rstrip(".")
+    return ""
+
+
+def _measured(estimate: Estimate, candidate: Scorecard) -> str:
+    return f"{estimate.value:.3f} on {estimate.n:,} {_EXAMPLES[candidate.regime]}"
+
+
+def _more_labels(estimate: Estimate, floor: float, confidence: float) -> str:
+    rows = rows_to_decide(estimate, floor, confidence)
+    if rows is None:
+        return "The measured value is so near to the floor that no practical number would decide."
+    return (
+        f"About {_round(rows)} examples to judge on would decide it if quality stays as measured "
+        f"(now {estimate.n:,})."
+    )
+
+
+def _more_for_difference(comparison: Comparison) -> str:
+    if comparison.difference <= 0.0:
+        return "More labels, or a better candidate, are needed to show one."
+    needed = _scaled(comparison.n, comparison.difference - comparison.low, comparison.difference)
+    return f"About {needed} examples to judge on would show a difference of this size."
+
+
+def _scaled(n: int, half_width: float, distance: float) -> str:
+    """Rows at which an interval, shrinking with the square root of n, is ``distance`` wide."""
+    if distance * _MOST_TIMES <= half_width:
+        return f"more than {_MOST_ROWS:,}"
+    rows = max(n * (half_width / distance) ** 2, n + 1)
+    return _round(rows) if rows <= _MOST_ROWS else f"more than {_MOST_ROWS:,}"
+
+
+def _round(rows: float) -> str:
+    """Two significant digits, upwards: more would pretend to know."""
+    step = 10 ** max(len(str(int(rows))) - 2, 0)
+    return f"{-(-int(rows) // step) * step:,}"
+
+
+def _apart(value: float, bar: float) -> tuple[str, str]:
+    """Both numbers with as many digits as it takes to see on which side the value is."""
+    shown = f"{bar:.6g}" if bar >= 1 else f"{bar:.2f}" if round(bar, 2) == bar else f"{bar:.6g}"
+    for digits in range(3, 9):
+        text = f"{value:.{digits}f}"
+        if (float(text) >= bar) == (value >= bar) and (float(text) > bar) == (value > bar):
+            return text, shown
+    return repr(value), shown
+
+
+def _p(p_value: float) -> str:
+    return "< 0.001" if p_value < 0.001 else f"= {p_value:.3f}"
+
+
+def _percent(confidence: float) -> str:
+    return f"{confidence * 100:g} %"

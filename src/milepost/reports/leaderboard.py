@@ -1,0 +1,159 @@
+"""The table of a contest: who took part, how good, how sure, how fast, and what the gate said."""
+
+from milepost.entities.contest import Candidate, Contest
+from milepost.entities.scorecard import Estimate
+from milepost.reports import words
+from milepost.reports.document import (
+    BLANK,
+    Bar,
+    Bullets,
+    Cell,
+    Column,
+    Document,
+    Grid,
+    Line,
+    Part,
+    Role,
+    Row,
+    sentence,
+)
+
+NAME_WIDTH = 22
+BAR_WIDTH = 14
+LEADERS_REACH = 5
+"""Interval widths of the best candidate that the scale of the bars reaches below it."""
+
+
+class Leaderboard(Document):
+    """A contest as a table; prints itself in terminals and notebooks.
+
+    Args:
+        contest: The contest.
+        ids: Whether to add the id and the fitting time of each candidate.
+    """
+
+    __slots__ = ("contest",)
+
+    contest: Contest
+
+    def __init__(self, contest: Contest, *, ids: bool = False) -> None:
+        parts: list[Part] = [*_head(contest), BLANK, leaderboard_grid(contest), BLANK]
+        if ids:
+            parts += [ids_grid(contest), BLANK]
+        super().__init__((*parts, *_verdict(contest)))
+        object.__setattr__(self, "contest", contest)
+
+
+def _head(contest: Contest) -> list[Line]:
+    scorecard = words.shown_scorecard(contest)
+    regime = words.regime_words(scorecard) if scorecard else "no candidate could be measured"
+    facts = f"seed {contest.seed}, {words.duration(contest.seconds)}, contest {contest.id}"
+    return [
+        Line(((contest.task, "accent"), (f"  {words.metric_of(contest)}, {regime}", ""))),
+        sentence(facts, "dim"),
+    ]
+
+
+def _verdict(contest: Contest) -> list[Part]:
+    icon, _, role = words.VERDICTS[contest.decision.verdict]
+    shown: Role = role  # pyright: ignore[reportAssignmentType] — the table of verdicts holds roles
+    said = words.verdict_words(contest)
+    parts: list[Part] = [Line(((f"{icon} {said}", shown),))]
+    if contest.decision.reasons:
+        parts.append(Bullets(contest.decision.reasons))
+    return parts
+
+
+def ranked_apart(contest: Contest) -> bool:
+    """Whether candidates were ranked on other examples than they were certified on."""
+    scorecard = words.shown_scorecard(contest)
+    return scorecard is not None and scorecard.regime != "cross_fitted"
+
+
+def leaderboard_grid(contest: Contest) -> Grid:
+    """The candidates, best first as ranked out of fold, with a bar on one common scale."""
+    scale = leaders_scale([c.scorecard.objective for c in contest.candidates if c.scorecard])
+    apart = ranked_apart(contest)
+    columns = [
+        Column("", width=1),
+        Column("strategy", width=_name_width(contest), wraps=True),
+        *([Column("ranked", "right")] if apart else []),
+        Column(words.metric_of(contest), "right"),
+        Column("", width=BAR_WIDTH),
+        Column("USD/1k", "right"),
+        Column("p50 ms", "right"),
+    ]
+    rows = tuple(_row(c, scale, apart=apart) for c in contest.candidates)
+    return Grid(tuple(columns), rows)
+
+
+def _name_width(contest: Contest) -> int:
+    longest = max((len(c.strategy) for c in contest.candidates), default=8)
+    return min(NAME_WIDTH if not ranked_apart(contest) else 18, max(8, longest))
+
+
+def _row(candidate: Candidate, scale: tuple[float, float], *, apart: bool) -> Row:
+    card = candidate.scorecard
+    marker = Cell("★" if candidate.chosen else "")
+    if card is None:
+        said = [Cell(), Cell(words.outcome(candidate))] if apart else [Cell(words.outcome(candidate))]
+        cells = (marker, Cell(candidate.strategy), *said, Cell(), Cell(), Cell())
+        return Row(cells, "dim", " ".join((candidate.error or "").split()))
+    ranked = candidate.selection
+    latency = card.latency
+    cells = (
+        marker,
+        Cell(candidate.strategy),
+        *([Cell(words.score(ranked.value) if ranked else "")] if apart else []),
+        Cell(words.measured(card.objective)),
+        Cell(bar=bar(card.objective, scale)),
+        Cell(words.usd(latency.cost_per_1k_usd) if latency else ""),
+        Cell(words.milliseconds(latency.p50_ms) if latency else ""),
+    )
+    return Row(cells, "strong" if candidate.chosen else "")
+
+
+def ids_grid(contest: Contest) -> Grid:
+    """Id, out-of-fold estimate and fitting time of each candidate."""
+    columns = (
+        Column("candidate", wraps=True),
+        Column("out of fold", "right"),
+        Column("fitted in", "right"),
+    )
+    rows = tuple(
+        Row(
+            (
+                Cell(c.id),
+                Cell(words.measured(c.selection) if c.selection else ""),
+                Cell(words.duration(c.fit_seconds)),
+            ),
+            "strong" if c.chosen else "",
+        )
+        for c in contest.candidates
+    )
+    return Grid(columns, rows)
+
+
+def bar(estimate: Estimate, scale: tuple[float, float]) -> Bar:
+    """An estimate on a scale."""
+    return Bar(estimate.low, estimate.value, estimate.high, *scale)
+
+
+def common_scale(estimates: list[Estimate]) -> tuple[float, float]:
+    """One scale for several bars, so that a reader can compare them; never of no width."""
+    low = min((e.low for e in estimates), default=0.0)
+    high = max((e.high for e in estimates), default=1.0)
+    return (low, high) if high - low > 1e-9 else (low - 0.5, high + 0.5)
+
+
+def leaders_scale(estimates: list[Estimate]) -> tuple[float, float]:
+    """A scale that shows the leaders apart: it reaches a few interval widths below the best.
+
+    A baseline far below would squeeze all the others into one spot; it is drawn as beyond.
+    """
+    low, high = common_scale(estimates)
+    if not estimates:
+        return low, high
+    best = max(estimates, key=lambda estimate: estimate.value)
+    reach = best.low - LEADERS_REACH * max(best.high - best.low, 0.01)
+    return max(low, min(reach, high - 1e-3)), high

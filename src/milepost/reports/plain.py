@@ -1,0 +1,125 @@
+"""Records as the JSON that ``--json`` prints: a stable contract, published as JSON Schema.
+
+Fields may be added, never renamed or removed.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, cast
+
+import msgspec
+
+from milepost.entities.contest import Candidate, Contest, Evaluation
+from milepost.entities.scorecard import Estimate, Latency, SliceScore
+from milepost.reports.records import Answered
+
+SchemaName = Literal["improve", "evaluate", "predict"]
+
+
+def schema(name: SchemaName) -> dict[str, object]:
+    """The published JSON Schema (draft 2020-12) of a command's output."""
+    path = Path(__file__).parent / "schemas" / f"{name}.json"
+    return cast("dict[str, object]", msgspec.json.decode(path.read_bytes()))
+
+
+def improve_json(contests: Iterable[Contest]) -> dict[str, object]:
+    """The output of ``milepost improve --json``."""
+    return {"tasks": [_contest(contest) for contest in contests]}
+
+
+def _contest(contest: Contest) -> dict[str, object]:
+    return {
+        "task": contest.task,
+        "id": contest.id,
+        "decision": contest.decision.verdict,
+        "reasons": list(contest.decision.reasons),
+        "release": contest.release,
+        "regime": contest.regime,
+        "seed": contest.seed,
+        "seconds": round(contest.seconds, 3),
+        "candidates": [_candidate(candidate) for candidate in contest.candidates],
+    }
+
+
+def _candidate(candidate: Candidate) -> dict[str, object]:
+    card = candidate.scorecard
+    objective = card.objective if card else None
+    latency = card.latency if card else None
+    return {
+        "id": candidate.id,
+        "strategy": candidate.strategy,
+        "metric": card.metric if card else None,
+        "value": objective.value if objective else None,
+        "low": objective.low if objective else None,
+        "high": objective.high if objective else None,
+        "n": objective.n if objective else 0,
+        "cost_per_1k_usd": latency.cost_per_1k_usd if latency else None,
+        "p50_ms": latency.p50_ms if latency else None,
+        "chosen": candidate.chosen,
+        "error": candidate.error,
+        "selection": _estimate(candidate.selection),
+    }
+
+
+def evaluate_json(evaluation: Evaluation) -> dict[str, object]:
+    """The output of ``milepost evaluate --json``."""
+    card = evaluation.scorecard
+    return {
+        "task": evaluation.task,
+        "release": evaluation.release,
+        "candidate": evaluation.candidate,
+        "metric": card.metric,
+        "n": card.objective.n,
+        "metrics": {name: _estimate(estimate) for name, estimate in card.metrics.items()},
+        "slices": {part.name: _slice(part) for part in card.slices},
+        "latency": _latency(card.latency),
+        "unknown_labels": card.unknown_labels,
+        "notes": list(card.notes),
+    }
+
+
+def predict_json(answered: Answered) -> dict[str, object]:
+    """The output of ``milepost predict --json``."""
+    predictions = answered.predictions
+    rows = zip(
+        answered.texts, predictions.answers, predictions.confidence.tolist(), strict=True
+    )
+    return {
+        "task": answered.task,
+        "release": answered.release,
+        "candidate": answered.candidate,
+        "predictions": [
+            {"text": text, "label": label, "confidence": round(confidence, 6)}
+            for text, label, confidence in rows
+        ],
+    }
+
+
+def _estimate(estimate: Estimate | None) -> dict[str, object] | None:
+    if estimate is None:
+        return None
+    return {
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "n": estimate.n,
+    }
+
+
+def _slice(part: SliceScore) -> dict[str, object]:
+    """An empty slice has an ``n`` of 0 and ``null`` for its numbers."""
+    measured = _estimate(part.estimate) or {"value": None, "low": None, "high": None}
+    return {
+        **measured,
+        "n": part.n,
+        "predicate": part.predicate,
+        "gap": part.gap,
+        "gap_low": part.gap_low,
+        "gap_high": part.gap_high,
+        "p_value": part.p_value,
+    }
+
+
+def _latency(latency: Latency | None) -> dict[str, object]:
+    """Empty where nothing was timed."""
+    return {} if latency is None else cast("dict[str, object]", msgspec.to_builtins(latency))

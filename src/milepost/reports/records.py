@@ -1,0 +1,113 @@
+"""What reports read besides the entities: a row of an overview, a row of the doctor, a subject."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import msgspec
+
+from milepost.entities.contest import Contest
+from milepost.entities.decision import Verdict
+from milepost.entities.example import QualityReport
+from milepost.entities.prediction import Predictions
+from milepost.entities.release import Channel, Release
+from milepost.entities.scorecard import Estimate
+from milepost.entities.task import Task
+
+DoctorStatus = Literal["ok", "missing", "warning"]
+"""``ok``: there. ``missing``: not there, and optional. ``warning``: there, but something needs
+attention, or it is needed and not there."""
+
+
+class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A task in the overview of a workspace.
+
+    Attributes:
+        task: Name of the task.
+        labels: How many labels it has.
+        examples: Labelled examples of its last contest; ``None`` when it had none.
+        verdict: Verdict of its last contest; ``None`` before the first.
+        strategy: The strategy that was put before the gate.
+        metric: The objective's metric.
+        estimate: Certified quality of that strategy.
+        production: Number of the release in production.
+        cost_per_1k_usd: Cost of a thousand predictions in USD.
+        p50_ms: Median latency of one prediction in milliseconds.
+    """
+
+    task: str
+    labels: int
+    examples: int | None = None
+    verdict: Verdict | None = None
+    strategy: str | None = None
+    metric: str
+    estimate: Estimate | None = None
+    production: int | None = None
+    cost_per_1k_usd: float | None = None
+    p50_ms: float | None = None
+
+
+class DoctorRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that ``milepost doctor`` looked at.
+
+    Attributes:
+        name: What was looked for, such as ``onnxruntime`` or ``embedded encoder``.
+        status: Whether it is there.
+        found: Version or place; empty when it is missing.
+        enables: What it is good for, or what to do to get it.
+    """
+
+    name: str
+    status: DoctorStatus
+    found: str = ""
+    enables: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportSubject:
+    """All that a report says about one task.
+
+    Attributes:
+        task: The task.
+        contest: Its last contest; ``None`` before the first.
+        quality: What was found in its examples.
+        test_quality: What was found in its test file.
+        releases: Its releases, oldest first.
+        channel: Where production points.
+    """
+
+    task: Task
+    contest: Contest | None = None
+    quality: QualityReport | None = None
+    test_quality: QualityReport | None = None
+    releases: tuple[Release, ...] = ()
+    channel: Channel | None = None
+
+
+class Answered(Protocol):
+    """Texts with the answers that a release or a candidate gave."""
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        ...
+
+    @property
+    def release(self) -> int | None:
+        """Number of the release, or ``None`` for an unreleased candidate."""
+        ...
+
+    @property
+    def candidate(self) -> str:
+        """Id of the candidate."""
+        ...
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The ``n`` inputs."""
+        ...
+
+    @property
+    def predictions(self) -> Predictions:
+        """The ``n`` answers."""
+        ...

@@ -1,0 +1,195 @@
+"""Charts with one row per thing: slices, labels, confused pairs.
+
+Rows are drawn on a plain pixel grid with their names as text, so that long names and any script
+keep their room.
+"""
+
+from collections.abc import Sequence
+from milepost.entities.scorecard import Confusion, Estimate, LabelScore, Scorecard, SliceScore
+from milepost.reports import theme, words
+from milepost.reports.axes import Axis, finish, fit, row_scale, share_axis
+from milepost.reports.theme import Chart
+
+ROW = 26
+NAMES = 176
+NUMBERS = 62
+SHOWN = 12
+PAIRS_SHOWN = 10
+
+
+def slices_chart(scorecard: Scorecard) -> Chart | None:
+    """Slices as a forest plot against the whole; ``None`` when no slice has an estimate."""
+    found = [part for part in scorecard.slices if part.estimate is not None]
+    if not found:
+        return None
+    found = sorted(found, key=lambda part: part.estimate.value if part.estimate else 0.0)
+    shown, metric = found[:SHOWN], words.metric_name(scorecard.metric)
+    rows = [_interval_row(0, "all", scorecard.objective, "all")]
+    for i, part in enumerate(shown, start=1):
+        assert part.estimate is not None  # noqa: S101 — filtered above, for the type checker
+        rows.append(_interval_row(i, part.name, part.estimate, _slice_kind(part)))
+    more = f" The {len(shown)} worst of {len(found)}." if len(found) > len(shown) else ""
+    worse = [str(row["full"]) for row in rows if row["kind"] == "worse"]
+    said = f" Shown to be worse than the rest: {', '.join(worse)}." if worse else ""
+    return Chart(
+        "slices",
+        f"{_capital(metric)} by slice",
+        f"Forest plot. {_spoken(rows)}.{said}",
+        _forest(rows, metric, f"Whiskers: intervals. Orange: shown to be worse.{more}"),
+    )
+
+
+def _slice_kind(part: SliceScore) -> str:
+    return "worse" if part.gap_low is not None and part.gap_low > 0 else "slice"
+
+
+def _interval_row(row: int, name: str, estimate: Estimate, kind: str) -> dict[str, object]:
+    return {
+        "row": row,
+        "name": fit(name, NAMES - 16),
+        "full": words.clean(name),
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "shown": f"{estimate.value:.2f}",
+        "n": f"n {estimate.n:,}",
+        "kind": kind,
+    }
+
+
+def _spoken(rows: Sequence[dict[str, object]]) -> str:
+    return "; ".join(f"{row['full']} {row['shown']} ({row['n']})" for row in rows)
+
+
+def _forest(rows: list[dict[str, object]], metric: str, subtitle: str) -> dict[str, object]:
+    import altair as alt
+
+    domain, ticks = share_axis(
+        min(float(str(row["low"])) for row in rows), max(float(str(row["high"])) for row in rows)
+    )
+    axis = Axis(metric, domain, ticks, range=(NAMES, theme.WIDTH - NUMBERS))
+    base = alt.Chart(alt.Data(values=rows)).encode(y=row_scale(len(rows)))
+    color = alt.Color(
+        "kind:N",
+        legend=None,
+        scale=alt.Scale(
+            domain=["all", "slice", "worse"], range=[theme.INK, theme.ACCENT, theme.WARM]
+        ),
+    )
+    whole = alt.Chart(alt.Data(values=rows[:1])).mark_rule(color=theme.OTHER, strokeDash=[4, 3])
+    return finish(
+        [
+            whole.encode(x=axis.x("value")),
+            base.mark_rule(strokeWidth=2.5).encode(x=axis.x("low"), x2="high:Q", color=color),
+            base.mark_circle(size=75, opacity=1).encode(x=axis.x("value"), color=color),
+            base.mark_text(align="right").encode(x=alt.value(NAMES - 16), text="name:N"),
+            base.mark_text(align="right", color=theme.MUTED, fontSize=theme.SMALL_SIZE).encode(
+                x=alt.value(theme.WIDTH), text="n:N"
+            ),
+        ],
+        height=ROW * len(rows),
+        title=f"{_capital(metric)} by slice",
+        subtitle=[subtitle],
+    )
+
+
+def confusions_chart(confusions: Sequence[Confusion]) -> Chart | None:
+    """The most confused pairs as bars; ``None`` when there is none."""
+    shown = sorted(confusions, key=lambda pair: -pair.n)[:PAIRS_SHOWN]
+    if not shown:
+        return None
+    import altair as alt
+
+    room = (theme.WIDTH - 40) / 2
+    rows: list[dict[str, object]] = [
+        {
+            "row": i,
+            "pair": f"{fit(pair.actual, room)} → {fit(pair.predicted, room)}",
+            "n": pair.n,
+            "shown": f"{pair.n:,}",
+        }
+        for i, pair in enumerate(shown)
+    ]
+    most = max(pair.n for pair in shown)
+    base = alt.Chart(alt.Data(values=rows)).encode(y=row_scale(len(rows)))
+    x = alt.X("n:Q", axis=None, scale=alt.Scale(domain=[0, most], range=[0, theme.WIDTH - 50]))
+    title = "Most confused pairs"
+    spec = finish(
+        [
+            base.mark_bar(height=9, color=theme.WARM, cornerRadiusEnd=2, yOffset=9).encode(x=x),
+            base.mark_text(align="left", dy=-6).encode(x=alt.value(0), text="pair:N"),
+            base.mark_text(
+                align="left", dx=6, dy=9, color=theme.MUTED, fontSize=theme.SMALL_SIZE
+            ).encode(x=x, text="shown:N"),
+        ],
+        height=36 * len(rows),
+        title=title,
+        subtitle=["Actual label → predicted label, and how often"],
+    )
+    said = "; ".join(
+        f"{words.clean(p.actual)} taken for {words.clean(p.predicted)}, {p.n} times" for p in shown
+    )
+    return Chart("confused-pairs", title, f"Bar chart. {said}.", spec)
+
+
+def labels_chart(scores: Sequence[LabelScore]) -> Chart | None:
+    """Recall and precision of the worst labels; ``None`` when no label could be measured."""
+    measured = [s for s in scores if s.n and s.recall is not None]
+    if not measured:
+        return None
+    worst = sorted(measured, key=lambda s: (s.f1 if s.f1 is not None else 0.0, s.label))[:SHOWN]
+    title = "Labels" if len(worst) == len(measured) else "Weakest labels"
+    subtitle = "" if len(worst) == len(measured) else f", {len(worst)} of {len(measured):,}"
+    said = "; ".join(
+        f"{words.clean(s.label)}: recall {_two(s.recall)}, precision {_two(s.precision)}"
+        for s in worst
+    )
+    return Chart(
+        "labels",
+        title,
+        f"Dot plot, worst first. {said}.",
+        _dots(worst, title, f"Recall (filled) and precision (open) per label{subtitle}"),
+    )
+
+
+def _two(estimate: Estimate | None) -> str:
+    return "unknown" if estimate is None else f"{estimate.value:.2f}"
+
+
+def _dots(scores: Sequence[LabelScore], title: str, subtitle: str) -> dict[str, object]:
+    import altair as alt
+
+    rows: list[dict[str, object]] = [
+        {
+            "row": i,
+            "name": fit(s.label, NAMES - 16),
+            "recall": s.recall.value if s.recall else None,
+            "precision": s.precision.value if s.precision else None,
+            "n": f"n {s.n:,}",
+        }
+        for i, s in enumerate(scores)
+    ]
+    values = [e.value for s in scores for e in (s.recall, s.precision) if e]
+    domain, ticks = share_axis(min(values), max(values))
+    axis = Axis("recall, precision", domain, ticks, range=(NAMES, theme.WIDTH - NUMBERS))
+    base = alt.Chart(alt.Data(values=rows)).encode(y=row_scale(len(rows)))
+    return finish(
+        [
+            base.mark_rule(color=theme.OTHER).encode(x=axis.x("recall"), x2="precision:Q"),
+            base.mark_point(
+                size=70, filled=False, strokeWidth=2, color=theme.WARM, opacity=1
+            ).encode(x=axis.x("precision")),
+            base.mark_circle(size=75, color=theme.ACCENT, opacity=1).encode(x=axis.x("recall")),
+            base.mark_text(align="right").encode(x=alt.value(NAMES - 16), text="name:N"),
+            base.mark_text(align="right", color=theme.MUTED, fontSize=theme.SMALL_SIZE).encode(
+                x=alt.value(theme.WIDTH), text="n:N"
+            ),
+        ],
+        height=ROW * len(rows),
+        title=title,
+        subtitle=[subtitle],
+    )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

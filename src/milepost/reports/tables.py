@@ -1,0 +1,299 @@
+"""Tables of the command line and of notebooks; each is a document that prints itself."""
+
+from collections.abc import Sequence
+
+from milepost.entities.contest import Evaluation
+from milepost.entities.example import Finding, QualityReport
+from milepost.entities.prediction import Predictions
+from milepost.entities.release import Channel, Release
+from milepost.entities.scorecard import Latency, Scorecard, SliceScore
+from milepost.reports import words
+from milepost.reports.document import (
+    BLANK,
+    Bar,
+    Cell,
+    Column,
+    Document,
+    Grid,
+    Line,
+    Part,
+    Role,
+    Row,
+    sentence,
+)
+from milepost.reports.leaderboard import Leaderboard, bar, common_scale
+from milepost.reports.records import DoctorRow, TaskRow
+
+__all__ = [
+    "Leaderboard",
+    "doctor_table",
+    "evaluation_table",
+    "findings_table",
+    "predictions_table",
+    "releases_table",
+    "tasks_table",
+]
+
+SEVERITIES: dict[str, tuple[str, Role]] = {
+    "error": ("✘", "bad"),
+    "warning": ("!", "warn"),
+    "note": ("·", "dim"),
+}
+"""Mark and role of a finding's severity."""
+STATUSES: dict[str, tuple[str, Role]] = {
+    "ok": ("✔", "good"),
+    "missing": ("○", "dim"),
+    "warning": ("!", "warn"),
+}
+"""Mark and role of what the doctor found."""
+EXAMPLES_SHOWN = 3
+
+
+def tasks_table(rows: Sequence[TaskRow]) -> Document:
+    """The tasks of a workspace with their last verdict and what runs."""
+    if not rows:
+        return Document((sentence("There are no tasks yet."),))
+    columns = (
+        Column("", width=1),
+        Column("task", wraps=True),
+        Column("verdict", wraps=True),
+        Column("metric", wraps=True),
+        Column("quality", "right"),
+        Column("runs", "right"),
+        Column("USD/1k", "right"),
+        Column("p50 ms", "right"),
+    )
+    return Document((Grid(columns, tuple(_task_row(row) for row in rows)),))
+
+
+def _task_row(row: TaskRow) -> Row:
+    if row.verdict is None:
+        empty = [Cell()] * 3
+        metric = Cell(words.metric_name(row.metric), "dim")
+        verdict = Cell("not improved yet", "dim")
+        return Row((Cell(), Cell(row.task, "strong"), verdict, metric, Cell(_runs(row)), *empty))
+    icon, said, verdict_role = words.VERDICTS[row.verdict]
+    role: Role = verdict_role  # pyright: ignore[reportAssignmentType] — the table holds roles
+    return Row(
+        (
+            Cell(icon, role),
+            Cell(row.task, "strong"),
+            Cell(said, role),
+            Cell(words.metric_name(row.metric)),
+            Cell(words.measured(row.estimate) if row.estimate else ""),
+            Cell(_runs(row)),
+            Cell(words.usd(row.cost_per_1k_usd) if row.cost_per_1k_usd is not None else ""),
+            Cell(words.milliseconds(row.p50_ms) if row.p50_ms is not None else ""),
+        )
+    )
+
+
+def _runs(row: TaskRow) -> str:
+    return "–" if row.production is None else str(row.production)
+
+
+def releases_table(releases: Sequence[Release], channel: Channel | None) -> Document:
+    """The releases of a task, newest first, and which one is in production."""
+    if not releases:
+        return Document((sentence("There is no release yet."),))
+    return Document((releases_grid(releases, channel),))
+
+
+def releases_grid(releases: Sequence[Release], channel: Channel | None) -> Grid:
+    """Releases, newest first; the one in production is marked."""
+    columns = (
+        Column("", width=1),
+        Column("release", "right"),
+        Column("strategy", wraps=True),
+        Column("made"),
+        Column("by", wraps=True),
+        Column("bundle"),
+        Column("", wraps=True),
+    )
+    newest_first = sorted(releases, key=lambda release: -release.number)
+    return Grid(columns, tuple(_release_row(r, channel) for r in newest_first))
+
+
+def _release_row(release: Release, channel: Channel | None) -> Row:
+    runs = channel is not None and channel.release == release.number
+    before = channel is not None and channel.previous == release.number
+    return Row(
+        (
+            Cell("●" if runs else ""),
+            Cell(str(release.number)),
+            Cell(release.strategy),
+            Cell(f"{release.created:%Y-%m-%d %H:%M}"),
+            Cell(release.actor),
+            Cell(words.digest(release.bundle, 8), "dim"),
+            Cell(channel.name if channel and runs else "rollback" if before else "", "dim"),
+        ),
+        "strong" if runs else "",
+    )
+
+
+def findings_table(quality: QualityReport) -> Document:
+    """What was found in a dataset, worst first, each with places to look at."""
+    head = (
+        f"{words.count(quality.rows, 'row')} read, {words.count(quality.used)} used, "
+        f"{words.count(quality.labelled)} labelled, "
+        f"{words.count(len(quality.label_counts), 'label')}"
+    )
+    parts: list[Part] = [sentence(head, "dim")]
+    for finding in quality.findings:
+        parts += _finding(finding)
+    if not quality.findings:
+        parts.append(Line((("Nothing to complain about.", ""),), mark=("✔", "good")))
+    return Document(tuple(parts))
+
+
+def _finding(finding: Finding) -> list[Part]:
+    icon, role = SEVERITIES.get(finding.severity, ("·", ""))
+    name = finding.check.replace("_", " ")
+    head = Line(((name, "strong"), (f"  {finding.summary}", "")), mark=(icon, role))
+    shown = [
+        Line(((words.shorten(example, 150), "dim"),), indent=2, mark=("·", "dim"))
+        for example in finding.examples[:EXAMPLES_SHOWN]
+    ]
+    return [head, *shown]
+
+
+def predictions_table(texts: Sequence[str], predictions: Predictions) -> Document:
+    """Answers: the text shortened, the label, the confidence as a number and a bar."""
+    columns = (
+        Column("text", wraps=True),
+        Column("label", wraps=True),
+        Column("confidence", "right"),
+        Column("", width=10),
+    )
+    answers = zip(texts, predictions.answers, predictions.confidence.tolist(), strict=True)
+    rows = tuple(
+        Row(
+            (
+                Cell(words.shorten(text, 76)),
+                Cell(answer, "strong"),
+                Cell(f"{confidence:.2f}"),
+                Cell(bar=Bar(0.0, confidence, confidence, 0.0, 1.0)),
+            )
+        )
+        for text, answer, confidence in answers
+    )
+    return Document((Grid(columns, rows),))
+
+
+def evaluation_table(evaluation: Evaluation) -> Document:
+    """A release or a candidate on a labelled file: metrics, slices, time and what to know."""
+    card = evaluation.scorecard
+    what = (
+        f"candidate {evaluation.candidate}"
+        if evaluation.release is None
+        else f"release {evaluation.release}"
+    )
+    n = words.count(card.objective.n, "example")
+    parts: list[Part] = [
+        Line(((evaluation.task, "accent"), (f"  {what} on {n}", ""))),
+        BLANK,
+        metrics_grid(card),
+    ]
+    if card.slices:
+        parts += [BLANK, slices_grid(card)]
+    if card.latency:
+        parts += [BLANK, sentence(latency_words(card.latency), "dim")]
+    if card.unknown_labels:
+        rows = words.count(card.unknown_labels, "row has", "rows have")
+        parts += [
+            BLANK,
+            Line(
+                ((f"{rows} a label that the task does not know; counted as wrong.", ""),),
+                mark=("!", "warn"),
+            ),
+        ]
+    parts += [Line(((note, "dim"),), mark=("·", "dim")) for note in card.notes]
+    return Document(tuple(parts))
+
+
+def metrics_grid(card: Scorecard) -> Grid:
+    """All metrics with intervals; the objective's is marked."""
+    scale = common_scale(list(card.metrics.values()))
+    columns = (
+        Column("", width=1),
+        Column("metric", wraps=True),
+        Column("value", "right"),
+        Column("", width=20),
+        Column("n", "right"),
+    )
+    rows = tuple(
+        Row(
+            (
+                Cell("★" if name == card.metric else ""),
+                Cell(words.metric_name(name)),
+                Cell(words.measured(estimate)),
+                Cell(bar=bar(estimate, scale)),
+                Cell(words.count(estimate.n)),
+            ),
+            "strong" if name == card.metric else "",
+        )
+        for name, estimate in card.metrics.items()
+    )
+    return Grid(columns, rows)
+
+
+def slices_grid(card: Scorecard) -> Grid:
+    """Slices with their gap to the rest; a gap that is shown is marked."""
+    scale = common_scale([s.estimate for s in card.slices if s.estimate])
+    columns = (
+        Column("slice", wraps=True),
+        Column(words.metric_name(card.metric), "right"),
+        Column("", width=14),
+        Column("gap to the rest", "right"),
+        Column("n", "right"),
+    )
+    return Grid(columns, tuple(_slice_row(part, scale) for part in card.slices))
+
+
+def _slice_row(part: SliceScore, scale: tuple[float, float]) -> Row:
+    if part.estimate is None:
+        return Row((Cell(part.name), Cell("empty"), Cell(), Cell(), Cell("0")), "dim")
+    shown = part.gap_low is not None and part.gap_low > 0
+    gap = "" if part.gap is None else f"{part.gap:+.3f}"
+    if part.gap_low is not None and part.gap_high is not None:
+        gap += f" [{part.gap_low:+.2f}, {part.gap_high:+.2f}]"
+    return Row(
+        (
+            Cell(part.name),
+            Cell(words.measured(part.estimate)),
+            Cell(bar=bar(part.estimate, scale)),
+            Cell(gap, "warn" if shown else ""),
+            Cell(words.count(part.n)),
+        )
+    )
+
+
+def latency_words(latency: Latency) -> str:
+    """Time and cost in one line."""
+    return (
+        f"one prediction: p50 {words.milliseconds(latency.p50_ms)} ms, "
+        f"p95 {words.milliseconds(latency.p95_ms)} ms; a thousand: "
+        f"{words.usd(latency.cost_per_1k_usd)}, "
+        f"{words.milliseconds(latency.cpu_seconds_per_1k)} CPU seconds"
+    )
+
+
+def doctor_table(rows: Sequence[DoctorRow]) -> Document:
+    """What is installed, what is missing, and what it enables."""
+    columns = (
+        Column("", width=1),
+        Column("what", wraps=True),
+        Column("found", wraps=True),
+        Column("enables", wraps=True),
+    )
+    shown: list[Row] = []
+    for row in rows:
+        icon, role = STATUSES[row.status]
+        cells = (
+            Cell(icon, role),
+            Cell(row.name, "strong"),
+            Cell(row.found or "missing", role if row.status != "ok" else ""),
+            Cell(row.enables),
+        )
+        shown.append(Row(cells))
+    return Document((Grid(columns, tuple(shown)),))

@@ -1,0 +1,208 @@
+"""Numbers, names and verdicts as people read them; the same words in terminal, page and chart."""
+
+import math
+import unicodedata
+from datetime import datetime
+
+from milepost.entities.contest import Candidate, Contest
+from milepost.entities.decision import Verdict
+from milepost.entities.scorecard import Estimate, Scorecard
+
+METRICS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+    "mcc": "MCC",
+    "ece": "ECE",
+}
+VERDICTS: dict[Verdict, tuple[str, str, str]] = {
+    "released": ("✔", "released", "good"),
+    "kept": ("●", "kept", "calm"),
+    "rejected": ("✘", "rejected", "bad"),
+    "insufficient_evidence": ("?", "insufficient evidence", "warn"),
+}
+"""Icon, words and role of each verdict."""
+
+UNREADABLE = frozenset(
+    "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\ufeff"
+)
+"""Marks that reorder the text around them: one example must not rearrange a table."""
+
+
+def metric_name(name: str) -> str:
+    """A metric's name in words, such as ``macro F1``."""
+    return METRICS.get(name, name.replace("_", " "))
+
+
+def count(n: int, one: str = "", many: str = "") -> str:
+    """A whole number with thousands separators, and the noun in its number when one is given."""
+    if not one:
+        return f"{n:,}"
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def score(value: float) -> str:
+    """A metric with three decimals; a dash when it is not a number."""
+    return f"{value:.3f}".replace("-0.000", "0.000") if math.isfinite(value) else "–"
+
+
+def bounds(estimate: Estimate) -> str:
+    """The two-sided interval, with a third decimal where two would hide it."""
+    low, high = estimate.low, estimate.high
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "[–]"
+    digits = 3 if high - low < 0.02 and high > low else 2
+    return f"[{low:.{digits}f}, {high:.{digits}f}]".replace("-0.00,", "0.00,")
+
+
+def measured(estimate: Estimate) -> str:
+    """Value and interval, such as ``0.912 [0.88, 0.94]``."""
+    return f"{score(estimate.value)} {bounds(estimate)}"
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with one decimal below 10 and none above, such as ``2.1 %``."""
+    return f"{share * 100:.1f} %" if abs(share) < 0.0995 else f"{share * 100:.0f} %"
+
+
+def usd(amount: float) -> str:
+    """USD with two significant digits below one dollar, such as ``$0.0004``; never ``e-05``."""
+    if not math.isfinite(amount):
+        return "–"
+    if amount <= 0:
+        return "$0"
+    if amount < 1e-5:
+        return "<$0.00001"
+    if amount >= 1:
+        return f"${amount:,.2f}" if amount < 1000 else f"${amount:,.0f}"
+    digits = 1 - math.floor(math.log10(amount))
+    text = f"{amount:.{digits}f}".rstrip("0").rstrip(".")
+    return f"${text}"
+
+
+def milliseconds(value: float) -> str:
+    """Milliseconds without their unit: ``0.42``, ``4.1``, ``35``, ``1,234``."""
+    if not math.isfinite(value):
+        return "–"
+    if value < 0.01:
+        return "<0.01"
+    digits = 2 if value < 1 else 1 if value < 10 else 0
+    return f"{value:,.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: ``0.4 s``, ``12 s``, ``2 min 5 s``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
+
+
+def day(moment: datetime) -> str:
+    """Date and minute, such as ``2026-03-14 15:09 UTC``."""
+    return f"{moment:%Y-%m-%d %H:%M} {moment.tzname() or ''}".rstrip()
+
+
+def digest(value: str, length: int = 12) -> str:
+    """The first digits of a digest."""
+    return value[:length]
+
+
+def clean(text: str) -> str:
+    """Text that can be shown anywhere: no control characters, reordering marks or surrogates."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_shown(c) for c in text)
+
+
+def _shown(character: str) -> str:
+    if character in "\n\r\t\u2028\u2029":
+        return " "
+    if character in UNREADABLE:
+        return ""
+    return "\ufffd" if unicodedata.category(character) in ("Cc", "Cs") else character
+
+
+def shorten(text: str, length: int) -> str:
+    """One line of at most ``length`` characters, cut at a word where that loses little."""
+    line = " ".join(clean(text[: 4 * length + 200]).split())
+    if len(line) <= length:
+        return line
+    cut = line[: max(1, length - 1)]
+    space = cut.rfind(" ")
+    return (cut[:space] if space >= 0.7 * length else cut).rstrip(" ,;:.") + "…"
+
+
+def middle(text: str, length: int) -> str:
+    """At most ``length`` characters with the middle left out: names differ at both ends."""
+    text = clean(text)
+    if len(text) <= length:
+        return text
+    head = length // 2
+    return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+
+
+def first_sentence(text: str, length: int) -> str:
+    """The first line of an error, shortened."""
+    return shorten(text.strip().split("\n", 1)[0], length)
+
+
+def verdict_words(contest: Contest) -> str:
+    """The verdict in words, with the release that it led to."""
+    words = VERDICTS[contest.decision.verdict][1]
+    if contest.release is not None and contest.decision.verdict == "released":
+        return f"{words} as release {contest.release}"
+    return words
+
+
+def shown_scorecard(contest: Contest) -> Scorecard | None:
+    """Scorecard of the chosen candidate, else of the best one that has any."""
+    chosen = contest.chosen
+    if chosen is not None and chosen.scorecard is not None:
+        return chosen.scorecard
+    return next((c.scorecard for c in contest.candidates if c.scorecard), None)
+
+
+def regime_words(scorecard: Scorecard) -> str:
+    """How the numbers were certified, in a few words with their n."""
+    n = count(scorecard.objective.n, "example")
+    look = f", look {scorecard.looks}" if scorecard.looks else ""
+    if scorecard.regime == "holdout":
+        return f"certified on {n.replace(' ', ' held-out ')}{look}"
+    if scorecard.regime == "test_file":
+        return f"certified on your test file, {n}{look}"
+    return f"cross-fitted on {n}; nothing set aside"
+
+
+def regime_sentence(scorecard: Scorecard) -> str:
+    """How the numbers were certified, for a reader who has never heard of it."""
+    if scorecard.regime == "holdout":
+        return (
+            "Candidates were ranked by cross-validation on the training examples. All numbers "
+            "come from a holdout that milepost had set aside and never used to choose."
+        )
+    if scorecard.regime == "test_file":
+        return (
+            "Candidates were ranked by cross-validation on the training examples. All numbers "
+            "come from your own test file, which was never used to choose."
+        )
+    return (
+        "There were too few labels to set any aside. Every example was judged by a model that "
+        "had seen neither it nor its near-duplicates, the optimism of choosing the best "
+        "candidate was removed, and the final model was fitted on everything."
+    )
+
+
+def metric_of(contest: Contest) -> str:
+    """The objective's metric in words; ``quality`` when nothing could be measured."""
+    scorecard = shown_scorecard(contest)
+    return metric_name(scorecard.metric) if scorecard else "quality"
+
+
+def outcome(candidate: Candidate) -> str:
+    """What became of a candidate without a scorecard: ``failed`` when it crashed, or ``skipped``.
+
+    A crash is told from a refusal by the first words that the contest's runner gives it.
+    """
+    return "failed" if (candidate.error or "").startswith("It failed") else "skipped"

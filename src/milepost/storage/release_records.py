@@ -1,0 +1,326 @@
+"""The part of the ledger about what may answer: releases, channels, and the audit of both."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, insert, select, update
+
+from milepost._base.digest import canonical_json
+from milepost.entities.errors import ConflictError, InputError
+from milepost.entities.release import AuditEntry, Channel, Release
+from milepost.storage import tables
+from milepost.storage.records import Records, from_json, next_position, own
+
+PRODUCTION = "production"
+
+
+class ReleaseRecords(Records):
+    """Releases, which never change, and channels, which move only together with an audit row."""
+
+    def make_release(
+        self,
+        candidate: str,
+        *,
+        expected_version: int,
+        reason: str,
+        actor: str = tables.DEFAULT,
+        channel: str = PRODUCTION,
+    ) -> Release:
+        """Release a stored candidate under its task's next number and point a channel at it.
+
+        Release, channel and audit rows are written in one transaction, or nothing is.
+
+        Args:
+            candidate: Id of the candidate; its contest must be stored.
+            expected_version: Version of the channel on which the decision was based; 0 when there
+                was no channel yet.
+            reason: Why, in words.
+            actor: Who.
+            channel: Name of the channel.
+
+        Raises:
+            UnknownNameError: If there is no such candidate.
+            InputError: If the candidate failed, so that it has no bundle.
+            ConflictError: If the channel has another version by now.
+        """
+        table, now = tables.releases, self.clock()
+        with self.database.write(self.tenant) as connection:
+            chosen = self._releasable(connection, candidate)
+            number = next_position(
+                connection, table.c.number, own(table, self.tenant, task=chosen.task)
+            )
+            release = Release(
+                task=chosen.task,
+                number=number,
+                candidate=chosen.id,
+                contest=chosen.contest,
+                bundle=chosen.bundle,
+                strategy=chosen.strategy,
+                created=now,
+                actor=actor,
+            )
+            connection.execute(
+                insert(table).values(tenant=self.tenant, **msgspec.structs.asdict(release))
+            )
+            self._append_audit(
+                connection,
+                actor=actor,
+                action="release.made",
+                subject=f"{release.task}#{number}",
+                reason=reason,
+                details={
+                    "bundle": release.bundle,
+                    "candidate": release.candidate,
+                    "contest": release.contest,
+                },
+            )
+            before = self._channel(connection, release.task, channel)
+            after = _moved(before, release.task, channel, number, expected_version)
+            self._store_move(connection, after, actor=actor, reason=reason)
+            return release
+
+    def move_channel(
+        self,
+        task: str,
+        name: str,
+        to: int,
+        *,
+        expected_version: int,
+        reason: str,
+        actor: str = tables.DEFAULT,
+    ) -> Channel:
+        """Point a channel at another release, with its audit row in the same transaction.
+
+        Args:
+            task: Name of the task.
+            name: Name of the channel; it is made when it is not there.
+            to: Number of the release.
+            expected_version: Version that the channel was seen in; 0 when it was not there.
+            reason: Why, in words.
+            actor: Who.
+
+        Returns:
+            The channel as it is now.
+
+        Raises:
+            UnknownNameError: If there is no such task or release.
+            ConflictError: If the channel has another version by now.
+            InputError: If it points there already.
+        """
+        with self.database.write(self.tenant) as connection:
+            self._release_found(connection, task, to)
+            before = self._channel(connection, task, name)
+            after = _moved(before, task, name, to, expected_version)
+            self._store_move(connection, after, actor=actor, reason=reason)
+            return after
+
+    def release(self, task: str, number: int) -> Release:
+        """A release by its number.
+
+        Raises:
+            UnknownNameError: If there is no such task or release.
+        """
+        with self.database.read() as connection:
+            return _release(self._release_found(connection, task, number))
+
+    def releases(self, task: str) -> tuple[Release, ...]:
+        """All releases of a task, newest first.
+
+        Raises:
+            UnknownNameError: If there is no such task.
+        """
+        table = tables.releases
+        with self.database.read() as connection:
+            self._require_task(connection, task)
+            rows = connection.execute(
+                select(table)
+                .where(*own(table, self.tenant, task=task))
+                .order_by(table.c.number.desc())
+            ).all()
+        return tuple(_release(row) for row in rows)
+
+    def channel(self, task: str, name: str = PRODUCTION) -> Channel | None:
+        """Where a channel points; ``None`` when it was never moved.
+
+        Raises:
+            UnknownNameError: If there is no such task.
+        """
+        with self.database.read() as connection:
+            self._require_task(connection, task)
+            return self._channel(connection, task, name)
+
+    def audit(self, limit: int | None = None) -> tuple[AuditEntry, ...]:
+        """What was done, newest first; at most ``limit`` entries, or all for ``None``."""
+        table = tables.audit
+        with self.database.read() as connection:
+            rows = connection.execute(
+                select(table)
+                .where(*own(table, self.tenant))
+                .order_by(table.c.sequence.desc())
+                .limit(limit)
+            ).all()
+        return tuple(
+            AuditEntry(
+                sequence=row.sequence,
+                at=row.at,
+                actor=row.actor,
+                action=row.action,
+                subject=row.subject,
+                reason=row.reason,
+                details=from_json(
+                    row.details, dict[str, object], where=f"audit entry {row.sequence}"
+                ),
+            )
+            for row in rows
+        )
+
+    def _releasable(self, connection: Connection, id: str) -> Row[Any]:  # noqa: A002
+        table = tables.candidates
+        row = connection.execute(select(table).where(*own(table, self.tenant, id=id))).one_or_none()
+        if row is None:
+            raise self._unknown(connection, "candidate", id, table.c.id)
+        if row.bundle is None:
+            raise InputError(
+                f"the candidate {id!r} has no stored predictor, so that it cannot be released.",
+                advice="Choose one that did not fail.",
+            )
+        return row
+
+    def _release_found(self, connection: Connection, task: str, number: int) -> Row[Any]:
+        table = tables.releases
+        of_task = own(table, self.tenant, task=task)
+        row = connection.execute(
+            select(table).where(*of_task, table.c.number == number)
+        ).one_or_none()
+        if row is None:
+            self._require_task(connection, task)
+            raise self._unknown(
+                connection, "release", str(number), table.c.number, table.c.task == task
+            )
+        return row
+
+    def _channel(self, connection: Connection, task: str, name: str) -> Channel | None:
+        row = connection.execute(
+            select(tables.channels).where(*own(tables.channels, self.tenant, task=task, name=name))
+        ).one_or_none()
+        if row is None:
+            return None
+        return Channel(
+            task=row.task,
+            name=row.name,
+            release=row.release,
+            previous=row.previous,
+            version=row.version,
+        )
+
+    def _store_move(
+        self, connection: Connection, channel: Channel, *, actor: str, reason: str
+    ) -> None:
+        """Write a channel that has moved by one version, and the audit row that says so."""
+        table = tables.channels
+        values = {
+            "release": channel.release,
+            "previous": channel.previous,
+            "version": channel.version,
+            "updated": self.clock(),
+            "actor": actor,
+        }
+        if channel.version == 1:
+            connection.execute(
+                insert(table).values(
+                    tenant=self.tenant, task=channel.task, name=channel.name, **values
+                )
+            )
+        else:
+            swapped = connection.execute(
+                update(table)
+                .where(
+                    *own(table, self.tenant, task=channel.task, name=channel.name),
+                    table.c.version == channel.version - 1,
+                )
+                .values(**values)
+            )
+            # The tenant's writes wait for each other; this holds even for one that did not.
+            if swapped.rowcount != 1:
+                raise _conflict(channel.task, channel.name)
+        self._append_audit(
+            connection,
+            actor=actor,
+            action="channel.moved",
+            subject=f"{channel.task}@{channel.name}",
+            reason=reason,
+            details={
+                "from": channel.previous,
+                "to": channel.release,
+                "version": channel.version,
+            },
+        )
+
+    def _append_audit(
+        self,
+        connection: Connection,
+        *,
+        actor: str,
+        action: str,
+        subject: str,
+        reason: str,
+        details: dict[str, object],
+    ) -> None:
+        """Add an entry without a gap; within the caller's transaction, or not at all."""
+        table = tables.audit
+        connection.execute(
+            insert(table).values(
+                tenant=self.tenant,
+                sequence=next_position(connection, table.c.sequence, own(table, self.tenant)),
+                at=self.clock(),
+                actor=actor,
+                action=action,
+                subject=subject,
+                reason=reason,
+                details=canonical_json(details).decode(),
+            )
+        )
+
+
+def _moved(before: Channel | None, task: str, name: str, to: int, expected_version: int) -> Channel:
+    """The channel after the move.
+
+    Raises:
+        ConflictError: If its version is not the expected one.
+        InputError: If it points there already; a move would only lose the way back.
+    """
+    version = before.version if before else 0
+    if version != expected_version:
+        raise _conflict(task, name)
+    if before is not None and before.release == to:
+        raise InputError(
+            f"the channel {name!r} of {task!r} points at release {to} already.",
+            advice="There is nothing to do.",
+        )
+    return Channel(
+        task=task,
+        name=name,
+        release=to,
+        previous=before.release if before else None,
+        version=version + 1,
+    )
+
+
+def _conflict(task: str, name: str) -> ConflictError:
+    return ConflictError(
+        f"somebody else moved the channel {name!r} of {task!r} in the meantime.",
+        advice="Look at where it points now, and decide anew.",
+    )
+
+
+def _release(row: Row[Any]) -> Release:
+    return Release(
+        task=row.task,
+        number=row.number,
+        candidate=row.candidate,
+        contest=row.contest,
+        bundle=row.bundle,
+        strategy=row.strategy,
+        created=row.created,
+        actor=row.actor,
+    )

@@ -1,0 +1,255 @@
+"""The tables of the ledger, as the newest migration leaves them.
+
+Every table leads with ``tenant``, so that one database serves many. Rows of ``task_versions``,
+``releases`` and ``audit`` are never changed; the migrations put triggers on them that refuse it.
+A record that is read as a whole is kept as JSON text beside the columns that are searched.
+"""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeDecorator
+
+DEFAULT = "default"
+"""Tenant, actor and use case of somebody who works alone."""
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC with microseconds; SQLite, which has no time zones, gets it without one."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """A timezone-aware moment on its way in.
+
+        Raises:
+            ValueError: If it has no timezone.
+        """
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment without a timezone cannot be stored")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The stored moment, timezone-aware UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _key(name: str) -> Column[str]:
+    return Column(name, Text, primary_key=True)
+
+
+def _text(name: str, *, nullable: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=nullable)
+
+
+def _moment(name: str) -> Column[datetime]:
+    return Column(name, UtcDateTime, nullable=False)
+
+
+def _number(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, Integer, nullable=nullable)
+
+
+def _position(name: str) -> Column[int]:
+    # The ledger hands the numbers out itself: a database sequence would leave gaps.
+    return Column(name, Integer, primary_key=True, autoincrement=False)
+
+
+tasks = Table(
+    "tasks",
+    metadata,
+    _key("tenant"),
+    _key("name"),
+    _text("use_case"),
+    _text("version"),
+    _moment("created"),
+    _moment("updated"),
+    _text("actor"),
+)
+
+task_versions = Table(
+    "task_versions",
+    metadata,
+    _key("tenant"),
+    _key("task"),
+    _key("digest"),
+    _number("number"),
+    _text("record"),
+    _moment("created"),
+    _text("actor"),
+    ForeignKeyConstraint(["tenant", "task"], ["tasks.tenant", "tasks.name"]),
+    UniqueConstraint("tenant", "task", "number"),
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    _key("tenant"),
+    _key("task"),
+    _key("role"),
+    _position("sequence"),
+    _text("digest"),
+    _text("artifact"),
+    _number("rows"),
+    _text("record"),
+    _moment("created"),
+    _text("actor"),
+    ForeignKeyConstraint(["tenant", "task"], ["tasks.tenant", "tasks.name"]),
+    Index(None, "tenant", "digest"),
+)
+
+sides = Table(
+    "sides",
+    metadata,
+    _key("tenant"),
+    _key("task"),
+    _key("group_key"),
+    _text("side"),
+    _text("contest", nullable=True),
+    _moment("seen"),
+    ForeignKeyConstraint(["tenant", "task"], ["tasks.tenant", "tasks.name"]),
+)
+
+contests = Table(
+    "contests",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _text("task"),
+    _number("sequence"),
+    _text("task_version"),
+    _text("examples"),
+    _text("holdout", nullable=True),
+    _text("regime"),
+    Column("seed", BigInteger, nullable=False),
+    _text("verdict"),
+    _moment("started"),
+    Column("seconds", Float, nullable=False),
+    _text("code"),
+    _text("record"),
+    _moment("created"),
+    _text("actor"),
+    ForeignKeyConstraint(
+        ["tenant", "task", "task_version"],
+        ["task_versions.tenant", "task_versions.task", "task_versions.digest"],
+    ),
+    UniqueConstraint("tenant", "task", "sequence"),
+)
+
+candidates = Table(
+    "candidates",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _text("contest"),
+    _number("position"),
+    _text("task"),
+    _text("strategy"),
+    Column("chosen", Boolean, nullable=False),
+    Column("failed", Boolean, nullable=False),
+    Column("value", Float),
+    Column("low", Float),
+    Column("high", Float),
+    _number("n", nullable=True),
+    _text("bundle", nullable=True),
+    _text("predictions", nullable=True),
+    Column("fit_seconds", Float, nullable=False),
+    _text("record"),
+    ForeignKeyConstraint(["tenant", "contest"], ["contests.tenant", "contests.id"]),
+    UniqueConstraint("tenant", "contest", "position"),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    _key("tenant"),
+    _key("task"),
+    _position("number"),
+    _text("candidate"),
+    _text("contest"),
+    _text("bundle"),
+    _text("strategy"),
+    _moment("created"),
+    _text("actor"),
+    ForeignKeyConstraint(["tenant", "task"], ["tasks.tenant", "tasks.name"]),
+    ForeignKeyConstraint(["tenant", "candidate"], ["candidates.tenant", "candidates.id"]),
+    ForeignKeyConstraint(["tenant", "contest"], ["contests.tenant", "contests.id"]),
+    Index(None, "tenant", "contest"),
+)
+
+channels = Table(
+    "channels",
+    metadata,
+    _key("tenant"),
+    _key("task"),
+    _key("name"),
+    _number("release"),
+    _number("previous", nullable=True),
+    _number("version"),
+    _moment("updated"),
+    _text("actor"),
+    ForeignKeyConstraint(
+        ["tenant", "task", "release"],
+        ["releases.tenant", "releases.task", "releases.number"],
+    ),
+    ForeignKeyConstraint(
+        ["tenant", "task", "previous"],
+        ["releases.tenant", "releases.task", "releases.number"],
+    ),
+)
+
+looks = Table(
+    "looks",
+    metadata,
+    _key("tenant"),
+    _key("task"),
+    _key("holdout"),
+    _position("number"),
+    _text("contest", nullable=True),
+    _text("purpose"),
+    _text("actor"),
+    _moment("at"),
+    ForeignKeyConstraint(["tenant", "task"], ["tasks.tenant", "tasks.name"]),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    _key("tenant"),
+    _position("sequence"),
+    _moment("at"),
+    _text("actor"),
+    _text("action"),
+    _text("subject"),
+    _text("reason"),
+    _text("details"),
+)

@@ -1,0 +1,92 @@
+"""The table of strategies, cheap ones first, and the plug-ins that other packages offer."""
+
+import dataclasses
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+import msgspec
+
+from milepost.entities.errors import InputError, UnknownNameError
+from milepost.strategies.head_closed_form import HeadClosedForm
+from milepost.strategies.head_logistic import HeadLogistic
+from milepost.strategies.majority import Majority
+from milepost.strategies.neighbours import Neighbours
+from milepost.strategies.tfidf_linear import TfidfLinear
+from milepost.strategies.zero_shot import ZeroShot
+from milepost.strategy import Strategy
+
+ENTRY_POINTS = "milepost.strategies"
+"""Entry-point group: each one names a strategy class; the entry's name is not used."""
+
+STRATEGIES: dict[str, type[Any]] = {
+    strategy.name: strategy
+    for strategy in (Majority, TfidfLinear, ZeroShot, Neighbours, HeadClosedForm, HeadLogistic)
+}
+"""Class of each strategy by name, in the order in which a contest runs them."""
+
+
+def strategy_named(
+    name: str,
+    parameters: Mapping[str, object] | None = None,
+    *,
+    table: Mapping[str, type[Any]] | None = None,
+) -> Strategy:
+    """A strategy with its parameters.
+
+    Args:
+        name: Its name.
+        parameters: Those that differ from the defaults.
+        table: Where to look; ``None`` for the strategies of milepost itself.
+
+    Raises:
+        UnknownNameError: If there is no such strategy, or no such parameter.
+        InputError: If a parameter has the wrong type or is out of range.
+    """
+    known = STRATEGIES if table is None else table
+    if name not in known:
+        raise UnknownNameError("strategy", name, known)
+    kind = known[name]
+    allowed = [field.name for field in dataclasses.fields(kind)]
+    for parameter in parameters or {}:
+        if parameter not in allowed:
+            raise UnknownNameError("parameter", parameter, allowed, where=f"strategy {name}")
+    try:
+        # conversion checks the types and calls the constructor, which checks the ranges
+        return msgspec.convert(dict(parameters or {}), kind)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise InputError(
+            f"{error}.", where=f"strategy {name}", advice="Change or remove the parameter."
+        ) from error
+
+
+def with_plugins() -> dict[str, type[Any]]:
+    """``STRATEGIES`` followed by those that installed packages offer; they are imported now.
+
+    Raises:
+        InputError: If a plug-in cannot be imported, is no strategy, or takes a name in use.
+    """
+    table = dict(STRATEGIES)
+    for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
+        where = f"plug-in {entry.value}"
+        try:
+            kind = entry.load()
+        except Exception as error:
+            raise InputError(
+                f"it cannot be loaded ({error}).", where=where, advice="Repair or uninstall it."
+            ) from error
+        name = getattr(kind, "name", None)
+        if not (
+            isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(name, str)
+        ):
+            raise InputError(
+                "it is not a dataclass with a name.",
+                where=where,
+                advice="A strategy follows milepost.strategy.Strategy.",
+            )
+        if name in table:
+            raise InputError(
+                f"the name {name!r} is in use.", where=where, advice="Uninstall one of the two."
+            )
+        table[name] = kind
+    return table

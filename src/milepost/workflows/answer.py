@@ -1,0 +1,303 @@
+"""Use what was released: predictions on texts and files, evaluation on a file from outside."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from milepost.contests.runner import batch_for, predict
+from milepost.data.duplicates import regroup
+from milepost.data.examples import clean_texts
+from milepost.data.load import Table, load_table
+from milepost.data.read import read_examples
+from milepost.data.snapshot import read_snapshot
+from milepost.entities.contest import Evaluation
+from milepost.entities.errors import DataError, InputError
+from milepost.entities.example import Examples
+from milepost.entities.prediction import Predictions
+from milepost.entities.task import Task
+from milepost.evaluation.latency import measure_latency
+from milepost.evaluation.scorecard import Evidence, build_scorecard
+from milepost.evaluation.slices import slice_masks, where_mask
+from milepost.metrics.intervals import Sampling
+from milepost.predictors.base import Batch
+from milepost.workflows.bundles import Answerer, find_answerer
+from milepost.workflows.context import Context
+from milepost.workflows.task_files import write_whole
+from milepost.workflows.tasks import current_task
+from milepost.workflows.versions import code_version
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Answered:
+    """Predictions with the rows that they belong to.
+
+    Attributes:
+        task: Task name.
+        release: Number of the release that answered, or ``None`` for a candidate.
+        candidate: Id of the candidate that answered.
+        texts: The inputs.
+        predictions: One answer per row.
+        columns: Columns of the input file, by name; empty for bare texts.
+    """
+
+    task: str
+    release: int | None
+    candidate: str
+    texts: tuple[str, ...]
+    predictions: Predictions
+    columns: Mapping[str, Sequence[object]]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def table(self) -> dict[str, Sequence[object]]:
+        """The input's columns, then ``label``, ``confidence`` and ``release``.
+
+        An input column of one of these names is kept as ``input_<name>``.
+        """
+        confidence = [round(float(c), 6) for c in self.predictions.confidence]
+        added: dict[str, Sequence[object]] = {
+            "label": self.predictions.answers,
+            "confidence": confidence,
+            "release": [self.release] * len(self),
+        }
+        kept = {f"input_{k}" if k in added else k: v for k, v in self.columns.items()}
+        return {**kept, **added}
+
+    def csv(self) -> str:
+        """The table as CSV text with a header."""
+        table = self.table()
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(table)
+        writer.writerows(zip(*table.values(), strict=True))
+        return out.getvalue()
+
+    def write(self, path: Path) -> None:
+        """Write the table as .csv, .jsonl or .parquet, whole or not at all.
+
+        Raises:
+            InputError: If the suffix is none of these.
+            WorkspaceError: If the place cannot be written.
+        """
+        write_whole(path, self._bytes(path))
+
+    def _bytes(self, path: Path) -> bytes:
+        table = self.table()
+        match path.suffix.lower():
+            case ".csv":
+                return self.csv().encode()
+            case ".jsonl" | ".ndjson":
+                rows = zip(*table.values(), strict=True)
+                lines = [msgspec.json.encode(dict(zip(table, r, strict=True))) for r in rows]
+                return b"".join(line + b"\n" for line in lines)
+            case ".parquet":
+                import pyarrow as pa
+                import pyarrow.parquet as pq
+
+                out = io.BytesIO()
+                pq.write_table(pa.table({k: list(v) for k, v in table.items()}), out)
+                return out.getvalue()
+            case _:
+                raise InputError(
+                    f"cannot write {path.suffix or 'a file without a suffix'}.",
+                    where=str(path),
+                    advice="Name a file that ends in .csv, .jsonl or .parquet.",
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Which:
+    """What answers: a candidate by id, a release by number, or production when both are None."""
+
+    release: int | None = None
+    candidate: str | None = None
+
+
+def answer_texts(context: Context, name: str, texts: Sequence[str], which: Which) -> Answered:
+    """Answer texts.
+
+    Raises:
+        InputError: If there is no such task, release or candidate, or a text is not a string.
+    """
+    current_task(context, name)
+    for at, text in enumerate(texts):
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InputError(
+                f"input {at} is {type(text).__name__}, not text.", advice="Give strings."
+            )
+    answerer = find_answerer(context, name, which.release, which.candidate)
+    return _answered(context, name, answerer, [_clean(t) for t in texts], {})
+
+
+def answer_file(
+    context: Context, name: str, source: object, which: Which, where: str | None
+) -> Answered:
+    """Answer every row of a file or dataframe; its columns are kept.
+
+    Raises:
+        InputError: As ``answer_texts``; also if the text column is missing or ``where`` is not a
+            predicate.
+    """
+    task = current_task(context, name)
+    answerer = find_answerer(context, name, which.release, which.candidate)
+    table = load_table(source, expect=(task.input_column, task.input_name))
+    column = next((c for c in (task.input_column, task.input_name) if c in table.columns), None)
+    if column is None:
+        table.column(task.input_column, "column")
+        raise AssertionError
+    texts = clean_texts(table.columns[column], context.settings)
+    columns: dict[str, Sequence[object]] = {k: list(v) for k, v in table.columns.items()}
+    if where is not None:
+        mask = where_mask(_as_examples(table, texts, column), task.input_name, where)
+        rows = np.flatnonzero(mask).tolist()
+        texts = [texts[i] for i in rows]
+        columns = {k: [v[i] for i in rows] for k, v in columns.items()}
+    return _answered(context, name, answerer, texts, columns)
+
+
+def _clean(text: str) -> str:
+    """Lone surrogates cannot be tokenised; they become the replacement character."""
+    return text.encode("utf-8", "replace").decode() if not text.isascii() else text
+
+
+def _as_examples(table: Table, texts: Sequence[str], column: str) -> Examples:
+    n = len(texts)
+    return Examples(
+        ids=tuple(str(i) for i in range(n)),
+        texts=tuple(texts),
+        labels=(None,) * n,
+        groups=("",) * n,
+        sources=("",) * n,
+        metadata={k: tuple(v) for k, v in table.columns.items() if k != column},
+    )
+
+
+def _answered(
+    context: Context,
+    name: str,
+    answerer: Answerer,
+    texts: Sequence[str],
+    columns: Mapping[str, Sequence[object]],
+) -> Answered:
+    predictor = answerer.predictor
+    if predictor.uses == "vectors":
+        encoder = context.encoder()
+        _check_encoder(answerer, encoder.digest)
+
+        def progress(done: int, total: int) -> None:
+            context.on_event(name, f"encoding {done:,} of {total:,} texts", done / max(1, total))
+
+        batch_vectors = encoder.encode(texts, progress)
+    else:
+        batch_vectors = None
+    return Answered(
+        task=name,
+        release=answerer.release,
+        candidate=answerer.candidate,
+        texts=tuple(texts),
+        predictions=predictor.predict(Batch(tuple(texts), batch_vectors)),
+        columns=columns,
+    )
+
+
+def _check_encoder(answerer: Answerer, digest: str) -> None:
+    if answerer.manifest.encoder != digest:
+        raise InputError(
+            "the workspace's encoder is not the one that this predictor was measured with.",
+            where="milepost.toml: encoder",
+            advice="Set the encoder back, or run `milepost improve` with the new one.",
+        )
+
+
+def evaluate(
+    context: Context, name: str, source: object, which: Which, where: str | None
+) -> Evaluation:
+    """Measure a release or candidate on a labelled file from outside.
+
+    Rows whose text (or a near-duplicate of it) was in the candidate's training data are measured
+    too, but counted and named in the notes; labels that the task does not know count as wrong.
+
+    Raises:
+        InputError: As ``answer_file``; also if no row has a label.
+    """
+    task = current_task(context, name)
+    answerer = find_answerer(context, name, which.release, which.candidate)
+    read = read_examples([source], task, context.settings, unknown_labels="keep")
+    examples = read.examples
+    if where is not None:
+        mask = where_mask(examples, task.input_name, where)
+        examples = examples.take(np.flatnonzero(mask).tolist())
+    examples = examples.take(examples.labelled_rows)
+    if not len(examples):
+        raise DataError(
+            "no row has a label.", where=str(source), advice=f"Is {task.data.label!r} the column?"
+        )
+    return _evaluation(context, task, answerer, examples)
+
+
+def _evaluation(context: Context, task: Task, answerer: Answerer, examples: Examples) -> Evaluation:
+    predictor = answerer.predictor
+    encoder = context.encoder()
+    if predictor.uses == "vectors":
+        _check_encoder(answerer, encoder.digest)
+    position = {label: i for i, label in enumerate(predictor.labels)}
+    card = build_scorecard(
+        Evidence(
+            labels=predictor.labels,
+            objective=task.objective,
+            regime="test_file",
+            y=np.asarray([position.get(str(label), -1) for label in examples.labels], np.int64),
+            probabilities=predict(predictor, examples.texts, encoder),
+            ids=examples.ids,
+            texts=examples.texts,
+            slice_masks=slice_masks(examples, task.input_name, task.objective.slices),
+            temperature=predictor.temperature,
+            sampling=Sampling(
+                confidence=context.settings.confidence, resamples=context.settings.bootstrap
+            ),
+            notes=_overlap(context, answerer, examples),
+            provenance={
+                "bundle_examples": answerer.manifest.examples or "",
+                "code": code_version(),
+            },
+        )
+    )
+    bare = context.bare_encoder()
+
+    def many(texts: Sequence[str]) -> object:
+        return predictor.predict(batch_for(predictor, texts, bare))
+
+    samples = context.settings.latency_samples
+    texts = examples.texts[:: max(1, len(examples) // (4 * samples))][: 4 * samples]
+    latency = measure_latency(
+        lambda text: many([text]), many, texts, samples, context.settings.cpu_usd_per_hour
+    )
+    return Evaluation(
+        task=task.name,
+        release=answerer.release,
+        candidate=answerer.candidate,
+        scorecard=msgspec.structs.replace(card, latency=latency),
+    )
+
+
+def _overlap(context: Context, answerer: Answerer, examples: Examples) -> tuple[str, ...]:
+    """A sentence when rows of the file were in the training data, nearly or word for word."""
+    if answerer.manifest.examples is None:
+        return ()
+    dataset = context.ledger.dataset(answerer.manifest.examples)
+    trained = read_snapshot(context.artifacts.get(dataset.artifact))
+    ours, theirs = regroup([examples, trained], context.settings.near_duplicate)
+    known = set(theirs.groups)
+    rows = [i for i, group in enumerate(ours.groups) if group in known]
+    if not rows:
+        return ()
+    return (
+        f"{len(rows):,} of {len(examples):,} rows also occur in the data that this candidate was "
+        f"made from, word for word or nearly; the first is {examples.sources[rows[0]]}.",
+    )

@@ -1,0 +1,113 @@
+"""Bundles in the artifact store: a manifest that names its files by digest, and back."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from milepost.entities.errors import UnknownNameError, WorkspaceError
+from milepost.entities.ids import CandidateId, Digest
+from milepost.entities.release import Manifest
+from milepost.models.catalog import save_encoder
+from milepost.predictors.base import Predictor
+from milepost.predictors.bundle import (
+    MANIFEST,
+    bundle_files,
+    predictor_from_files,
+    read_manifest,
+    write_bundle,
+)
+from milepost.predictors.exported import ENCODER, PREDICTOR
+from milepost.workflows.context import Context
+from milepost.workflows.task_files import cannot_write
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answerer:
+    """A predictor with what it is: which candidate, and which release if any."""
+
+    predictor: Predictor
+    manifest: Manifest
+    candidate: CandidateId
+    release: int | None
+
+
+def store_bundle(context: Context, predictor: Predictor, manifest: Manifest) -> Digest:
+    """Store a bundle's files, the manifest last, and return the manifest's digest."""
+    files = bundle_files(predictor, manifest)
+    for name, data in files.items():
+        if name != MANIFEST:
+            context.artifacts.put(data)
+    return context.artifacts.put(files[MANIFEST])
+
+
+def load_bundle(context: Context, digest: Digest) -> tuple[Predictor, Manifest]:
+    """The verified predictor of a stored bundle.
+
+    Raises:
+        CorruptError: If any byte is not what the manifest says.
+    """
+    files = bundle_bytes(context, digest)
+    return predictor_from_files(files)
+
+
+def bundle_bytes(context: Context, digest: Digest) -> dict[str, bytes]:
+    """All files of a stored bundle by name, the manifest included."""
+    data = context.artifacts.get(digest)
+    manifest = read_manifest(data)
+    files = {file.name: context.artifacts.get(file.sha256) for file in manifest.files}
+    return {**files, MANIFEST: data}
+
+
+def find_answerer(
+    context: Context, task: str, release: int | None, candidate: str | None
+) -> Answerer:
+    """What answers: a candidate, a numbered release, or else what is in production.
+
+    Raises:
+        WorkspaceError: If there is no release yet.
+        UnknownNameError: If there is no such release or candidate of this task.
+    """
+    if candidate is not None:
+        record = context.ledger.candidate(candidate)
+        if record.bundle is None or context.ledger.contest_of(candidate).task != task:
+            raise UnknownNameError("candidate with a predictor", candidate, _tried(context, task))
+        predictor, manifest = load_bundle(context, record.bundle)
+        return Answerer(predictor, manifest, record.id, None)
+    if release is None:
+        channel = context.ledger.channel(task, "production")
+        if channel is None:
+            raise WorkspaceError(
+                f"the task {task!r} has no release yet.",
+                advice=f"Run `milepost improve {task}`, or name a candidate with --candidate.",
+            )
+        release = channel.release
+    row = context.ledger.release(task, release)
+    predictor, manifest = load_bundle(context, row.bundle)
+    return Answerer(predictor, manifest, row.candidate, row.number)
+
+
+def _tried(context: Context, task: str) -> list[str]:
+    contests = context.ledger.contests(task)
+    return [c.id for contest in contests for c in contest.candidates if c.bundle is not None]
+
+
+def export_bundle(context: Context, digest: Digest, directory: Path) -> None:
+    """Write a bundle as a folder that answers outside its workspace.
+
+    The folder holds ``predictor/`` and, where the predictor reads vectors, ``encoder/``;
+    ``milepost.predictors.exported`` loads it.
+
+    Raises:
+        WorkspaceError: If the folder exists and is not empty, or cannot be written.
+    """
+    if directory.exists() and any(directory.iterdir()):
+        raise WorkspaceError(
+            "the folder is not empty.", where=str(directory), advice="Name a new folder."
+        )
+    predictor, manifest = load_bundle(context, digest)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if manifest.encoder is not None:
+            save_encoder(context.bare_encoder(), directory / ENCODER)
+        write_bundle(directory / PREDICTOR, predictor, manifest)
+    except OSError as error:
+        raise cannot_write(directory, error) from error

@@ -1,0 +1,61 @@
+"""What every workflow is given: the rooms of one workspace, wired once."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from milepost._base.clock import Clock, utc_now
+from milepost._base.settings import Settings
+from milepost.entities.configuration import Configuration
+from milepost.models.encoder import Encoder
+from milepost.storage.artifacts import Artifacts
+from milepost.storage.ledger import Ledger
+
+Events = Callable[[str, str, float], None]
+"""Called with (task, what is being done, share of it done in [0, 1])."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Context:
+    """One workspace's rooms.
+
+    Attributes:
+        root: Folder of the workspace.
+        configuration: What ``milepost.toml`` says.
+        ledger: The store of record.
+        artifacts: Content-addressed files.
+        encoder: Gives the encoder behind the vector cache; opened at the first call.
+        bare_encoder: Gives the same encoder without the cache, for timing.
+        actor: Who acts, for the audit log.
+        clock: Gives the time.
+        on_event: Told about progress.
+    """
+
+    root: Path
+    configuration: Configuration
+    ledger: Ledger
+    artifacts: Artifacts
+    encoder: Callable[[], Encoder]
+    bare_encoder: Callable[[], Encoder]
+    actor: str = "local"
+    clock: Clock = utc_now
+    on_event: Events = field(default=lambda task, what, share: None)
+
+    @property
+    def settings(self) -> Settings:
+        """Numbers that a team may want to change."""
+        return self.configuration.settings
+
+
+def local_actor() -> str:
+    """Name of the person at this machine, for the audit log: ``MILEPOST_ACTOR``, else the user."""
+    actor = os.environ.get("MILEPOST_ACTOR")
+    if actor:
+        return actor
+    with suppress(OSError, KeyError, ImportError):
+        import getpass
+
+        return getpass.getuser()
+    return "local"

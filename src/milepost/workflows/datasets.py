@@ -1,0 +1,160 @@
+"""From a task's files to what a contest works on: snapshots, sides, labels.
+
+Reads files as they are now, records snapshots and the side of every new near-duplicate group, and
+never moves a group to the other side.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from milepost.data.read import Reading, TaskData, read_task
+from milepost.data.snapshot import snapshot_digest, write_snapshot
+from milepost.data.split import Sides, assign_sides
+from milepost.entities.errors import DataError
+from milepost.entities.example import Dataset, Examples, Finding, QualityReport
+from milepost.entities.ids import ContestId, Digest
+from milepost.entities.scorecard import Regime
+from milepost.entities.task import Task
+from milepost.workflows.context import Context
+
+# Sides are drawn once and recorded; another seed of a contest must not draw them anew.
+SIDES_SEED = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Material:
+    """What a contest works on.
+
+    Attributes:
+        labels: Label names in column order.
+        regime: How numbers are certified.
+        train: Labelled training examples, ``n`` of them.
+        train_y: ``(n,) int64``.
+        holdout: Labelled examples to certify on; ``None`` when cross-fitted.
+        holdout_y: ``(m,) int64``, -1 for unknown labels; ``None`` when cross-fitted.
+        examples_digest: Digest of the snapshot of all examples.
+        holdout_digest: Digest of what is certified on; ``None`` when cross-fitted.
+        quality: What was found, leaks and quarantined rows included.
+    """
+
+    labels: tuple[str, ...]
+    regime: Regime
+    train: Examples
+    train_y: NDArray[np.int64]
+    holdout: Examples | None
+    holdout_y: NDArray[np.int64] | None
+    examples_digest: Digest
+    holdout_digest: Digest | None
+    quality: QualityReport
+
+
+def load(context: Context, task: Task) -> TaskData:
+    """Read, group and profile a task's files.
+
+    Raises:
+        DataError: If a file or column is missing, or the data cannot be used.
+    """
+    if not task.data.example_files:
+        raise DataError(
+            "the task names no data.",
+            where=f"tasks/{task.name}.yaml",
+            advice=f"Add labelled examples: milepost add {task.name} FILE.",
+        )
+    return read_task(task, context.settings, root=context.root)
+
+
+def prepare(context: Context, task: Task, contest: ContestId) -> Material:
+    """Load a task's data, record its snapshots and sides, and split it.
+
+    Raises:
+        DataError: If the data cannot be used.
+    """
+    data = load(context, task)
+    examples = data.examples.examples
+    sides = data.sides or _drawn(context, task, examples, contest)
+    labels = tuple(task.labels) or tuple(sorted({c for c in examples.labels if c is not None}))
+    quality = _with_findings(data.examples.quality, sides.findings)
+    examples_digest = _keep(context, task, "examples", data.examples._replace(quality=quality))
+    train = _labelled(examples, sides.rows("train"))
+    train_y = label_indices(train.labels, labels)
+    if len(set(train_y.tolist())) < 2:
+        raise DataError(
+            "what is left to train on has a single label.",
+            where=f"tasks/{task.name}.yaml",
+            advice="Add examples of the other labels.",
+        )
+    holdout, holdout_digest = None, None
+    if data.test is not None:
+        holdout = _labelled(data.test.examples, range(len(data.test.examples)))
+        holdout_digest = _keep(context, task, "test", data.test)
+    elif sides.regime == "holdout":
+        holdout = _labelled(examples, sides.rows("holdout"))
+        holdout_digest = snapshot_digest(holdout)
+    if holdout is not None and not len(holdout):
+        raise DataError(
+            "the test file has no labelled row.",
+            where=f"tasks/{task.name}.yaml",
+            advice=f"Is {task.data.label!r} its label column?",
+        )
+    return Material(
+        labels=labels,
+        regime=sides.regime,
+        train=train,
+        train_y=train_y,
+        holdout=holdout,
+        holdout_y=None if holdout is None else label_indices(holdout.labels, labels),
+        examples_digest=examples_digest,
+        holdout_digest=holdout_digest,
+        quality=quality,
+    )
+
+
+def label_indices(names: Sequence[str | None], labels: Sequence[str]) -> NDArray[np.int64]:
+    """Column of each label name, ``(n,) int64``; -1 where the task does not know it."""
+    position = {label: i for i, label in enumerate(labels)}
+    return np.asarray([position.get(name or "", -1) for name in names], np.int64)
+
+
+def _drawn(context: Context, task: Task, examples: Examples, contest: ContestId) -> Sides:
+    """Sides by what the ledger has recorded; sides of new groups are recorded."""
+    known = context.ledger.sides(task.name)
+    sides = assign_sides(examples, known, context.settings, seed=SIDES_SEED)
+    in_force = context.ledger.record_sides(task.name, sides.new, contest=contest)
+    if any(in_force.get(key) != side for key, side in sides.new.items()):
+        # Another process recorded some of these groups first; its draw stands.
+        return assign_sides(examples, {**known, **in_force}, context.settings, seed=SIDES_SEED)
+    return sides
+
+
+def _labelled(examples: Examples, rows: Sequence[int]) -> Examples:
+    return examples.take([i for i in rows if examples.labels[i] is not None])
+
+
+def _with_findings(quality: QualityReport, findings: Sequence[Finding]) -> QualityReport:
+    """The report with what splitting found, without saying it twice."""
+    known = {finding.check for finding in quality.findings}
+    new = tuple(finding for finding in findings if finding.check not in known)
+    return msgspec.structs.replace(quality, findings=(*new, *quality.findings))
+
+
+def _keep(context: Context, task: Task, role: str, reading: Reading) -> Digest:
+    """Store a snapshot and its record; the same content is stored once."""
+    digest = snapshot_digest(reading.examples)
+    artifact = context.artifacts.put(write_snapshot(reading.examples))
+    context.ledger.save_dataset(
+        Dataset(
+            digest=digest,
+            artifact=artifact,
+            task=task.name,
+            role=role,
+            rows=len(reading.examples),
+            sources=reading.sources,
+            quality=reading.quality,
+        ),
+        actor=context.actor,
+    )
+    return digest

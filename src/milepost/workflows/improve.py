@@ -1,0 +1,281 @@
+"""Improve a task: data → contest → scorecards → gate → release, each step a record in the ledger.
+
+Nothing is visible before it is whole: bundles are stored first, then the contest with all its
+candidates in one transaction, then the release with its channel and audit rows in another.
+"""
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from milepost._base.clock import Deadline
+from milepost.contests.runner import Events, HeldVectors, learning_curve, run
+from milepost.entities.contest import Candidate, Contest, CurvePoint
+from milepost.entities.decision import Decision
+from milepost.entities.example import QualityReport
+from milepost.entities.ids import ContestId, Digest
+from milepost.entities.release import Channel, Manifest
+from milepost.entities.task import Task
+from milepost.metrics.intervals import estimate
+from milepost.releases.gate import decide
+from milepost.strategies.head_closed_form import HeadClosedForm
+from milepost.strategies.registry import STRATEGIES, strategy_named
+from milepost.strategy import Problem, Strategy
+from milepost.workflows.bundles import store_bundle
+from milepost.workflows.context import Context
+from milepost.workflows.datasets import Material, prepare
+from milepost.workflows.incumbent import incumbent_evidence
+from milepost.workflows.judge import FLOOR_STRATEGY, Bench, Judgement, judge
+from milepost.workflows.stored_predictions import store_predictions
+from milepost.workflows.tasks import current_task, version_of
+from milepost.workflows.versions import code_version
+
+CHANNEL = "production"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to run a contest.
+
+    Attributes:
+        budget: Wall seconds for the task; ``None`` for no limit.
+        seed: The one seed.
+        strategies: Names of the strategies that compete; ``None`` for all.
+    """
+
+    budget: float | None = None
+    seed: int = 0
+    strategies: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Improvement:
+    """What an improvement came to.
+
+    Attributes:
+        contest: The record of the contest, verdict included.
+        quality: What was found in the data.
+    """
+
+    contest: Contest
+    quality: QualityReport
+
+
+def improve(context: Context, name: str, options: Options) -> Improvement:
+    """Let strategies compete on a task, judge them, and release what passes the gate.
+
+    Raises:
+        InputError: If the task file, its data or an option cannot be used.
+    """
+    started, clock_start = context.clock(), time.monotonic()
+    task = current_task(context, name)
+    standing = context.ledger.channel(name, CHANNEL)
+    strategies = _strategies(options.strategies)
+    deadline = Deadline.after(options.budget)
+    contest_id = ContestId(f"c{secrets.token_hex(6)}")
+
+    def event(what: str, share: float) -> None:
+        context.on_event(name, what, share)
+
+    event("reading data", 0.0)
+    material = prepare(context, task, contest_id)
+    problem = _problem(context, task, material, options.seed, deadline, event)
+    event("contest", 0.1)
+    entries = run(problem, material.train.groups, strategies, context.settings.folds, event)
+    event("judging", 0.9)
+    bench = _bench(context, task, material, problem, contest_id)
+    judgement = judge(bench, entries, contest_id)
+    curve = _curve(bench, problem, context.settings.folds)
+    decision = _decide(context, bench, judgement, standing)
+    stored = _store(context, bench, judgement)
+    contest = Contest(
+        id=contest_id,
+        task=name,
+        task_version=version_of(task),
+        examples=material.examples_digest,
+        holdout=material.holdout_digest,
+        regime=material.regime,
+        seed=options.seed,
+        budget_seconds=options.budget,
+        started=started,
+        seconds=time.monotonic() - clock_start,
+        candidates=stored,
+        curve=curve,
+        decision=decision,
+        code=code_version(),
+    )
+    event("recording", 0.98)
+    recorded = _record(context, contest, standing)
+    return Improvement(contest=recorded, quality=material.quality)
+
+
+def _strategies(names: Sequence[str] | None) -> list[Strategy]:
+    """The competing strategies, cheap ones first; ``majority`` always takes part.
+
+    Raises:
+        UnknownNameError: If a name is not known.
+    """
+    if names is None:
+        return [strategy_named(name) for name in STRATEGIES]
+    chosen = [strategy_named(name) for name in dict.fromkeys(names)]
+    floor = [] if FLOOR_STRATEGY in names else [strategy_named(FLOOR_STRATEGY)]
+    return [*floor, *chosen]
+
+
+def _problem(
+    context: Context,
+    task: Task,
+    material: Material,
+    seed: int,
+    deadline: Deadline,
+    event: Events,
+) -> Problem:
+    texts = material.train.texts
+    held = material.holdout.texts if material.holdout is not None else ()
+
+    def encoding(done: int, total: int) -> None:
+        event(f"encoding {done:,} of {total:,} texts", 0.1 * done / max(1, total))
+
+    return Problem(
+        labels=material.labels,
+        descriptions=tuple(task.labels.get(label, "") for label in material.labels),
+        instruction=task.instruction,
+        texts=texts,
+        y=material.train_y,
+        encoder=HeldVectors.of(context.encoder(), [*texts, *held], encoding),
+        seed=seed,
+        deadline=deadline,
+    )
+
+
+def _bench(
+    context: Context, task: Task, material: Material, problem: Problem, contest: ContestId
+) -> Bench:
+    looks = 0
+    judged, judged_y = material.train, material.train_y
+    if material.holdout is not None and material.holdout_y is not None:
+        judged, judged_y = material.holdout, material.holdout_y
+        assert material.holdout_digest is not None  # noqa: S101
+        context.ledger.record_look(
+            task.name,
+            material.holdout_digest,
+            purpose="certify the candidates of a contest",
+            actor=context.actor,
+            contest=contest,
+        )
+        looks = len(context.ledger.looks(task.name))
+    provenance = {
+        "examples": material.examples_digest,
+        "encoder": problem.encoder.digest,
+        "encoder_name": problem.encoder.name,
+        "variant": problem.encoder.variant,
+        "code": code_version(),
+    }
+    if material.holdout_digest is not None:
+        provenance["holdout"] = material.holdout_digest
+    return Bench(
+        task=task,
+        labels=material.labels,
+        regime=material.regime,
+        train=material.train,
+        train_y=material.train_y,
+        judged=judged,
+        judged_y=judged_y,
+        encoder=problem.encoder,
+        bare_encoder=context.bare_encoder(),
+        settings=context.settings,
+        seed=problem.seed,
+        looks=looks,
+        provenance=provenance,
+    )
+
+
+def _curve(bench: Bench, problem: Problem, fold_count: int) -> tuple[CurvePoint, ...]:
+    """Out-of-fold learning curve of the closed-form head; empty when it cannot be drawn."""
+    strategy = HeadClosedForm()
+    if problem.deadline.passed or strategy.supports(problem) is not None:
+        return ()
+    metric, k = bench.task.objective.metric, len(bench.labels)
+    return tuple(
+        CurvePoint(
+            examples=examples,
+            estimate=estimate(metric, bench.train_y, answers, k, bench.sampling),
+        )
+        for examples, answers in learning_curve(problem, bench.train.groups, strategy, fold_count)
+    )
+
+
+def _decide(
+    context: Context, bench: Bench, judgement: Judgement, standing: Channel | None
+) -> Decision:
+    chosen = judgement.chosen
+    if chosen is None or chosen.scorecard is None:
+        return Decision(
+            verdict="insufficient_evidence",
+            reasons=("No strategy could be fitted; see the errors of the candidates.",),
+        )
+    incumbent = incumbent_evidence(context, bench, judgement, standing)
+    return decide(
+        bench.task.objective,
+        chosen.scorecard,
+        judgement.against_majority,
+        incumbent,
+        context.settings.confidence,
+    )
+
+
+def _store(context: Context, bench: Bench, judgement: Judgement) -> tuple[Candidate, ...]:
+    stored: list[Candidate] = []
+    for candidate in judgement.candidates:
+        predictor = judgement.predictors.get(candidate.strategy)
+        card = candidate.scorecard
+        if predictor is None or card is None:
+            stored.append(candidate)
+            continue
+        reads_vectors = predictor.uses == "vectors"
+        manifest = Manifest(
+            kind=predictor.kind,
+            task=bench.task.name,
+            task_version=version_of(bench.task),
+            labels=bench.labels,
+            strategy=candidate.strategy,
+            parameters=candidate.parameters,
+            encoder=Digest(bench.encoder.digest) if reads_vectors else None,
+            variant=bench.encoder.variant if reads_vectors else None,
+            examples=Digest(bench.provenance["examples"]),
+            seed=bench.seed,
+            code=code_version(),
+            metrics={name: each.value for name, each in card.metrics.items()},
+        )
+        stored.append(
+            msgspec.structs.replace(
+                candidate,
+                bundle=store_bundle(context, predictor, manifest),
+                predictions=store_predictions(
+                    context,
+                    bench.judged.ids,
+                    bench.labels,
+                    judgement.probabilities[candidate.strategy],
+                ),
+            )
+        )
+    return tuple(stored)
+
+
+def _record(context: Context, contest: Contest, standing: Channel | None) -> Contest:
+    """Save the contest; if the gate says so, release the chosen candidate and move the channel."""
+    context.ledger.save_contest(contest, actor=context.actor)
+    chosen = contest.chosen
+    if contest.decision.verdict != "released" or chosen is None or chosen.bundle is None:
+        return contest
+    release = context.ledger.make_release(
+        chosen.id,
+        expected_version=standing.version if standing else 0,
+        reason=contest.decision.reasons[0],
+        actor=context.actor,
+        channel=CHANNEL,
+    )
+    return msgspec.structs.replace(contest, release=release.number)

@@ -1,0 +1,125 @@
+"""What the gate may know of the release in production: its answers on the same examples.
+
+An answer counts only if the incumbent never saw the example's near-duplicate group: its stored
+out-of-fold answer, or a fresh one on an example that is new to it.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milepost.contests.runner import predict
+from milepost.data.duplicates import text_keys
+from milepost.data.snapshot import read_snapshot
+from milepost.entities.contest import Contest
+from milepost.entities.release import Channel, Release
+from milepost.evaluation.scorecard import Evidence, build_scorecard
+from milepost.predictors.base import Predictor
+from milepost.releases.gate import IncumbentEvidence
+from milepost.workflows.bundles import load_bundle
+from milepost.workflows.context import Context
+from milepost.workflows.judge import Bench, Judgement, compare_answers
+from milepost.workflows.stored_predictions import load_predictions
+
+
+def incumbent_evidence(
+    context: Context, bench: Bench, judgement: Judgement, standing: Channel | None
+) -> IncumbentEvidence | None:
+    """The release in production against the chosen candidate on the judged examples.
+
+    Returns:
+        ``None`` where there is no release yet, or none of the judged examples is honest for it.
+    """
+    chosen = judgement.chosen
+    if standing is None or chosen is None:
+        return None
+    release = context.ledger.release(bench.task.name, standing.release)
+    contest = context.ledger.contest(release.contest)
+    predictor, _ = load_bundle(context, release.bundle)
+    rows, probabilities = _honest_answers(context, bench, release, contest, predictor)
+    if not len(rows):
+        return None
+    other = np.zeros(len(bench.judged), np.int64)
+    other[rows] = probabilities.argmax(axis=1)
+    mine = judgement.probabilities[chosen.strategy].argmax(axis=1)
+    others = sum(c.scorecard is not None for c in judgement.candidates)
+    comparison = compare_answers(bench, f"release {release.number}", (mine, other), rows, others)
+    judged = bench.judged.take(rows.tolist())
+    scorecard = build_scorecard(
+        Evidence(
+            labels=bench.labels,
+            objective=bench.task.objective,
+            regime=bench.regime,
+            y=bench.judged_y[rows],
+            probabilities=probabilities,
+            ids=judged.ids,
+            texts=judged.texts,
+            temperature=predictor.temperature,
+            looks=bench.looks,
+            sampling=bench.sampling,
+        )
+    )
+    return IncumbentEvidence(release=release.number, scorecard=scorecard, comparison=comparison)
+
+
+def _honest_answers(
+    context: Context, bench: Bench, release: Release, contest: Contest, predictor: Predictor
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Rows of the judged examples with an honest answer, and those answers."""
+    stored = _stored_answers(context, release, contest)
+    trained_on = _training_groups(context, bench, contest)
+    positions: list[int] = []
+    answers: dict[int, NDArray[np.float32]] = {}
+    fresh: list[int] = []
+    for row, (identity, group) in enumerate(
+        zip(bench.judged.ids, bench.judged.groups, strict=True)
+    ):
+        if bench.cross_fitted and identity in stored[1]:
+            answers[row] = _aligned(stored[0], bench.labels, stored[1][identity])
+            positions.append(row)
+        elif group not in trained_on:
+            fresh.append(row)
+            positions.append(row)
+    if fresh:
+        texts = [bench.judged.texts[row] for row in fresh]
+        for row, answer in zip(fresh, predict(predictor, texts, bench.encoder), strict=True):
+            answers[row] = _aligned(predictor.labels, bench.labels, answer)
+    rows = np.asarray(positions, np.int64)
+    empty = np.zeros((0, len(bench.labels)), np.float32)
+    return rows, np.stack([answers[row] for row in positions]) if positions else empty
+
+
+def _stored_answers(
+    context: Context, release: Release, contest: Contest
+) -> tuple[tuple[str, ...], dict[str, NDArray[np.float32]]]:
+    """Labels and out-of-fold answers by example id; empty unless it was cross-fitted."""
+    candidate = next(c for c in contest.candidates if c.id == release.candidate)
+    if contest.regime != "cross_fitted" or candidate.predictions is None:
+        return (), {}
+    ids, labels, probabilities = load_predictions(context, candidate.predictions)
+    return labels, dict(zip(ids, probabilities, strict=True))
+
+
+def _training_groups(context: Context, bench: Bench, contest: Contest) -> set[str]:
+    """Groups, as drawn now, that hold a text which the incumbent may have been trained on.
+
+    Goes by the key of each text, because groups may have merged since.
+    """
+    dataset = context.ledger.dataset(contest.examples)
+    trained_on = read_snapshot(context.artifacts.get(dataset.artifact))
+    sides = context.ledger.sides(contest.task)
+    seen = {key for key in text_keys(trained_on.texts) if sides.get(key) != "holdout"}
+    groups: set[str] = set()
+    for part in (bench.train, bench.judged):
+        keys = text_keys(part.texts)
+        groups |= {g for key, g in zip(keys, part.groups, strict=True) if key in seen}
+    return groups
+
+
+def _aligned(
+    labels: tuple[str, ...], wanted: tuple[str, ...], answer: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Probabilities re-ordered to ``wanted``; a label that is not known gets 0."""
+    if labels == wanted:
+        return answer
+    position = {label: i for i, label in enumerate(labels)}
+    return np.asarray([answer[position[w]] if w in position else 0.0 for w in wanted], np.float32)

@@ -1,0 +1,273 @@
+"""From contest entries to candidates: scorecards, latency, choice, paired comparisons.
+
+In the cross-fitted regime every number comes from out-of-fold predictions and the chosen
+candidate's estimate is corrected for the choosing; otherwise candidates are chosen out of fold
+and every number comes from the holdout.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from milepost._base.settings import Settings
+from milepost.contests.runner import Entry, Fitted, batch_for, predict
+from milepost.entities.contest import Candidate
+from milepost.entities.decision import Comparison
+from milepost.entities.example import Examples
+from milepost.entities.ids import CandidateId, ContestId
+from milepost.entities.scorecard import Latency, Regime
+from milepost.entities.task import Objective, Task
+from milepost.evaluation.comparison import Pair, compare
+from milepost.evaluation.latency import measure_latency
+from milepost.evaluation.scorecard import Evidence, build_scorecard
+from milepost.evaluation.slices import slice_masks
+from milepost.metrics.intervals import Sampling, estimate
+from milepost.metrics.selection import Selection, best_of
+from milepost.models.encoder import Encoder
+from milepost.predictors.base import Predictor
+
+FLOOR_STRATEGY = "majority"
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Bench:
+    """What all candidates of a contest are judged on.
+
+    Attributes:
+        task: The task.
+        labels: Label names in column order.
+        regime: How numbers are certified.
+        train: Labelled training examples.
+        train_y: ``(n,) int64``.
+        judged: Examples that numbers come from: ``train`` itself when cross-fitted.
+        judged_y: ``(m,) int64``; -1 for labels that the task does not know.
+        encoder: Holds the vectors of all these texts.
+        bare_encoder: Without a cache, for timing.
+        settings: Settings of the workspace.
+        seed: The one seed.
+        looks: Looks at the holdout, this one included; 0 when cross-fitted.
+        provenance: Digests for the scorecards.
+    """
+
+    task: Task
+    labels: tuple[str, ...]
+    regime: Regime
+    train: Examples
+    train_y: NDArray[np.int64]
+    judged: Examples
+    judged_y: NDArray[np.int64]
+    encoder: Encoder
+    bare_encoder: Encoder
+    settings: Settings
+    seed: int
+    looks: int
+    provenance: Mapping[str, str]
+
+    @property
+    def sampling(self) -> Sampling:
+        """Confidence, resamples and seed of every estimate."""
+        return Sampling(
+            confidence=self.settings.confidence,
+            resamples=self.settings.bootstrap,
+            seed=self.seed,
+        )
+
+    @property
+    def cross_fitted(self) -> bool:
+        """Whether nothing was set aside."""
+        return self.regime == "cross_fitted"
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Judgement:
+    """Candidates in rank order with the predictions they were judged by.
+
+    Attributes:
+        candidates: Best first, failures last; without bundles and stored predictions.
+        predictors: Fitted predictor of each candidate that has one, by strategy.
+        probabilities: ``(m, k) float32`` on ``Bench.judged``, by strategy.
+        against_majority: The chosen candidate against ``majority``; ``None`` when it is
+            ``majority``, or nothing was chosen.
+    """
+
+    candidates: tuple[Candidate, ...]
+    predictors: Mapping[str, Predictor]
+    probabilities: Mapping[str, NDArray[np.float32]]
+    against_majority: Comparison | None
+
+    @property
+    def chosen(self) -> Candidate | None:
+        """The candidate that goes before the gate."""
+        return next((c for c in self.candidates if c.chosen), None)
+
+
+def judge(bench: Bench, entries: Sequence[Entry], contest: ContestId) -> Judgement:
+    """Rank the entries, choose one out of fold, and measure all of them."""
+    fitted = {e.strategy: e.fitted for e in entries if e.fitted is not None}
+    latencies = {name: _latency(bench, each.predictor) for name, each in fitted.items()}
+    selection, eligible = _choose(bench, fitted, latencies)
+    probabilities = {name: _judged_probabilities(bench, each) for name, each in fitted.items()}
+    answers = {name: p.argmax(axis=1) for name, p in probabilities.items()}
+    chosen = eligible[selection.chosen] if selection else None
+
+    masks = slice_masks(bench.judged, bench.task.input_name, bench.task.objective.slices)
+    rows = [_candidate(bench, entry, contest, masks, latencies, probabilities) for entry in entries]
+    if selection is not None:
+        rows = [_chosen(bench, row, selection) if row.strategy == chosen else row for row in rows]
+    rows = [_with_comparison(bench, row, answers, len(eligible)) for row in rows]
+    rows.sort(key=_rank)
+    picked = next((row for row in rows if row.chosen), None)
+    return Judgement(
+        candidates=tuple(rows),
+        predictors={name: each.predictor for name, each in fitted.items()},
+        probabilities=probabilities,
+        against_majority=picked.against if picked else None,
+    )
+
+
+def compare_answers(
+    bench: Bench,
+    against: str,
+    answers: tuple[NDArray[np.int64], NDArray[np.int64]],
+    rows: NDArray[np.int64],
+    candidates: int,
+) -> Comparison:
+    """A paired comparison on ``rows`` of the judged examples, first against second answers."""
+    mine, other = answers
+    return compare(
+        Pair(
+            against=against,
+            metric=bench.task.objective.metric,
+            k=len(bench.labels),
+            y=bench.judged_y[rows],
+            answers=mine[rows],
+            other=other[rows],
+            candidates=candidates if bench.cross_fitted else 1,
+            sampling=bench.sampling,
+        )
+    )
+
+
+def _judged_probabilities(bench: Bench, fitted: Fitted) -> NDArray[np.float32]:
+    if bench.cross_fitted:
+        return fitted.out_of_fold
+    return predict(fitted.predictor, bench.judged.texts, bench.encoder)
+
+
+def _choose(
+    bench: Bench, fitted: Mapping[str, Fitted], latencies: Mapping[str, Latency]
+) -> tuple[Selection | None, list[str]]:
+    """Best out of fold among those within the limits on time and cost; cheapest first on ties.
+
+    Where no candidate is within the limits all compete, and the gate says what is exceeded.
+    """
+    objective = bench.task.objective
+    eligible = [name for name in fitted if _within_limits(objective, latencies[name])]
+    eligible = eligible or list(fitted)
+    if not eligible:
+        return None, []
+    answers = np.stack([fitted[name].out_of_fold.argmax(axis=1) for name in eligible])
+    selection = best_of(objective.metric, bench.train_y, answers, len(bench.labels), bench.sampling)
+    return selection, eligible
+
+
+def _within_limits(objective: Objective, latency: Latency) -> bool:
+    slow = objective.max_p95_ms is not None and latency.p95_ms > objective.max_p95_ms
+    limit = objective.max_cost_per_1k_usd
+    return not slow and not (limit is not None and latency.cost_per_1k_usd > limit)
+
+
+def _latency(bench: Bench, predictor: Predictor) -> Latency:
+    def many(texts: Sequence[str]) -> object:
+        return predictor.predict(batch_for(predictor, texts, bench.bare_encoder))
+
+    samples = bench.settings.latency_samples
+    step = max(1, len(bench.train) // max(1, 4 * samples))
+    texts = bench.train.texts[::step][: 4 * samples]
+    return measure_latency(
+        lambda text: many([text]), many, texts, samples, bench.settings.cpu_usd_per_hour
+    )
+
+
+def _candidate(
+    bench: Bench,
+    entry: Entry,
+    contest: ContestId,
+    masks: Mapping[str, NDArray[np.bool_]],
+    latencies: Mapping[str, Latency],
+    probabilities: Mapping[str, NDArray[np.float32]],
+) -> Candidate:
+    identity = CandidateId(f"{contest}-{entry.strategy}")
+    if entry.fitted is None:
+        return Candidate(
+            id=identity,
+            strategy=entry.strategy,
+            parameters=dict(entry.parameters),
+            error=entry.error,
+            fit_seconds=entry.seconds,
+        )
+    card = build_scorecard(
+        Evidence(
+            labels=bench.labels,
+            objective=bench.task.objective,
+            regime=bench.regime,
+            y=bench.judged_y,
+            probabilities=probabilities[entry.strategy],
+            ids=bench.judged.ids,
+            texts=bench.judged.texts,
+            slice_masks=masks,
+            temperature=entry.fitted.predictor.temperature,
+            looks=bench.looks,
+            sampling=bench.sampling,
+            provenance=bench.provenance,
+        )
+    )
+    return Candidate(
+        id=identity,
+        strategy=entry.strategy,
+        parameters=dict(entry.parameters),
+        selection=estimate(
+            bench.task.objective.metric,
+            bench.train_y,
+            entry.fitted.out_of_fold.argmax(axis=1),
+            len(bench.labels),
+            bench.sampling,
+        ),
+        scorecard=msgspec.structs.replace(card, latency=latencies[entry.strategy]),
+        fit_seconds=entry.seconds,
+    )
+
+
+def _chosen(bench: Bench, row: Candidate, selection: Selection) -> Candidate:
+    """Mark the chosen one; when cross-fitted its estimate pays for having been chosen."""
+    card = row.scorecard
+    if card is not None and bench.cross_fitted:
+        note = (
+            f"Chosen among several on the same predictions: the optimism of choosing, "
+            f"{selection.optimism:.3f}, is removed from {card.metric.replace('_', ' ')}."
+        )
+        card = msgspec.structs.replace(
+            card,
+            metrics={**card.metrics, card.metric: selection.estimate},
+            notes=(*card.notes, note),
+        )
+    return msgspec.structs.replace(row, chosen=True, scorecard=card)
+
+
+def _with_comparison(
+    bench: Bench, row: Candidate, answers: Mapping[str, NDArray[np.int64]], candidates: int
+) -> Candidate:
+    mine, floor = answers.get(row.strategy), answers.get(FLOOR_STRATEGY)
+    if mine is None or floor is None or row.strategy == FLOOR_STRATEGY:
+        return row
+    every = np.arange(len(mine))
+    comparison = compare_answers(bench, FLOOR_STRATEGY, (mine, floor), every, candidates)
+    return msgspec.structs.replace(row, against=comparison)
+
+
+def _rank(row: Candidate) -> tuple[bool, bool, float]:
+    value = row.selection.value if row.selection else 0.0
+    return (row.error is not None, not row.chosen, -value)

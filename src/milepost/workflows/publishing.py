@@ -1,0 +1,136 @@
+"""From the ledger to what people look at: overviews, pages and pictures."""
+
+from pathlib import Path
+
+from milepost.data.read import read_task as read_data
+from milepost.entities.contest import Contest
+from milepost.entities.errors import InputError, TaskFileError, WorkspaceError
+from milepost.entities.example import QualityReport
+from milepost.reports.records import ReportSubject, TaskRow
+from milepost.workflows.context import Context
+from milepost.workflows.improve import CHANNEL
+from milepost.workflows.task_files import task_names, write_whole
+from milepost.workflows.tasks import current_task
+
+
+def last_contest(context: Context, name: str) -> Contest:
+    """The last contest of a task.
+
+    Raises:
+        UnknownNameError: If there is no such task.
+        WorkspaceError: If it had no contest yet.
+    """
+    current_task(context, name)
+    contest = context.ledger.latest_contest(name)
+    if contest is None:
+        raise WorkspaceError(
+            f"the task {name!r} has had no contest yet.", advice=f"Run `milepost improve {name}`."
+        )
+    return contest
+
+
+def overview(context: Context) -> list[TaskRow]:
+    """A row per task, sorted by name: its last verdict and what runs.
+
+    Raises:
+        TaskFileError: With the problems of all task files that are not valid.
+    """
+    broken: list[TaskFileError] = []
+    rows: list[TaskRow] = []
+    for name in task_names(context.root):
+        try:
+            rows.append(_row(context, name))
+        except TaskFileError as error:
+            broken.append(error)
+    if broken:
+        raise TaskFileError([problem for error in broken for problem in error.problems])
+    return rows
+
+
+def _row(context: Context, name: str) -> TaskRow:
+    task = current_task(context, name)
+    contest = context.ledger.latest_contest(name)
+    channel = context.ledger.channel(name, CHANNEL)
+    production = channel.release if channel else None
+    metric = task.objective.metric
+    if contest is None:
+        return TaskRow(task=name, labels=len(task.labels), metric=metric, production=production)
+    chosen = contest.chosen
+    card = chosen.scorecard if chosen else None
+    quality = context.ledger.dataset(contest.examples).quality
+    return TaskRow(
+        task=name,
+        labels=len(task.labels) or len(quality.label_counts),
+        examples=quality.labelled,
+        verdict=contest.decision.verdict,
+        strategy=chosen.strategy if chosen else None,
+        metric=card.metric if card else metric,
+        estimate=card.objective if card else None,
+        production=production,
+        cost_per_1k_usd=card.latency.cost_per_1k_usd if card and card.latency else None,
+        p50_ms=card.latency.p50_ms if card and card.latency else None,
+    )
+
+
+def write_report(context: Context, name: str | None, output: Path) -> Path:
+    """Write one self-contained HTML page about a task, or about all when ``name`` is ``None``.
+
+    Raises:
+        UnknownNameError: If there is no such task.
+        WorkspaceError: If the place cannot be written.
+    """
+    from milepost.reports.page import render_report
+
+    subjects = _subjects(context, name)
+    title = name or context.root.resolve().name
+    write_whole(output, render_report(subjects, title, context.clock()).encode())
+    return output
+
+
+def write_pictures(context: Context, name: str | None, directory: Path) -> list[Path]:
+    """Write the charts as PNG files, one folder per task.
+
+    Raises:
+        UnknownNameError: If there is no such task.
+        WorkspaceError: If the place cannot be written.
+    """
+    from milepost.reports.page import write_charts
+
+    written: list[Path] = []
+    for subject in _subjects(context, name):
+        written += write_charts(subject, directory / subject.task.name)
+    return written
+
+
+def _subjects(context: Context, name: str | None) -> list[ReportSubject]:
+    return [_subject(context, each) for each in ([name] if name else task_names(context.root))]
+
+
+def _subject(context: Context, name: str) -> ReportSubject:
+    task = current_task(context, name)
+    contest = context.ledger.latest_contest(name)
+    return ReportSubject(
+        task=task,
+        contest=contest,
+        quality=_quality(context, name, contest, "examples"),
+        test_quality=_quality(context, name, contest, "test"),
+        releases=tuple(context.ledger.releases(name)),
+        channel=context.ledger.channel(name, CHANNEL),
+    )
+
+
+def _quality(
+    context: Context, name: str, contest: Contest | None, role: str
+) -> QualityReport | None:
+    """As recorded with the last contest; before the first one, as the files are now."""
+    if contest is not None:
+        digest = contest.examples if role == "examples" else contest.holdout
+        if role == "test" and contest.regime != "test_file":
+            return None
+        return context.ledger.dataset(digest).quality if digest else None
+    try:
+        data = read_data(current_task(context, name), context.settings, root=context.root)
+    except InputError:
+        return None
+    reading = data.examples if role == "examples" else data.test
+    return reading.quality if reading else None

@@ -1,0 +1,116 @@
+"""Task files on disk: one YAML per task under ``tasks/``, the truth, read at each command."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from milepost.entities.errors import (
+    InputError,
+    Problem,
+    TaskFileError,
+    UnknownNameError,
+    WorkspaceError,
+)
+from milepost.entities.task import Task
+from milepost.entities.taskfile import add_to_list, dump_task, parse_task
+
+FOLDER = "tasks"
+
+
+def task_names(root: Path) -> list[str]:
+    """Names of all tasks, sorted, whether their files are valid or not."""
+    return sorted(path.stem for path in (root / FOLDER).glob("*.yaml"))
+
+
+def task_path(root: Path, name: str) -> Path:
+    """The file of an existing task.
+
+    Raises:
+        UnknownNameError: If there is no such task. A name never becomes a path before it was
+            found among the files that exist.
+    """
+    names = task_names(root)
+    if name not in names:
+        raise UnknownNameError("task", name, names)
+    return root / FOLDER / f"{name}.yaml"
+
+
+def read_task(root: Path, name: str) -> Task:
+    """The task of that name.
+
+    Raises:
+        UnknownNameError: If there is no such task.
+        TaskFileError: With every problem of its file.
+    """
+    path = task_path(root, name)
+    shown = f"{FOLDER}/{path.name}"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        what = f"this is not UTF-8 text: {error.reason} at byte {error.start}."
+        raise TaskFileError([Problem(file=shown, line=None, field="", what=what)]) from error
+    task = parse_task(text, shown)
+    if task.name != name:
+        what = f"{task.name!r} is not the name of the file."
+        advice = f"Write name: {name}, or rename the file to {task.name}.yaml."
+        raise TaskFileError([Problem(file=shown, line=1, field="name", what=what, advice=advice)])
+    return task
+
+
+def write_task(root: Path, task: Task) -> Path:
+    """Write a new task file.
+
+    Raises:
+        InputError: If a task of that name exists.
+    """
+    path = root / FOLDER / f"{task.name}.yaml"
+    if path.exists():
+        raise InputError(
+            f"there is a task {task.name!r} already.",
+            where=f"{FOLDER}/{path.name}",
+            advice=f"Add labels to it with `milepost add {task.name} FILE`, or edit the file.",
+        )
+    write_whole(path, dump_task(task).encode())
+    return path
+
+
+def append_data_file(root: Path, name: str, role: str, file: str) -> None:
+    """Name one more data file in a task file; comments and order stay."""
+    path = task_path(root, name)
+    text = add_to_list(path.read_text(encoding="utf-8-sig"), "data", role, file)
+    parse_task(text, f"{FOLDER}/{path.name}")
+    write_whole(path, text.encode())
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: temporary file, fsync, rename.
+
+    Raises:
+        WorkspaceError: If the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> WorkspaceError:
+    """The error for a place that cannot be written."""
+    return WorkspaceError(
+        f"cannot write here: {error.strerror or error}.",
+        where=str(path),
+        advice="Check the permissions and the free space, or choose another folder.",
+    )

@@ -1,0 +1,162 @@
+import json
+from importlib.resources import files
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from milepost.entities.errors import TaskFileError
+from milepost.entities.task import DataFiles, InputField, Objective, Task
+from milepost.entities.taskfile import add_to_list, dump_task, parse_task, task_schema
+
+WHOLE = """\
+name: route
+kind: classify
+instruction: Which queue?
+inputs: {text: {type: string, column: body}}
+labels:
+  no: not this one
+  yes:
+  1: one
+objective:
+  metric: macro_f1
+  at_least: 0.9
+  max_p95_ms: 25
+  slices: {long: "length(text) > 200"}
+  max_slice_gap: 0.05
+data: {examples: [data/a.csv, data/b.csv], test: data/t.csv, label: queue, id: ticket}
+"""
+
+
+def problems(text):
+    with pytest.raises(TaskFileError) as caught:
+        parse_task(text, "tasks/route.yaml")
+    return [(p.line, p.field, f"{p.what} {p.advice}") for p in caught.value.problems]
+
+
+def test_reads_every_field():
+    assert parse_task(WHOLE, "tasks/route.yaml") == Task(
+        name="route",
+        instruction="Which queue?",
+        inputs={"text": InputField(column="body")},
+        labels={"no": "not this one", "yes": "", "1": "one"},
+        objective=Objective(
+            metric="macro_f1",
+            at_least=0.9,
+            max_p95_ms=25.0,
+            slices={"long": "length(text) > 200"},
+            max_slice_gap=0.05,
+        ),
+        data=DataFiles(
+            examples=("data/a.csv", "data/b.csv"), test="data/t.csv", label="queue", id="ticket"
+        ),
+    )
+
+
+def test_every_problem_is_found_at_once_with_its_line_and_the_nearest_name():
+    found = problems(
+        "name: Route\n"
+        "kind: clasify\n"
+        "objective:\n"
+        "  metric: f1_macro\n"
+        "  at_least: 1.5\n"
+        "labells: {a: b}\n"
+        "inputs: {text: strng}\n"
+        "data: {exampels: x, examples: [1]}\n"
+    )
+    assert [(line, field) for line, field, _ in found] == [
+        (1, "name"),
+        (2, "kind"),
+        (4, "objective.metric"),
+        (5, "objective.at_least"),
+        (6, "labells"),
+        (7, "inputs.text"),
+        (8, "data.exampels"),
+        (8, "data.examples.0"),
+    ]
+    sentences = [sentence for _, _, sentence in found]
+    assert "Did you mean 'classify'?" in sentences[1]
+    assert "Did you mean 'macro_f1'?" in sentences[2]
+    assert "at most 1" in sentences[3]
+    assert "Did you mean 'labels'?" in sentences[4]
+    assert "Did you mean 'examples'?" in sentences[6]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("", 1, "mapping"),
+        ("- a", 1, "mapping"),
+        ("name: [", 1, "not valid YAML"),
+        ("name: a\nname: b", 2, "second time"),
+        ("labels: {a: b, c: d}", 1, "'name' is missing"),
+        ("name: r\nlabels: {a: x}", 2, "at least two labels"),
+        ("name: r\ninputs: {a: string, b: string}", 2, "exactly one input"),
+        ("name: r\nguards: [toxicity]", 2, "no such field"),
+        ("name: r\n? [a]\n: b", 2, "plain name"),
+        ("name: r\nobjective: {at_least: .nan}", 2, "a number"),
+    ],
+)
+def test_says_what_is_wrong_and_where(text, line, words):
+    ((found_line, _, sentence),) = problems(text)
+    assert found_line == line
+    assert words in sentence
+
+
+def test_aliases_cannot_blow_up():
+    bomb = "name: r\n" + "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
+    bomb += "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 9))
+    ((_, _, sentence),) = problems(bomb)
+    assert "too large" in sentence
+
+
+names = st.from_regex(r"[a-z][a-z0-9_-]{0,20}", fullmatch=True)
+words = st.text(
+    st.characters(blacklist_categories=["Cs", "Cc"], blacklist_characters="\x85\u2028\u2029\ufeff"),
+    max_size=40,
+)
+shares = st.none() | st.floats(0, 1)
+
+
+@given(
+    st.builds(
+        Task,
+        name=names,
+        instruction=words,
+        labels=st.dictionaries(words.filter(bool), words, min_size=2, max_size=5),
+        objective=st.builds(
+            Objective,
+            metric=st.sampled_from(["accuracy", "macro_f1", "balanced_accuracy", "mcc"]),
+            at_least=shares,
+            slices=st.dictionaries(names, words.filter(bool), max_size=3),
+            max_slice_gap=shares,
+        ),
+        data=st.builds(
+            DataFiles,
+            examples=words.filter(bool) | st.lists(words.filter(bool), max_size=3).map(tuple),
+            label=words.filter(bool),
+        ),
+    )
+)
+def test_what_is_written_is_read_back(task):
+    assert parse_task(dump_task(task), "t.yaml") == task
+
+
+def test_adding_a_file_keeps_comments_and_order():
+    text = "# mine\nname: r # the name\ndata:\n  label: queue # column\n  examples: data/a.csv\n"
+    once = add_to_list(text, "data", "examples", "data/b.csv")
+    assert parse_task(once, "t.yaml").data.example_files == ("data/a.csv", "data/b.csv")
+    assert "# mine" in once
+    assert "# the name" in once
+    assert "# column" in once
+    assert add_to_list(once, "data", "examples", "data/b.csv") == once
+
+
+def test_adding_a_file_makes_what_is_missing():
+    text = add_to_list("name: r\n", "data", "test", "data/t.csv")
+    assert parse_task(text, "t.yaml").data.test_files == ("data/t.csv",)
+
+
+def test_the_published_schema_is_the_one_in_force():
+    published = json.loads((files("milepost.entities") / "task.schema.json").read_text())
+    assert published == task_schema()

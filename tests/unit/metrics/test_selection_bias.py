@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import ndtri
+
+from milepost.metrics.intervals import Sampling, estimate
+from milepost.metrics.selection import best_of
+
+
+def candidates(n, rates, correlation, rng, k=3):
+    y = rng.integers(0, k, n)
+    common = rng.standard_normal(n)
+    answers = np.empty((len(rates), n), np.int64)
+    for i, rate in enumerate(rates):
+        mixed = np.sqrt(correlation) * common + np.sqrt(1 - correlation) * rng.standard_normal(n)
+        answers[i] = np.where(mixed < ndtri(rate), y, (y + rng.integers(1, k, n)) % k)
+    return y, answers
+
+
+@pytest.mark.parametrize("n", [30, 100, 500])
+def test_choosing_among_equals_is_corrected(n):
+    """Six equally good, correlated candidates: the floor is their true quality."""
+    rng = np.random.default_rng(n)
+    runs, rate = 150, 0.85
+    found = [
+        best_of("accuracy", *candidates(n, [rate] * 6, 0.8, rng), 3, Sampling(resamples=200))
+        for _ in range(runs)
+    ]
+    error = np.sqrt(rate * (1 - rate) / n)
+    naive = np.mean([best.naive for best in found]) - rate
+    corrected = np.mean([best.estimate.value for best in found]) - rate
+    assert naive > 0.4 * error
+    assert abs(corrected) < 0.45 * naive
+    released = np.mean([best.estimate.at_least > rate for best in found])
+    assert released <= 0.05 + 4.0 * np.sqrt(0.05 * 0.95 / runs)
+    covered = np.mean([best.estimate.low <= rate <= best.estimate.high for best in found])
+    assert covered >= 0.93 - 4.0 * np.sqrt(0.05 * 0.95 / runs)
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "balanced_accuracy", "mcc"])
+def test_other_metrics_are_corrected_too(metric):
+    rng = np.random.default_rng(3)
+    optimism = [
+        best_of(metric, *candidates(60, [0.8] * 6, 0.5, rng), 3, Sampling(resamples=200)).optimism
+        for _ in range(40)
+    ]
+    assert min(optimism) >= 0.0
+    assert 0.02 < np.mean(optimism) < 0.12
+
+
+def test_a_clear_winner_is_not_punished():
+    rng = np.random.default_rng(0)
+    y, answers = candidates(400, [0.95, 0.6, 0.6, 0.3], 0.3, rng)
+    best = best_of("accuracy", y, answers, 3)
+    assert best.chosen == 0
+    assert best.optimism < 1e-3
+
+
+@given(st.integers(2, 40), st.integers(1, 4), st.integers(0, 10**6))
+@settings(max_examples=40, deadline=None)
+def test_correction_only_ever_lowers_and_one_candidate_needs_none(n, m, seed):
+    rng = np.random.default_rng(seed)
+    y, answers = candidates(n, rng.uniform(0.3, 0.99, m), 0.5, rng)
+    sampling = Sampling(resamples=100, seed=seed)
+    best = best_of("macro_f1", y, answers, 3, sampling)
+    assert best.optimism >= 0.0
+    assert best.estimate.low <= best.estimate.at_least <= best.estimate.value <= best.naive
+    assert best == best_of("macro_f1", y, answers, 3, sampling)
+    alone = best_of("macro_f1", y, answers[:1], 3, sampling)
+    assert alone.estimate == estimate("macro_f1", y, answers[0], 3, sampling)
+
+
+def test_ties_go_to_the_first():
+    y = np.array([0, 1, 0, 1])
+    assert best_of("accuracy", y, np.stack([1 - y, y, y]), 2).chosen == 1
