@@ -137,7 +137,7 @@ def selection_study(runs: int, rng: np.random.Generator) -> list[dict[str, objec
                         truth = float(rates[best.chosen])
                         found = best.estimate
                         plain = estimate("accuracy", y, answers[best.chosen], 3)
-                        drawn = bbc_cv(y, answers, 100, rng)
+                        drawn = bbc_cv(y, answers, 60, rng)
                         low, high = np.quantile(drawn, [0.025, 0.975])
                         sums += [
                             best.naive - truth,
@@ -322,8 +322,8 @@ def main() -> None:
     scale = 0.1 if arguments.quick else 1.0
     rng = np.random.default_rng(arguments.seed)
     studies = (
-        ("intervals", holdout_study, 500),
-        ("selection", selection_study, 200),
+        ("intervals", holdout_study, 400),
+        ("selection", selection_study, 180),
         ("learned", learned_study, 600),
         ("paired", paired_study, 600),
         ("regimes", regime_study, 200),

@@ -23,10 +23,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             2.5 % tail near 0.35 points.
         holdout_share: Share of groups set aside when a holdout is drawn, in (0, 1).
         holdout_min: Fewest labelled examples in a holdout. Below it nothing is set aside and
-            the task is judged by cross-fitting.
+            the task is judged by cross-fitting. On 400 examples a model five points above its
+            floor is released 97 times in 100, on 100 examples 40 times.
         holdout_min_per_label: Fewest training examples per label, on average, that must remain
             after setting the holdout aside; below it cross-fitting is used instead.
-        near_duplicate: Jaccard similarity of word shingles from which two texts count as the
+        near_duplicate: Jaccard similarity of the pairs of neighbouring words from which two texts count as the
             same group, in (0, 1]. ``1`` groups only texts that are equal after normalisation.
         max_text_chars: Longest text kept, in characters; longer ones are cut and reported.
         max_tokens: Longest input of the encoder, in tokens; ``None`` takes the encoder's own.
@@ -38,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     confidence: Annotated[float, Meta(ge=0.5, lt=1.0)] = 0.95
     bootstrap: Annotated[int, Meta(ge=200, le=100_000)] = 2000
     holdout_share: Annotated[float, Meta(gt=0.0, le=0.5)] = 0.2
-    holdout_min: Annotated[int, Meta(ge=20)] = 200
+    holdout_min: Annotated[int, Meta(ge=20)] = 400
     holdout_min_per_label: Annotated[int, Meta(ge=1)] = 30
     near_duplicate: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.8
     max_text_chars: Annotated[int, Meta(ge=100)] = 20_000

@@ -7,17 +7,17 @@ import sys
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from milepost.cli import answering, data, improving, releasing, reporting, workspaces
 from milepost.cli.shared import GIVEN_WORKSPACE, WorkspaceOption, complain
-from milepost.entities.errors import MilepostError
+from milepost.entities.errors import InputError, MilepostError
 
 INTERRUPTED = 130
 
 app = typer.Typer(
     name="milepost",
     help="From a first-mile prompt to measured last-mile specialists, task by task.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -56,15 +56,22 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line and return its exit code."""
+    """Run one command line and return its exit code; without a command it shows the help."""
     try:
-        app(args=arguments, prog_name="milepost")
+        code = app(args=arguments or ["--help"], prog_name="milepost", standalone_mode=False)
     except MilepostError as error:
         complain(error)
         return error.exit_code
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 0
-        if code == INTERRUPTED:
-            sys.stderr.write("\nInterrupted. What was finished is kept; run the command again.\n")
-        return code
-    return 0
+    except TyperException as error:
+        complain(_misused(error))
+        return InputError.exit_code
+    if code == INTERRUPTED:
+        sys.stderr.write("\nInterrupted. What was finished is kept; run the command again.\n")
+    return code if isinstance(code, int) else 0
+
+
+def _misused(error: TyperException) -> InputError:
+    """A wrong option or argument as one paragraph, like every other mistake."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "milepost"
+    return InputError(error.format_message().strip(), advice=f"See `{command} -h`.")

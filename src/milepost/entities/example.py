@@ -16,9 +16,9 @@ class Examples:
         ids: Unique id of each example.
         texts: The input after cleaning.
         labels: Label name, or ``None`` where there is none.
-        groups: Key of the near-duplicate group of each text; equal keys must stay on one side
-            of every split. The key is a digest of normalised text, so that it is stable when
-            data is added.
+        groups: Near-duplicate group of each text: the smallest text key in it. Equal groups must
+            stay on one side of every split. A group may change when data is added; sides are
+            therefore recorded per text key, which depends on that text alone.
         sources: Where each example came from, as ``file:row`` (1-based data row).
         metadata: Further columns of the file, by name; values are str, int, float, bool or None.
     """

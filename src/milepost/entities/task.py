@@ -38,7 +38,7 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         max_p95_ms: Largest allowed 95th percentile of the latency of one prediction, in ms.
         max_cost_per_1k_usd: Largest allowed cost of a thousand predictions, in USD.
         slices: Named SQL predicates over inputs and metadata.
-        max_slice_gap: Largest allowed shortfall of a slice against the whole, 0 to 1.
+        max_slice_gap: Largest allowed shortfall of a slice against the rest, 0 to 1.
     """
 
     metric: MetricName = "accuracy"

@@ -52,9 +52,7 @@ class Axis:
         kind = "log" if self.log else "linear"
         if self.range is None:
             return alt.Scale(type=kind, domain=list(self.domain), nice=False)
-        return alt.Scale(
-            type=kind, domain=list(self.domain), range=list(self.range), nice=False
-        )
+        return alt.Scale(type=kind, domain=list(self.domain), range=list(self.range), nice=False)
 
     def _axis(self) -> "alt.Axis":
         import altair as alt
@@ -80,17 +78,17 @@ def share_axis(low: float, high: float) -> tuple[list[float], list[float]]:
     """Domain and ticks of a quality axis: round steps, never beyond what a metric can be."""
     span = max(high - low, 0.02)
     step = next((s for s in (0.01, 0.02, 0.05, 0.1, 0.2) if span / s <= 5), 0.5)
-    first = max(-1.0 if low < 0 else 0.0, step * math.floor((low - 0.04 * span) / step))
-    last = min(1.0, high + 0.06 * span)
+    first = round(max(-1.0 if low < 0 else 0.0, step * math.floor((low - 0.04 * span) / step)), 4)
+    last = max(min(1.0, high + 0.06 * span), first + step)
     count = math.floor((last - first) / step + 1e-6)
     return [first, last], [round(first + step * i, 4) for i in range(count + 1)]
 
 
-def row_scale(rows: int) -> "alt.Y":
+def row_scale(rows: int, field: str = "row") -> "alt.Y":
     """Rows from top to bottom without an axis."""
     import altair as alt
 
-    return alt.Y("row:Q", axis=None, scale=alt.Scale(domain=[rows - 0.5, -0.5], nice=False))
+    return alt.Y(f"{field}:Q", axis=None, scale=alt.Scale(domain=[rows - 0.5, -0.5], nice=False))
 
 
 def finish(

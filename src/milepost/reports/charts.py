@@ -1,5 +1,6 @@
 """Charts of a contest, made once and written as SVG or PNG from the same specification."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from milepost.entities.contest import Candidate, Contest, CurvePoint
 from milepost.entities.scorecard import Calibration
 from milepost.reports import theme, words
 from milepost.reports.axes import Axis, finish, fit, share_axis
-from milepost.reports.placing import Mark, place_labels
+from milepost.reports.placing import Box, Mark, place_labels
 from milepost.reports.records import ReportSubject
 from milepost.reports.row_charts import confusions_chart, labels_chart, slices_chart
 from milepost.reports.theme import Chart
@@ -100,7 +101,11 @@ def _apart_from_far_below(
 
 def _cost_rows(candidates: Sequence[Candidate]) -> Rows:
     """One row per candidate, the chosen one first; no cost is drawn below the cheapest one."""
-    costs = [c.scorecard.latency.cost_per_1k_usd for c in candidates if c.scorecard and c.scorecard.latency]
+    costs = [
+        c.scorecard.latency.cost_per_1k_usd
+        for c in candidates
+        if c.scorecard and c.scorecard.latency
+    ]
     positive = [cost for cost in costs if cost > 0] or [1e-4]
     rows: Rows = []
     for candidate in sorted(candidates, key=lambda c: not c.chosen):
@@ -125,8 +130,8 @@ def _cost_spec(rows: Rows, metric: str, title: str, subtitle: list[str]) -> dict
     import altair as alt
 
     costs = [_number(row["cost"]) for row in rows]
-    spread = max(3.0, (max(costs) / min(costs)) ** 0.16)
-    domain_x = [min(costs) / spread, max(costs) * spread]
+    spread = max(1.4, (max(costs) / min(costs)) ** 0.16)
+    domain_x = [min(costs) / spread, max(costs) * spread**1.8]
     domain_y, ticks_y = share_axis(
         min(_number(row["low"]) for row in rows), max(_number(row["high"]) for row in rows)
     )
@@ -177,7 +182,13 @@ def _cost_labels(rows: Rows, domain_x: list[float], domain_y: list[float]) -> li
         )
         for row in rows
     ]
-    places = place_labels(marks, PLOT, HEIGHT, theme.LABEL_SIZE)
+    corners = [(across(_number(r["cost"])), down(_number(r["value"]))) for r in _frontier(rows)]
+    lines = [
+        line
+        for (x0, y0), (x1, y1) in itertools.pairwise(corners)
+        for line in (Box(x0, y0 - 2, x1, y0 + 2), Box(x1 - 2, y1, x1 + 2, y0))
+    ]
+    places = place_labels(marks, PLOT, HEIGHT, theme.LABEL_SIZE, lines)
     layers: list[alt.Chart] = []
     for mark, place, row in zip(marks, places, rows, strict=True):
         chosen = bool(row["chosen"])
@@ -186,9 +197,7 @@ def _cost_labels(rows: Rows, domain_x: list[float], domain_y: list[float]) -> li
             fontWeight="bold" if chosen else "normal",
             color=theme.ACCENT if chosen else theme.INK,
         )
-        layers.append(
-            text.encode(x=alt.value(place.x), y=alt.value(place.y), text="strategy:N")
-        )
+        layers.append(text.encode(x=alt.value(place.x), y=alt.value(place.y), text="strategy:N"))
         if abs(place.y - mark.y) > 20:
             layers.append(_leader(mark, place.x, place.y))
     return layers
@@ -202,9 +211,7 @@ def _leader(mark: Mark, x: float, y: float) -> "alt.Chart":
     return (
         alt.Chart(alt.Data(values=[{}]))
         .mark_rule(color=theme.OTHER, strokeWidth=0.8)
-        .encode(
-            x=alt.value(mark.x), y=alt.value(mark.y), x2=alt.value(x + 2), y2=alt.value(end)
-        )
+        .encode(x=alt.value(mark.x), y=alt.value(mark.y), x2=alt.value(x + 2), y2=alt.value(end))
     )
 
 
@@ -219,9 +226,9 @@ def _frontier(rows: Rows) -> Rows:
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
-    """Round values on a log axis: 1, 2, 5 per decade where few decades are shown, else 1."""
+    """At most six round values on a log axis, finer ones where less than a decade is shown."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1, 2, 5), (1, 3), (1,)):
+    for steps in ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), (1, 3), (1,)):
         ticks = [float(f"{step}e{decade}") for decade in decades for step in steps]
         ticks = [tick for tick in ticks if low <= tick <= high]
         if len(ticks) <= 6:

@@ -41,9 +41,10 @@ STYLES: dict[Role, str] = {
     "accent": "bold cyan",
 }
 ASCII = {
-    "✔": "+", "✘": "x", "●": "o", "○": "o", "◂": "<", "★": "*", "•": "*", "·": ".", "…": "~", "–": "-",
-    "—": "-", "─": "-", "━": "-", "╸": "-", "╺": "-", "│": "|", "≥": ">", "≤": "<", "→": ">",
-    "×": "x", "’": "'", "‘": "'", "“": '"', "”": '"', "█": "#", "░": ".", "±": "+", "\u00a0": " ",
+    "✔": "+", "✘": "x", "●": "o", "○": "o", "◂": "<", "★": "*", "•": "*", "·": ".", "…": "~",
+    "–": "-", "—": "-", "─": "-", "━": "-", "╸": "-", "╺": "-", "│": "|", "≥": ">", "≤": "<",
+    "→": ">", "×": "x", "’": "'", "‘": "'", "“": '"', "”": '"', "█": "#", "░": ".", "±": "+",
+    "\u00a0": " ",
 }  # fmt: skip
 NOTEBOOK_CSS = """<style>
 .mp-doc{font:14px/1.45 system-ui,sans-serif;max-width:60rem}
@@ -367,8 +368,8 @@ def _details(grid: Grid) -> list[RenderableType]:
 
 def _part_html(part: Part) -> str:
     if isinstance(part, Line):
-        marked = ((f"{part.mark[0]} ", part.mark[1]), *part.pieces) if part.mark else part.pieces
-        pieces = "".join(_span(text, role) for text, role in marked)
+        mark = _span(f"{part.mark[0]} ", part.mark[1]) if part.mark else ""
+        pieces = mark + "".join(_span(text, role) for text, role in part.pieces)
         return f"<p>{pieces}</p>" if any(text for text, _ in part.pieces) else ""
     if isinstance(part, Bullets):
         items = "".join(f"<li>{escape(clean(item))}</li>" for item in part.items)
@@ -404,6 +405,6 @@ def _row_html(row: Row, columns: Sequence[Column]) -> str:
     if row.detail:
         html += (
             f'<tr class="detail"><td></td><td colspan="{len(columns) - 1}" class="dim">'
-            f"{escape(clean(row.detail))}</td></tr>"
+            f"<div>{escape(clean(row.detail))}</div></td></tr>"
         )
     return html

@@ -96,7 +96,9 @@ def _row(candidate: Candidate, scale: tuple[float, float], *, apart: bool) -> Ro
     card = candidate.scorecard
     marker = Cell("★" if candidate.chosen else "")
     if card is None:
-        said = [Cell(), Cell(words.outcome(candidate))] if apart else [Cell(words.outcome(candidate))]
+        said = (
+            [Cell(), Cell(words.outcome(candidate))] if apart else [Cell(words.outcome(candidate))]
+        )
         cells = (marker, Cell(candidate.strategy), *said, Cell(), Cell(), Cell())
         return Row(cells, "dim", " ".join((candidate.error or "").split()))
     ranked = candidate.selection

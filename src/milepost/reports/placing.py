@@ -68,12 +68,16 @@ class Place:
 
 
 def place_labels(
-    marks: Sequence[Mark], width: float, height: float, size: float
+    marks: Sequence[Mark],
+    width: float,
+    height: float,
+    size: float,
+    lines: Sequence[Box] = (),
 ) -> tuple[Place, ...]:
     """A place for each label, most important mark first; greedy, so deterministic.
 
     Each label takes the place near its point that hides least: other labels count most, then
-    leaving the drawing, then points and error bars. Nearer places win ties.
+    leaving the drawing, then points, then error bars and ``lines``. Nearer places win ties.
     """
     points = [Box(m.x - 5, m.y - 5, m.x + 5, m.y + 5) for m in marks]
     bars = [Box(m.x - 2, m.top, m.x + 2, m.bottom) for m in marks]
@@ -87,7 +91,7 @@ def place_labels(
                 5.0 * sum(box.overlap(other) for other in taken)
                 + 4.0 * box.outside(width, height)
                 + 2.0 * sum(box.overlap(other) for other in points)
-                + 1.0 * sum(box.overlap(other) for other in bars)
+                + 1.0 * sum(box.overlap(other) for other in (*bars, *lines))
                 + 0.5 * rank
             )
             if best is None or cost < best[0]:

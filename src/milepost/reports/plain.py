@@ -81,9 +81,7 @@ def evaluate_json(evaluation: Evaluation) -> dict[str, object]:
 def predict_json(answered: Answered) -> dict[str, object]:
     """The output of ``milepost predict --json``."""
     predictions = answered.predictions
-    rows = zip(
-        answered.texts, predictions.answers, predictions.confidence.tolist(), strict=True
-    )
+    rows = zip(answered.texts, predictions.answers, predictions.confidence.tolist(), strict=True)
     return {
         "task": answered.task,
         "release": answered.release,

@@ -5,6 +5,7 @@ keep their room.
 """
 
 from collections.abc import Sequence
+
 from milepost.entities.scorecard import Confusion, Estimate, LabelScore, Scorecard, SliceScore
 from milepost.reports import theme, words
 from milepost.reports.axes import Axis, finish, fit, row_scale, share_axis
@@ -101,26 +102,30 @@ def confusions_chart(confusions: Sequence[Confusion]) -> Chart | None:
     import altair as alt
 
     room = (theme.WIDTH - 40) / 2
+    most = max(pair.n for pair in shown)
     rows: list[dict[str, object]] = [
         {
             "row": i,
+            "below": i + 0.27,
             "pair": f"{fit(pair.actual, room)} → {fit(pair.predicted, room)}",
+            "start": 0,
             "n": pair.n,
             "shown": f"{pair.n:,}",
         }
         for i, pair in enumerate(shown)
     ]
-    most = max(pair.n for pair in shown)
-    base = alt.Chart(alt.Data(values=rows)).encode(y=row_scale(len(rows)))
-    x = alt.X("n:Q", axis=None, scale=alt.Scale(domain=[0, most], range=[0, theme.WIDTH - 50]))
+    data = alt.Chart(alt.Data(values=rows))
+    above, below = row_scale(len(rows)), row_scale(len(rows), "below")
+    scale = alt.Scale(domain=[0, most], range=[0, theme.WIDTH - 50], nice=False)
+    start, end = (alt.X(f"{name}:Q", axis=None, scale=scale) for name in ("start", "n"))
     title = "Most confused pairs"
     spec = finish(
         [
-            base.mark_bar(height=9, color=theme.WARM, cornerRadiusEnd=2, yOffset=9).encode(x=x),
-            base.mark_text(align="left", dy=-6).encode(x=alt.value(0), text="pair:N"),
-            base.mark_text(
-                align="left", dx=6, dy=9, color=theme.MUTED, fontSize=theme.SMALL_SIZE
-            ).encode(x=x, text="shown:N"),
+            data.mark_rule(strokeWidth=8, color=theme.WARM).encode(x=start, x2="n:Q", y=below),
+            data.mark_text(align="left", dy=-5).encode(x=alt.value(0), y=above, text="pair:N"),
+            data.mark_text(align="left", dx=7, color=theme.MUTED, fontSize=theme.SMALL_SIZE).encode(
+                x=end, y=below, text="shown:N"
+            ),
         ],
         height=36 * len(rows),
         title=title,

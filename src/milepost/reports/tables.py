@@ -68,10 +68,10 @@ def tasks_table(rows: Sequence[TaskRow]) -> Document:
 
 def _task_row(row: TaskRow) -> Row:
     if row.verdict is None:
-        empty = [Cell()] * 3
         metric = Cell(words.metric_name(row.metric), "dim")
         verdict = Cell("not improved yet", "dim")
-        return Row((Cell(), Cell(row.task, "strong"), verdict, metric, Cell(_runs(row)), *empty))
+        said = (Cell(), Cell(row.task, "strong"), verdict, metric)
+        return Row((*said, Cell(), Cell(_runs(row)), Cell(), Cell()))
     icon, said, verdict_role = words.VERDICTS[row.verdict]
     role: Role = verdict_role  # pyright: ignore[reportAssignmentType] — the table holds roles
     return Row(

@@ -7,7 +7,6 @@ exchanges them, so that one SVG serves both.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 """The first is built into the renderer; the others have the same widths."""
@@ -51,6 +50,7 @@ def config() -> dict[str, object]:
         "labelColor": MUTED,
         "labelFontSize": SMALL_SIZE,
         "labelPadding": 6,
+        "labelFlush": False,
         "titleColor": MUTED,
         "titleFontSize": SMALL_SIZE,
         "titleFontWeight": "normal",
@@ -98,11 +98,8 @@ class Chart:
         """SVG with a transparent background, in the colours for light pages."""
         import vl_convert
 
-        drawn = cast(
-            "str",
-            vl_convert.vegalite_to_svg(
-                dict(self.spec), vl_version=_version(), allowed_base_urls=[]
-            ),
+        drawn = vl_convert.vegalite_to_svg(
+            dict(self.spec), vl_version=_version(), allowed_base_urls=[]
         )
         return drawn[drawn.index("<svg") :]
 
@@ -110,14 +107,11 @@ class Chart:
         """PNG on white; ``scale`` 2 gives about 1,080 pixels across."""
         import vl_convert
 
-        return cast(
-            "bytes",
-            vl_convert.vegalite_to_png(
-                {**self.spec, "background": PAPER},
-                vl_version=_version(),
-                scale=scale,
-                allowed_base_urls=[],
-            ),
+        return vl_convert.vegalite_to_png(
+            {**self.spec, "background": PAPER},
+            vl_version=_version(),
+            scale=scale,
+            allowed_base_urls=[],
         )
 
 
@@ -125,7 +119,7 @@ def _version() -> str:
     """Newest Vega-Lite that the renderer brings along."""
     import vl_convert
 
-    versions = cast("list[str]", vl_convert.get_vegalite_versions())
+    versions = vl_convert.get_vegalite_versions()
     return max(versions, key=lambda version: [int(part) for part in version.split(".")])
 
 

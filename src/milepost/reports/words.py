@@ -24,9 +24,7 @@ VERDICTS: dict[Verdict, tuple[str, str, str]] = {
 }
 """Icon, words and role of each verdict."""
 
-UNREADABLE = frozenset(
-    "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\ufeff"
-)
+UNREADABLE = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\ufeff")
 """Marks that reorder the text around them: one example must not rearrange a table."""
 
 

@@ -44,56 +44,66 @@ class _Segment:
 
 
 class _Index:
-    """Sorted keys of a space, with the segment and row of each.
+    """Sorted keys of some segments, with the segment and row of each.
 
     Keys are compared by their first 8 bytes in the search and by all 16 afterwards. Two different
     keys that share their first half cost a miss, never a wrong answer.
     """
 
     def __init__(self, segments: list[_Segment]) -> None:
-        self.vectors = [segment.vectors for segment in segments]
+        self.segments = segments
         keys = [_halves(segment.keys) for segment in segments]
-        empty = np.zeros((0, 2), np.uint64)
-        joined = np.concatenate([empty, *keys])
+        sizes = [len(part) for part in keys]
+        joined = np.concatenate(keys)
         order = np.argsort(joined[:, 0], kind="stable")
         self._first = np.ascontiguousarray(joined[order, 0])
         self._second = np.ascontiguousarray(joined[order, 1])
-        sizes = [len(part) for part in keys]
         self._segment = np.repeat(np.arange(len(sizes)), sizes)[order]
-        rows = [np.arange(size) for size in sizes]
-        self._row = np.concatenate([np.zeros(0, np.int64), *rows])[order]
+        self._row = np.concatenate([np.arange(size) for size in sizes])[order]
 
-    def get(self, keys: _Keys, dimensions: int) -> tuple[NDArray[np.bool_], _Vectors]:
-        found = np.zeros(len(keys), bool)
-        out = np.zeros((len(keys), dimensions), np.float32)
-        if not len(self._first) or not len(keys):
-            return found, out
-        wanted = _halves(keys)
-        at = np.searchsorted(self._first, wanted[:, 0])
+    def __len__(self) -> int:
+        return len(self._first)
+
+    def fill(self, wanted: NDArray[np.uint64], found: NDArray[np.bool_], out: _Vectors) -> None:
+        """Writes the vectors of the keys that are not found yet and are here."""
+        missing = np.flatnonzero(~found)
+        first, second = wanted[missing, 0], wanted[missing, 1]
+        at = np.searchsorted(self._first, first)
         at[at == len(self._first)] = 0
-        found = (self._first[at] == wanted[:, 0]) & (self._second[at] == wanted[:, 1])
-        segment, row = self._segment[at], self._row[at]
-        for number in np.unique(segment[found]):
-            here = np.flatnonzero(found & (segment == number))
-            out[here] = self.vectors[number][row[here]]
-        return found, out
+        here = (self._first[at] == first) & (self._second[at] == second)
+        rows, at = missing[here], at[here]
+        found[rows] = True
+        segment = self._segment[at]
+        for number in np.unique(segment):
+            of_it = segment == number
+            out[rows[of_it]] = self.segments[number].vectors[self._row[at[of_it]]]
 
 
 class _Space:
-    """One folder of segments and the index of those read so far."""
+    """One folder of segments and the indexes of those read so far.
+
+    The indexes grow like a binary counter: a new one takes in those before it that are not larger,
+    so that there are few and adding costs the logarithm of what is there.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
         self._segments: dict[str, _Segment] = {}
-        self._index = _Index([])
+        self._indexes: tuple[_Index, ...] = ()
         self._dimensions: int | None = None
+        self._seen: set[str] = set()
 
     def get(self, keys: _Keys, dimensions: int) -> tuple[NDArray[np.bool_], _Vectors]:
         with self._lock:
             self._refresh(dimensions)
-            index = self._index
-        return index.get(keys, dimensions)
+            indexes = self._indexes
+        found = np.zeros(len(keys), bool)
+        out = np.zeros((len(keys), dimensions), np.float32)
+        wanted = _halves(keys)
+        for index in indexes:
+            index.fill(wanted, found, out)
+        return found, out
 
     def put(self, keys: _Keys, vectors: _Vectors) -> None:
         with self._lock:
@@ -104,18 +114,31 @@ class _Space:
     def _refresh(self, dimensions: int) -> None:
         """Reads what others have written and drops what is gone."""
         names = _listed(self._folder)
-        if names == self._segments.keys() and dimensions == self._dimensions:
-            return
         if dimensions != self._dimensions:
-            self._segments = {}
-        for name in names - self._segments.keys():
+            self._segments, self._indexes, self._seen = {}, (), set()
+            self._dimensions = dimensions
+        if names == self._seen:
+            return
+        added: list[_Segment] = []
+        for name in sorted(names - self._seen):
             segment = _read(self._folder / name, dimensions)
             if segment is not None:
                 self._segments[name] = segment
-        for name in self._segments.keys() - names:
+                added.append(segment)
+        gone = self._segments.keys() - names
+        for name in gone:
             del self._segments[name]
-        self._dimensions = dimensions
-        self._index = _Index(list(self._segments.values()))
+        if gone:
+            added, self._indexes = list(self._segments.values()), ()
+        self._seen = names
+        self._add(added)
+
+    def _add(self, segments: list[_Segment]) -> None:
+        indexes = list(self._indexes)
+        while segments and indexes and len(indexes[-1]) <= sum(len(s.keys) for s in segments):
+            segments = indexes.pop().segments + segments
+        if segments:
+            self._indexes = (*indexes, _Index(segments))
 
     def _write(self, keys: _Keys, vectors: _Vectors) -> str:
         payload = keys.tobytes() + np.ascontiguousarray(vectors, "<f4").tobytes()
@@ -131,7 +154,7 @@ class _Space:
                 os.fsync(file.fileno())
             draft.replace(self._folder / name)
         except OSError as error:
-            draft.unlink(missing_ok=True)
+            _remove(draft)
             raise StorageError(
                 f"vectors cannot be cached: {error}.",
                 where=str(self._folder),

@@ -131,7 +131,7 @@ def _check_invariance(encoder: Encoder, texts: list[str], vectors: NDArray[np.fl
 
 def _check_threads(encoder: Encoder, texts: list[str], vectors: NDArray[np.float32]) -> None:
     with ThreadPoolExecutor(4) as pool:
-        for answer in pool.map(encoder.encode, [texts] * 8):
+        for answer in pool.map(encoder.encode, [texts] * 4):
             _near(answer, vectors, "several threads may call at once")
 
 

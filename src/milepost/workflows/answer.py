@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from milepost.contests.runner import batch_for, predict
+from milepost.contests.runner import predict
 from milepost.data.duplicates import regroup
 from milepost.data.examples import clean_texts
 from milepost.data.load import Table, load_table
@@ -20,7 +20,6 @@ from milepost.entities.errors import DataError, InputError
 from milepost.entities.example import Examples
 from milepost.entities.prediction import Predictions
 from milepost.entities.task import Task
-from milepost.evaluation.latency import measure_latency
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.evaluation.slices import slice_masks, where_mask
 from milepost.metrics.intervals import Sampling
@@ -29,6 +28,7 @@ from milepost.workflows.bundles import Answerer, find_answerer
 from milepost.workflows.context import Context
 from milepost.workflows.task_files import write_whole
 from milepost.workflows.tasks import current_task
+from milepost.workflows.timing import Encoders, latencies
 from milepost.workflows.versions import code_version
 
 
@@ -268,21 +268,13 @@ def _evaluation(context: Context, task: Task, answerer: Answerer, examples: Exam
             },
         )
     )
-    bare = context.bare_encoder()
-
-    def many(texts: Sequence[str]) -> object:
-        return predictor.predict(batch_for(predictor, texts, bare))
-
-    samples = context.settings.latency_samples
-    texts = examples.texts[:: max(1, len(examples) // (4 * samples))][: 4 * samples]
-    latency = measure_latency(
-        lambda text: many([text]), many, texts, samples, context.settings.cpu_usd_per_hour
-    )
+    encoders = Encoders(context.bare_encoder(), encoder)
+    timed = latencies({"this": predictor}, examples.texts, encoders, context.settings)
     return Evaluation(
         task=task.name,
         release=answerer.release,
         candidate=answerer.candidate,
-        scorecard=msgspec.structs.replace(card, latency=latency),
+        scorecard=msgspec.structs.replace(card, latency=timed["this"]),
     )
 
 

@@ -97,12 +97,11 @@ def export_bundle(context: Context, digest: Digest, directory: Path) -> None:
     ``milepost.predictors.exported`` loads it.
 
     Raises:
-        WorkspaceError: If the folder exists and is not empty, or cannot be written.
+        WorkspaceError: If the folder exists and is not empty, is a file, or cannot be written.
     """
-    if directory.exists() and any(directory.iterdir()):
-        raise WorkspaceError(
-            "the folder is not empty.", where=str(directory), advice="Name a new folder."
-        )
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        what = "the folder is not empty." if directory.is_dir() else "this is a file."
+        raise WorkspaceError(what, where=str(directory), advice="Name a new folder.")
     predictor, manifest = load_bundle(context, digest)
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from milepost._base.clock import Deadline
-from milepost.contests.runner import Events, HeldVectors, learning_curve, run
+from milepost.contests.runner import Entry, Events, HeldVectors, learning_curve, run
 from milepost.entities.contest import Candidate, Contest, CurvePoint
 from milepost.entities.decision import Decision
 from milepost.entities.example import QualityReport
@@ -88,7 +88,7 @@ def improve(context: Context, name: str, options: Options) -> Improvement:
     event("judging", 0.9)
     bench = _bench(context, task, material, problem, contest_id)
     judgement = judge(bench, entries, contest_id)
-    curve = _curve(bench, problem, context.settings.folds)
+    curve = _curve(bench, problem, entries, context.settings.folds)
     decision = _decide(context, bench, judgement, standing)
     stored = _store(context, bench, judgement)
     contest = Contest(
@@ -193,18 +193,24 @@ def _bench(
     )
 
 
-def _curve(bench: Bench, problem: Problem, fold_count: int) -> tuple[CurvePoint, ...]:
-    """Out-of-fold learning curve of the closed-form head; empty when it cannot be drawn."""
+def _curve(
+    bench: Bench, problem: Problem, entries: Sequence[Entry], fold_count: int
+) -> tuple[CurvePoint, ...]:
+    """Out-of-fold learning curve of the closed-form head; empty where it did not compete."""
     strategy = HeadClosedForm()
-    if problem.deadline.passed or strategy.supports(problem) is not None:
+    entry = next((e for e in entries if e.strategy == strategy.name), None)
+    if entry is None or entry.fitted is None:
         return ()
+    points = learning_curve(problem, bench.train.groups, strategy, fold_count)
+    whole = round(len(problem.texts) * (1 - 1 / fold_count))
+    points.append((whole, entry.fitted.out_of_fold.argmax(axis=1)))
     metric, k = bench.task.objective.metric, len(bench.labels)
     return tuple(
         CurvePoint(
             examples=examples,
             estimate=estimate(metric, bench.train_y, answers, k, bench.sampling),
         )
-        for examples, answers in learning_curve(problem, bench.train.groups, strategy, fold_count)
+        for examples, answers in points
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost._base.settings import Settings
-from milepost.contests.runner import Entry, Fitted, batch_for, predict
+from milepost.contests.runner import Entry, Fitted, predict
 from milepost.entities.contest import Candidate
 from milepost.entities.decision import Comparison
 from milepost.entities.example import Examples
@@ -21,13 +21,13 @@ from milepost.entities.ids import CandidateId, ContestId
 from milepost.entities.scorecard import Latency, Regime
 from milepost.entities.task import Objective, Task
 from milepost.evaluation.comparison import Pair, compare
-from milepost.evaluation.latency import measure_latency
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.evaluation.slices import slice_masks
 from milepost.metrics.intervals import Sampling, estimate
 from milepost.metrics.selection import Selection, best_of
 from milepost.models.encoder import Encoder
 from milepost.predictors.base import Predictor
+from milepost.workflows.timing import Encoders, latencies
 
 FLOOR_STRATEGY = "majority"
 
@@ -107,14 +107,16 @@ class Judgement:
 def judge(bench: Bench, entries: Sequence[Entry], contest: ContestId) -> Judgement:
     """Rank the entries, choose one out of fold, and measure all of them."""
     fitted = {e.strategy: e.fitted for e in entries if e.fitted is not None}
-    latencies = {name: _latency(bench, each.predictor) for name, each in fitted.items()}
-    selection, eligible = _choose(bench, fitted, latencies)
+    predictors = {name: each.predictor for name, each in fitted.items()}
+    encoders = Encoders(bench.bare_encoder, bench.encoder)
+    timed = latencies(predictors, bench.train.texts, encoders, bench.settings)
+    selection, eligible = _choose(bench, fitted, timed)
     probabilities = {name: _judged_probabilities(bench, each) for name, each in fitted.items()}
     answers = {name: p.argmax(axis=1) for name, p in probabilities.items()}
     chosen = eligible[selection.chosen] if selection else None
 
     masks = slice_masks(bench.judged, bench.task.input_name, bench.task.objective.slices)
-    rows = [_candidate(bench, entry, contest, masks, latencies, probabilities) for entry in entries]
+    rows = [_candidate(bench, entry, contest, masks, timed, probabilities) for entry in entries]
     if selection is not None:
         rows = [_chosen(bench, row, selection) if row.strategy == chosen else row for row in rows]
     rows = [_with_comparison(bench, row, answers, len(eligible)) for row in rows]
@@ -122,7 +124,7 @@ def judge(bench: Bench, entries: Sequence[Entry], contest: ContestId) -> Judgeme
     picked = next((row for row in rows if row.chosen), None)
     return Judgement(
         candidates=tuple(rows),
-        predictors={name: each.predictor for name, each in fitted.items()},
+        predictors=predictors,
         probabilities=probabilities,
         against_majority=picked.against if picked else None,
     )
@@ -158,14 +160,14 @@ def _judged_probabilities(bench: Bench, fitted: Fitted) -> NDArray[np.float32]:
 
 
 def _choose(
-    bench: Bench, fitted: Mapping[str, Fitted], latencies: Mapping[str, Latency]
+    bench: Bench, fitted: Mapping[str, Fitted], timed: Mapping[str, Latency]
 ) -> tuple[Selection | None, list[str]]:
     """Best out of fold among those within the limits on time and cost; cheapest first on ties.
 
     Where no candidate is within the limits all compete, and the gate says what is exceeded.
     """
     objective = bench.task.objective
-    eligible = [name for name in fitted if _within_limits(objective, latencies[name])]
+    eligible = [name for name in fitted if _within_limits(objective, timed[name])]
     eligible = eligible or list(fitted)
     if not eligible:
         return None, []
@@ -180,24 +182,12 @@ def _within_limits(objective: Objective, latency: Latency) -> bool:
     return not slow and not (limit is not None and latency.cost_per_1k_usd > limit)
 
 
-def _latency(bench: Bench, predictor: Predictor) -> Latency:
-    def many(texts: Sequence[str]) -> object:
-        return predictor.predict(batch_for(predictor, texts, bench.bare_encoder))
-
-    samples = bench.settings.latency_samples
-    step = max(1, len(bench.train) // max(1, 4 * samples))
-    texts = bench.train.texts[::step][: 4 * samples]
-    return measure_latency(
-        lambda text: many([text]), many, texts, samples, bench.settings.cpu_usd_per_hour
-    )
-
-
 def _candidate(
     bench: Bench,
     entry: Entry,
     contest: ContestId,
     masks: Mapping[str, NDArray[np.bool_]],
-    latencies: Mapping[str, Latency],
+    timed: Mapping[str, Latency],
     probabilities: Mapping[str, NDArray[np.float32]],
 ) -> Candidate:
     identity = CandidateId(f"{contest}-{entry.strategy}")
@@ -236,7 +226,7 @@ def _candidate(
             len(bench.labels),
             bench.sampling,
         ),
-        scorecard=msgspec.structs.replace(card, latency=latencies[entry.strategy]),
+        scorecard=msgspec.structs.replace(card, latency=timed[entry.strategy]),
         fit_seconds=entry.seconds,
     )
 

@@ -94,7 +94,7 @@ def write_pictures(context: Context, name: str | None, directory: Path) -> list[
         UnknownNameError: If there is no such task.
         WorkspaceError: If the place cannot be written.
     """
-    from milepost.reports.page import write_charts
+    from milepost.reports.charts import write_charts
 
     written: list[Path] = []
     for subject in _subjects(context, name):

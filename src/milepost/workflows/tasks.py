@@ -1,6 +1,8 @@
 """Tasks as the workflows see them: read from YAML at each command, versioned in the ledger."""
 
-from milepost._base.digest import digest_of
+import msgspec
+
+from milepost._base.digest import sha256_bytes
 from milepost.entities.errors import UnknownNameError
 from milepost.entities.ids import Digest
 from milepost.entities.task import Task
@@ -9,8 +11,11 @@ from milepost.workflows.task_files import read_task
 
 
 def version_of(task: Task) -> Digest:
-    """Digest of a task: equal for equal content, whatever the file looks like."""
-    return Digest(digest_of(task))
+    """Digest of a task: equal for equal content, whatever the file looks like.
+
+    The order of the labels counts, because it is the order of the probabilities.
+    """
+    return Digest(sha256_bytes(msgspec.json.encode(task)))
 
 
 def current_task(context: Context, name: str) -> Task:

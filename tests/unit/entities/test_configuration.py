@@ -16,7 +16,7 @@ def test_the_promised_defaults():
         confidence=0.95,
         bootstrap=2000,
         holdout_share=0.2,
-        holdout_min=200,
+        holdout_min=400,
         holdout_min_per_label=30,
         near_duplicate=0.8,
         max_text_chars=20_000,

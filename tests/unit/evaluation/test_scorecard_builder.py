@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from milepost.entities.scorecard import Scorecard
 from milepost.entities.task import Objective
 from milepost.evaluation.comparison import Pair, compare
-from milepost.evaluation.latency import measure_latency
+from milepost.evaluation.latency import Timing, time_stage, total_latency
 from milepost.evaluation.scorecard import UNKNOWN_LABEL, Evidence, build_scorecard
 from milepost.metrics.intervals import Sampling
 from milepost.metrics.selection import best_of
@@ -156,16 +156,24 @@ def test_comparison_record(metric):
         compare(Pair(against="x", metric=metric, k=3, y=y, answers=good, other=poor, candidates=0))
 
 
-def test_latency_counts_what_was_answered():
-    singles, batches = [], []
-    found = measure_latency(
-        singles.append, lambda texts: batches.append(len(texts)), ["a", "b", "c"], 7, 0.04
-    )
-    assert found.n == 7
-    assert len(singles) == 9
-    assert set(singles) == {"a", "b", "c"}
-    assert sum(batches) == 3
-    assert 0.0 <= found.p50_ms <= found.p95_ms
-    assert found.cost_per_1k_usd == pytest.approx(found.cpu_seconds_per_1k / 3600 * 0.04)
+def test_a_stage_is_timed_on_single_inputs_and_in_batches():
+    calls = []
+    found = time_stage(lambda rows: calls.append(list(rows)), 3, 7)
+    singles, batches = calls[:9], calls[9:]  # two of the singles warm up
+    assert len(found.single) == 7
+    assert all(len(rows) == 1 for rows in singles)
+    assert {rows[0] for rows in singles} == {0, 1, 2}
+    assert sorted(row for rows in batches for row in rows) == [0, 1, 2]
+    assert (found.single >= 0.0).all()
     with pytest.raises(ValueError, match="at least one"):
-        measure_latency(singles.append, batches.append, [], 7, 0.04)
+        time_stage(calls.append, 0, 7)
+
+
+def test_stages_add_up_input_by_input():
+    stages = [Timing(np.array([0.001, 0.003, 0.9]), 0.002), Timing(np.array([0.004, 0.001]), 0.001)]
+    found = total_latency(stages, 0.04)
+    assert found.n == 2
+    assert found.p50_ms == pytest.approx(4.5)
+    assert found.p95_ms == pytest.approx(4.95)
+    assert found.cpu_seconds_per_1k == pytest.approx(3.0)
+    assert found.cost_per_1k_usd == pytest.approx(3.0 / 3600 * 0.04)

@@ -1,6 +1,5 @@
 """Small random encoders in the folder layout of transformers, and the embedded one."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from milepost.models.catalog import EncoderOptions, open_encoder
 from milepost.models.embedded import embedded_path
 from milepost.models.onnx_encoder import OnnxEncoder
 
-os.environ["TOKENIZERS_PARALLELISM"] = "true"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{c}" for c in LETTERS)]
 SIZES = {
@@ -28,8 +26,14 @@ def write_tokenizer(folder: Path) -> None:
     import transformers
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+    specials = {
+        "pad_token": "[PAD]",
+        "unk_token": "[UNK]",
+        "cls_token": "[CLS]",
+        "sep_token": "[SEP]",
+    }
     ids = {word: i for i, word in enumerate(VOCABULARY)}
-    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token=specials["unk_token"]))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -37,11 +41,8 @@ def write_tokenizer(folder: Path) -> None:
     )
     transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
         model_max_length=40,
+        **specials,
     ).save_pretrained(folder)
 
 

@@ -50,9 +50,7 @@ def reference(folder: Path, texts: list[str], pooling: str = "mean") -> NDArray[
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
-def test_a_bert_folder_matches_transformers(
-    tiny_bert: Path, tmp_path: Path, pooling: str
-) -> None:
+def test_a_bert_folder_matches_transformers(tiny_bert: Path, tmp_path: Path, pooling: str) -> None:
     folder = Path(shutil.copytree(tiny_bert, tmp_path / "model"))
     modules = [{"type": "x.Transformer", "path": ""}, {"type": "x.Pooling", "path": "pool"}]
     (folder / "modules.json").write_text(json.dumps(modules))
@@ -64,7 +62,9 @@ def test_a_bert_folder_matches_transformers(
     assert difference <= 1e-5
 
 
-@pytest.mark.parametrize("model_type", ["mpnet", "xlm-roberta"])
+@pytest.mark.parametrize(
+    "model_type", ["mpnet", pytest.param("xlm-roberta", marks=pytest.mark.slow)]
+)
 def test_other_architectures_match_transformers(
     tiny: Callable[..., Path], tmp_path: Path, model_type: str
 ) -> None:
@@ -90,9 +90,7 @@ def test_weights_saved_with_a_task_head_are_found(tiny_bert: Path, tmp_path: Pat
     ("fault", "message"),
     [("missing", "no tensor"), ("shape", "has shape"), ("nan", "not finite")],
 )
-def test_bad_weights_are_refused(
-    tiny_bert: Path, tmp_path: Path, fault: str, message: str
-) -> None:
+def test_bad_weights_are_refused(tiny_bert: Path, tmp_path: Path, fault: str, message: str) -> None:
     folder = Path(shutil.copytree(tiny_bert, tmp_path / "model"))
     weights = dict(load_file(folder / "model.safetensors"))
     name = "encoder.layer.1.output.dense.weight"
@@ -156,8 +154,7 @@ def test_processes_that_export_at_once_all_succeed(tiny_bert: Path, tmp_path: Pa
     )
     command = [sys.executable, "-c", code, str(tiny_bert), str(tmp_path)]
     running = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(4)
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)
     ]
     answers = {process.communicate()[0] for process in running}
     assert [process.returncode for process in running] == [0] * 4

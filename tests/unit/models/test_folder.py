@@ -62,7 +62,7 @@ def test_pooling_is_read_in_both_spellings(
 )
 def test_other_poolings_are_refused(folder: Path, settings: dict[str, object]) -> None:
     write_modules(folder, settings)
-    with pytest.raises(EncoderError, match="pooling .* cannot be exported"):
+    with pytest.raises(EncoderError, match=r"pooling .* cannot be exported"):
         read_folder(folder)
 
 

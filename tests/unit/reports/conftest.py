@@ -302,7 +302,7 @@ def task_for(recipe: Recipe, floor: float | None, instruction: str) -> Task:
         name=recipe.task,
         instruction=instruction,
         labels=dict.fromkeys(recipe.names, ""),
-        objective=Objective(metric=recipe.metric, at_least=floor),  # pyright: ignore
+        objective=Objective(metric=recipe.metric, at_least=floor),  # pyright: ignore[reportArgumentType]
     )
 
 

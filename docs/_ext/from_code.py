@@ -1,0 +1,258 @@
+"""Directives whose content is made from the code at build time, so that it cannot grow old.
+
+``task-file-fields``, ``settings-fields``, ``strategies-table``, ``commands``, ``command-help NAME``
+and ``json-contract NAME``. Each has a function that returns Markdown, which the tests read too.
+"""
+
+import dataclasses
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import msgspec
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from milepost._base.settings import Settings
+from milepost.cli.app import app as command_line
+from milepost.entities.configuration import Configuration
+from milepost.entities.taskfile import task_schema
+from milepost.reports.plain import schema
+from milepost.strategies.registry import STRATEGIES
+
+Schema = Mapping[str, Any]
+
+
+def attributes(docstring: str) -> dict[str, str]:
+    """The ``Attributes:`` of a Google docstring: one line of Markdown by name."""
+    _, _, section = inspect.cleandoc(docstring).partition("Attributes:\n")
+    section = re.split(r"\n(?=\S)", section)[0]
+    found: dict[str, str] = {}
+    for block in re.split(r"\n(?= {4}\w)", "\n" + section):
+        name, _, text = block.strip().partition(": ")
+        if text:
+            found[name] = " ".join(text.split()).replace("``", "`")
+    return found
+
+
+def first_line(docstring: str | None) -> str:
+    """The summary of a docstring as one line of Markdown."""
+    summary = inspect.cleandoc(docstring or "").split("\n\n")[0]
+    return " ".join(summary.split()).replace("``", "`")
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+# --- the task file -------------------------------------------------------------------------------
+
+
+def task_file_fields() -> str:
+    """Every field of a task file, from the JSON Schema."""
+    definitions = task_schema()["$defs"]
+    parts = []
+    titles = {
+        "Task": "Top level",
+        "InputField": "`inputs.<name>` in its long form",
+        "Objective": "`objective`",
+        "DataFiles": "`data`",
+    }
+    for name, title in titles.items():
+        definition = definitions[name]
+        said = attributes(definition["description"])
+        required = set(definition.get("required", ()))
+        rows = []
+        for field, shape in definition["properties"].items():
+            default = "required" if field in required else _default(shape)
+            rows.append((f"`{field}`", _shape(shape), default, said.get(field, "")))
+        parts.append(f"## {title}\n\n{table(('field', 'holds', 'default', 'meaning'), rows)}")
+    missing = set(definitions) - set(titles)
+    if missing:
+        raise ValueError(f"The task file has parts that the reference does not show: {missing}.")
+    return "\n\n".join(parts)
+
+
+def _default(shape: Schema) -> str:
+    if "default" not in shape:
+        return ""
+    value = shape["default"]
+    return "–" if value in (None, "", [], {}) else f"`{json.dumps(value)}`"
+
+
+def _shape(shape: Schema) -> str:
+    if "$ref" in shape:
+        return f"`{shape['$ref'].rsplit('/', 1)[-1]}`"
+    if "enum" in shape:
+        return ", ".join(f"`{value}`" for value in shape["enum"])
+    if "anyOf" in shape or "oneOf" in shape:
+        options = shape.get("anyOf") or shape["oneOf"]
+        return " or ".join(_shape(each) for each in options if each.get("type") != "null")
+    kind = shape.get("type")
+    if kind == "array":
+        return f"a list of {_shape(shape['items'])}"
+    if kind == "object" and isinstance(shape.get("additionalProperties"), Mapping):
+        return f"a mapping of names to {_shape(shape['additionalProperties'])}"
+    words = {"string": "text", "number": "a number", "integer": "a whole number"}
+    bounds = {
+        "minimum": "≥ ", "exclusiveMinimum": "> ", "maximum": "≤ ", "exclusiveMaximum": "< ",
+    }  # fmt: skip
+    limits = [f"{sign}{shape[key]:g}" for key, sign in bounds.items() if key in shape]
+    pattern = [f"matching `{shape['pattern']}`"] if "pattern" in shape else []
+    return ", ".join([words.get(str(kind), str(kind)), *limits, *pattern])
+
+
+# --- settings ------------------------------------------------------------------------------------
+
+
+def settings_fields() -> str:
+    """Every field of ``milepost.toml`` from the docstrings, with its default and range."""
+    top = _fields(Configuration, skip={"settings"})
+    inner = _fields(Settings, skip=set())
+    return f"## Top level\n\n{top}\n\n## `[settings]`\n\n{inner}"
+
+
+def _fields(record: type[msgspec.Struct], skip: set[str]) -> str:
+    said = attributes(record.__doc__ or "")
+    shapes = msgspec.json.schema(record)["$defs"][record.__name__]["properties"]
+    rows = []
+    for field in msgspec.structs.fields(record):
+        if field.name in skip:
+            continue
+        default = "not set" if field.default is None else f"`{json.dumps(field.default)}`"
+        meaning = said[field.name]
+        rows.append((f"`{field.name}`", _shape(shapes[field.name]), default, meaning))
+    return table(("field", "holds", "default", "meaning"), rows)
+
+
+# --- strategies ----------------------------------------------------------------------------------
+
+
+def strategies_table() -> str:
+    """The strategies that compete, with their parameters."""
+    rows = []
+    for name, kind in STRATEGIES.items():
+        defaults = [f"`{f.name}` = {_value(f.default)}" for f in dataclasses.fields(kind)]
+        rows.append((f"`{name}`", first_line(kind.__doc__), ", ".join(defaults) or "–"))
+    return table(("strategy", "what it does", "parameters"), rows)
+
+
+def _value(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+# --- the command line ----------------------------------------------------------------------------
+
+
+def command_names() -> list[str]:
+    """Names of all commands, in the order of the help."""
+    return list(_group().commands)
+
+
+def command_help(name: str) -> str:
+    """Usage, description, arguments and options of one command."""
+    command = _group().commands[name]
+    context = command.make_context(name, [], resilient_parsing=True)
+    usage = " ".join(["milepost", name, *command.collect_usage_pieces(context)])
+    parts = [f"```text\n{usage}\n```", inspect.cleandoc(command.help or "")]
+    rows = []
+    for parameter in command.params:
+        is_argument = parameter.param_type_name == "argument"
+        names = parameter.make_metavar(context) if is_argument else ", ".join(parameter.opts)
+        value = "" if is_argument or parameter.is_flag else f" {parameter.make_metavar(context)}"
+        default = parameter.default
+        shown = "" if default in (None, False, ()) or callable(default) else f"`{default}`"
+        rows.append((f"`{names.strip('{}')}{value}`", str(parameter.help or ""), shown))
+    return "\n\n".join([*parts, table(("", "meaning", "default"), rows)])
+
+
+def commands() -> str:
+    """All commands, each under a heading of its own."""
+    return "\n\n".join(f"## `{name}`\n\n{command_help(name)}" for name in command_names())
+
+
+def _group() -> Any:
+    import typer
+
+    return typer.main.get_command(command_line)
+
+
+# --- JSON contracts ------------------------------------------------------------------------------
+
+
+def json_contract(name: str) -> str:
+    """Every field of what a command prints with ``--json``, from its published schema."""
+    whole = schema(name)  # type: ignore[arg-type]
+    rows = list(_walk(whole, whole, ""))
+    return table(("field", "holds", "meaning"), rows)
+
+
+def _walk(shape: Schema, whole: Schema, path: str) -> Any:
+    if "$ref" in shape:
+        shape = {**whole["$defs"][shape["$ref"].rsplit("/", 1)[-1]], **shape}
+    for part in shape.get("allOf", ()):
+        yield from _walk(part, whole, path)
+    for name, inner in shape.get("properties", {}).items():
+        yield from _entry(inner, whole, f"{path}.{name}".lstrip("."))
+    extra = shape.get("additionalProperties")
+    if isinstance(extra, Mapping):
+        yield from _walk(extra, whole, f"{path}.<name>")
+
+
+def _entry(shape: Schema, whole: Schema, path: str) -> Any:
+    if shape.get("type") == "array":
+        items = shape["items"]
+        yield (f"`{path}[]`", _kinds(items), shape.get("description", ""))
+        yield from _walk(items, whole, f"{path}[]")
+        return
+    yield (f"`{path}`", _kinds(shape), shape.get("description", ""))
+    yield from _walk(shape, whole, path)
+
+
+def _kinds(shape: Schema) -> str:
+    if "enum" in shape:
+        return ", ".join(f"`{value}`" for value in shape["enum"])
+    for key in ("anyOf", "oneOf"):
+        if key in shape:
+            return " or ".join(dict.fromkeys(_kinds(each) for each in shape[key]))
+    kinds = shape.get("type", "object")
+    return " or ".join(kinds) if isinstance(kinds, list) else str(kinds)
+
+
+# --- directives ----------------------------------------------------------------------------------
+
+
+class FromCode(SphinxDirective):
+    """Parses Markdown that a function of this module makes."""
+
+    makers: ClassVar[dict[str, Callable[..., str]]] = {
+        "task-file-fields": task_file_fields,
+        "settings-fields": settings_fields,
+        "strategies-table": strategies_table,
+        "commands": commands,
+        "json-contract": json_contract,
+    }
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """The parsed nodes."""
+        text = self.makers[self.name](*self.arguments)
+        content = StringList(text.splitlines(), source=f"made by {self.name}")
+        container = nodes.section()
+        container.document = self.state.document
+        self.state.nested_parse(content, self.content_offset, container, match_titles=True)
+        return container.children
+
+
+def setup(app: Sphinx) -> dict[str, object]:
+    """Register the directives."""
+    for name in FromCode.makers:
+        app.add_directive(name, FromCode)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

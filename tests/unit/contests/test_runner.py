@@ -1,0 +1,200 @@
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from milepost._base.clock import Deadline
+from milepost.contests.runner import HeldVectors, learning_curve, predict, run
+from milepost.data.split import folds
+from milepost.predictors.constant import ConstantPredictor
+from milepost.predictors.linear import LinearPredictor
+from milepost.strategies.head_closed_form import HeadClosedForm
+from milepost.strategies.majority import Majority
+from milepost.strategies.neighbours import Neighbours
+from milepost.strategy import Problem
+from milepost.testing.encoders import HashedEncoder
+
+WORDS = {
+    "delivery": ["where is my parcel", "the courier never came", "parcel late again", "track it"],
+    "payment": ["charged me twice", "invoice please", "card was declined", "wrong amount paid"],
+}
+
+
+def problem(copies=6, seed=0, deadline=None):
+    texts, y = [], []
+    for label, sentences in enumerate(WORDS.values()):
+        for copy in range(copies):
+            texts += [f"{sentence} {copy}" for sentence in sentences]
+            y += [label] * len(sentences)
+    return Problem(
+        labels=tuple(WORDS),
+        descriptions=("", ""),
+        instruction="",
+        texts=tuple(texts),
+        y=np.array(y),
+        encoder=HashedEncoder(),
+        seed=seed,
+        deadline=deadline or Deadline(),
+    )
+
+
+def groups(given):
+    return [f"g{i}" for i in range(len(given.texts))]
+
+
+@dataclass(frozen=True)
+class Crashing:
+    name: ClassVar[str] = "crashing"
+    message: str = "out of luck"
+
+    def supports(self, problem):
+        return None
+
+    def fit(self, problem):
+        raise RuntimeError(self.message)
+
+
+@dataclass(frozen=True)
+class Refusing:
+    name: ClassVar[str] = "refusing"
+
+    def supports(self, problem):
+        return "It needs a thousand labels."
+
+    def fit(self, problem):
+        raise AssertionError
+
+
+@dataclass(frozen=True)
+class NotFinite:
+    name: ClassVar[str] = "not_finite"
+
+    def supports(self, problem):
+        return None
+
+    def fit(self, problem):
+        nan = np.full((len(problem.labels), problem.encoder.dimensions), np.nan, np.float32)
+        return LinearPredictor(
+            labels=problem.labels, weights=nan, bias=np.zeros(len(problem.labels), np.float32)
+        )
+
+
+@dataclass(frozen=True)
+class Memorising:
+    """Answers its own training texts perfectly and everything else with the first label."""
+
+    name: ClassVar[str] = "memorising"
+
+    def supports(self, problem):
+        return None
+
+    def fit(self, problem):
+        seen = dict(zip(problem.texts, problem.y.tolist(), strict=True))
+
+        class Memory(ConstantPredictor):
+            def logits(self, batch):
+                rows = [seen.get(text, 0) for text in batch.texts]
+                return 5.0 * np.eye(len(self.labels))[rows]
+
+        return Memory(labels=problem.labels, log_prior=np.zeros(len(problem.labels), np.float32))
+
+
+def test_a_failure_is_a_row_and_the_others_go_on():
+    given = problem()
+    entries = run(given, groups(given), [Crashing(), Refusing(), NotFinite(), Majority()], 5)
+    crashed, refused, infinite, fine = entries
+    assert crashed.error == "It failed: RuntimeError: out of luck"
+    assert crashed.parameters == {"message": "out of luck"}
+    assert refused.error == "It needs a thousand labels."
+    assert "not finite" in infinite.error
+    assert [e.fitted for e in entries[:3]] == [None, None, None]
+    assert fine.error is None
+    assert fine.fitted.out_of_fold.shape == (48, 2)
+
+
+def test_an_interrupt_is_not_a_row():
+    @dataclass(frozen=True)
+    class Interrupted(Crashing):
+        name: ClassVar[str] = "interrupted"
+
+        def fit(self, problem):
+            raise KeyboardInterrupt
+
+    given = problem()
+    with pytest.raises(KeyboardInterrupt):
+        run(given, groups(given), [Interrupted()], 5)
+
+
+def test_out_of_fold_answers_never_saw_their_own_row():
+    given = problem()
+    (entry,) = run(given, groups(given), [Memorising()], 5)
+    assert (entry.fitted.out_of_fold.argmax(axis=1) == 0).all()
+    answers = predict(entry.fitted.predictor, given.texts, given.encoder).argmax(axis=1)
+    assert (answers == given.y).all()
+
+
+def test_near_duplicates_stay_on_one_side():
+    given = problem(copies=5)
+    pairs = [f"g{i // 2}" for i in range(len(given.texts))]
+    fold_of = folds(pairs, given.y, 4, 0)
+
+    @dataclass(frozen=True)
+    class Spy(Memorising):
+        name: ClassVar[str] = "spy"
+
+        def fit(self, problem):
+            mine = {given.texts.index(text) // 2 for text in problem.texts}
+            others = {i // 2 for i, text in enumerate(given.texts) if text not in problem.texts}
+            assert not mine & others
+            return super().fit(problem)
+
+    (entry,) = run(given, pairs, [Spy()], 4)
+    assert entry.error is None
+    assert len(set(fold_of.tolist())) == 4
+
+
+def test_the_same_seed_gives_the_same_entries():
+    given = problem()
+    strategies = [Majority(), HeadClosedForm(), Neighbours()]
+    once = run(given, groups(given), strategies, 5)
+    again = run(given, groups(given), strategies, 5)
+    for a, b in zip(once, again, strict=True):
+        np.testing.assert_array_equal(a.fitted.out_of_fold, b.fitted.out_of_fold)
+        assert a.fitted.predictor.temperature == b.fitted.predictor.temperature
+
+
+def test_a_spent_budget_leaves_the_floor_and_says_so():
+    given = problem(deadline=Deadline(at=0.0))
+    floor, head = run(given, groups(given), [Majority(), HeadClosedForm()], 5)
+    assert floor.error is None
+    assert head.error == "The budget was used up before it could start."
+
+
+def test_held_vectors_ask_the_inner_encoder_only_for_what_is_new():
+    asked = []
+
+    class Counting(HashedEncoder):
+        def encode(self, texts, progress=None):
+            asked.extend(texts)
+            return super().encode(texts, progress)
+
+    held = HeldVectors.of(Counting(), ["a", "b", "a"], None)
+    assert asked == ["a", "b"]
+    vectors = held.encode(["b", "c", "a"])
+    assert asked == ["a", "b", "c"]
+    np.testing.assert_array_equal(vectors, HashedEncoder().encode(["b", "c", "a"]))
+    assert held.encode([]).shape == (0, held.dimensions)
+
+
+def test_the_learning_curve_uses_a_growing_share_and_stays_out_of_fold():
+    given = problem()
+    points = learning_curve(given, groups(given), Memorising(), 4)
+    assert [examples for examples, _ in points] == [8, 18, 28]
+    assert all((answers == 0).all() for _, answers in points)
+
+
+def test_a_learning_curve_leaves_out_shares_that_are_too_small():
+    given = problem(copies=1)
+    points = learning_curve(given, groups(given), HeadClosedForm(), 4)
+    assert [examples for examples, _ in points] == [4]

@@ -1,0 +1,127 @@
+import io
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
+
+from milepost.entities.contest import Contest
+from milepost.reports.document import Bar, Bullets, Cell, Column, Document, Grid, Line, Row
+from milepost.reports.records import ReportSubject
+from milepost.reports.tables import Leaderboard
+
+SUBJECTS = ("banking", "churn", "products", "foreign", "doomed")
+
+
+def contest_of(request: pytest.FixtureRequest, name: str) -> Contest:
+    subject: ReportSubject = request.getfixturevalue(name)
+    assert subject.contest is not None
+    return subject.contest
+
+
+def test_it_says_who_won_how_it_was_certified_and_why(banking: ReportSubject) -> None:
+    assert banking.contest is not None
+    text = str(Leaderboard(banking.contest))
+    assert "route  accuracy, certified on your test file, 3,080 examples, look 1" in text
+    chosen = next(line for line in text.splitlines() if "★" in line)
+    assert chosen.split()[:3] == ["★", "head_logistic", "0.873"]
+    assert "0.861 [0.85, 0.87]" in chosen
+    assert chosen.split()[-2:] == ["$0.0031", "4.1"]
+    assert "━●━" in chosen
+    assert "✔ released as release 1" in text
+    assert "• It beats majority by 0.848" in text
+
+
+def test_failures_are_rows_with_their_reason_in_full(banking: ReportSubject) -> None:
+    assert banking.contest is not None
+    text = " ".join(str(Leaderboard(banking.contest)).split())
+    assert "prompted: It needs a language model, and no upstream is registered. Add one." in text
+    assert "shape (770, 384) into shape (770, 77) while fitting fold 3 of 5" in text
+    assert "skipped" in text
+    assert "failed" in text
+
+
+def test_cross_fitted_contests_say_that_nothing_was_set_aside(churn: ReportSubject) -> None:
+    assert churn.contest is not None
+    text = str(Leaderboard(churn.contest))
+    assert "cross-fitted on 66 examples; nothing set aside" in text
+    assert "ranked" not in text
+    assert "? insufficient evidence" in text
+
+
+def test_ids_are_shown_on_request(churn: ReportSubject) -> None:
+    assert churn.contest is not None
+    identity = churn.contest.candidates[0].id
+    assert identity not in str(Leaderboard(churn.contest))
+    assert identity in str(Leaderboard(churn.contest, ids=True))
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_every_table_fits_80_columns(request: pytest.FixtureRequest, name: str) -> None:
+    board = Leaderboard(contest_of(request, name), ids=True)
+    assert max(cell_len(line) for line in str(board).splitlines()) <= 80
+    for width in (40, 60, 120):
+        assert max(cell_len(line) for line in board.plain(width).splitlines()) <= width
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_it_prints_to_streams_that_know_only_ascii(
+    request: pytest.FixtureRequest, name: str
+) -> None:
+    board = Leaderboard(contest_of(request, name))
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    Console(file=stream, width=80).print(board)
+    stream.flush()
+    assert b"[0." in raw.getvalue() or name == "doomed"
+
+
+def test_str_suits_the_encoding_of_standard_output(
+    monkeypatch: pytest.MonkeyPatch, banking: ReportSubject
+) -> None:
+    assert banking.contest is not None
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert str(Leaderboard(banking.contest)).isascii()
+
+
+def test_colour_is_used_where_a_terminal_has_it(banking: ReportSubject) -> None:
+    assert banking.contest is not None
+    stream = io.StringIO()
+    Console(file=stream, width=80, force_terminal=True, color_system="standard").print(
+        Leaderboard(banking.contest)
+    )
+    assert "\x1b[32m✔ released" in stream.getvalue()
+    assert "\x1b" not in str(Leaderboard(banking.contest))
+
+
+def test_notebooks_get_escaped_html(foreign: ReportSubject) -> None:
+    assert foreign.contest is not None
+    html = Leaderboard(foreign.contest)._repr_html_()
+    assert "<table>" in html
+    assert "&lt;script&gt;" in html
+    assert "<script" not in html
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=60), st.text(max_size=60)), min_size=1, max_size=4),
+    st.integers(30, 100),
+)
+def test_any_text_fits_any_width(rows: list[tuple[str, str]], width: int) -> None:
+    columns = (Column("name", wraps=True), Column("", width=10), Column("what", wraps=True))
+    bar = Cell(bar=Bar(0.1, 0.2, 0.5, 0.0, 1.0))
+    grid = Grid(columns, tuple(Row((Cell(a), bar, Cell(b)), detail=b) for a, b in rows))
+    document = Document(
+        (grid, Bullets((rows[0][0],)), Line(((rows[0][1], "good"),), mark=("!", "")))
+    )
+    assert max(cell_len(line) for line in document.plain(width).splitlines()) <= width
+    assert document.plain(width, ascii_only=True).isascii()
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.integers(4, 30))
+def test_bars_have_their_width_and_one_mark(a: float, b: float, c: float, width: int) -> None:
+    low, value, high = sorted((a, b, c))
+    text = Bar(low, value, high, 0.3, 0.9).text(width).plain
+    assert len(text) == width
+    assert sum(text.count(mark) for mark in "●◂") == 1

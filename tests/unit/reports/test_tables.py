@@ -1,0 +1,127 @@
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+import numpy as np
+from rich.cells import cell_len
+
+from milepost.entities.contest import Evaluation
+from milepost.entities.example import QualityReport
+from milepost.entities.prediction import Predictions
+from milepost.reports.document import Document
+from milepost.reports.records import DoctorRow, ReportSubject, TaskRow
+from milepost.reports.tables import (
+    doctor_table,
+    evaluation_table,
+    findings_table,
+    predictions_table,
+    releases_table,
+    tasks_table,
+)
+
+
+class Answers(Protocol):
+    texts: Sequence[str]
+    predictions: Predictions
+
+
+def narrow(document: Document) -> str:
+    text = str(document)
+    assert max(cell_len(line) for line in text.splitlines()) <= 80
+    assert document.html().count("<script") == 0
+    return text
+
+
+def test_tasks_show_verdict_quality_and_what_runs(banking: ReportSubject) -> None:
+    assert banking.contest is not None
+    best = banking.contest.candidates[0].scorecard
+    assert best is not None
+    rows = [
+        TaskRow(
+            task="route",
+            labels=77,
+            verdict="insufficient_evidence",
+            metric="balanced_accuracy",
+            estimate=best.objective,
+            production=2,
+            cost_per_1k_usd=0.0031,
+            p50_ms=4.13,
+        ),
+        TaskRow(task="fresh", labels=2, metric="macro_f1", production=7),
+    ]
+    text = narrow(tasks_table(rows))
+    first = next(line for line in text.splitlines() if "route" in line)
+    assert first.split() == [
+        *("?", "route", "insufficient", "balanced"),
+        *("0.861", "[0.85,", "0.87]", "2", "$0.0031", "4.1"),
+    ]
+    assert "evidence" in text
+    fresh = next(line for line in text.splitlines() if "fresh" in line)
+    assert fresh.rstrip().endswith("7")
+    assert first.index("  2 ".strip(), first.index("0.87]") + 5) == fresh.index("7")
+
+
+def test_no_tasks_and_no_releases_are_said_in_words() -> None:
+    assert str(tasks_table([])) == "There are no tasks yet."
+    assert str(releases_table([], None)) == "There is no release yet."
+
+
+def test_releases_are_newest_first_with_production_marked(banking: ReportSubject) -> None:
+    lines = narrow(releases_table(banking.releases, banking.channel)).splitlines()
+    assert lines[2].split()[:3] == ["●", "2", "head_logistic"]
+    assert lines[2].endswith("production")
+    assert lines[3].endswith("rollback")
+
+
+def test_findings_name_places(banking: ReportSubject) -> None:
+    assert banking.quality is not None
+    text = narrow(findings_table(banking.quality))
+    assert "10,013 rows read, 10,010 used, 10,000 labelled, 77 labels" in text
+    assert "✘ empty texts  3 rows have no text and were left out." in text
+    assert "· inbox.csv:17" in text
+    assert "\x1b" not in text
+
+
+def test_clean_data_is_said_to_be_clean() -> None:
+    clean = QualityReport(rows=2, used=2, labelled=2, label_counts={"a": 1, "b": 1})
+    assert "✔ Nothing to complain about." in str(findings_table(clean))
+
+
+def test_evaluation_shows_metrics_slices_and_unknown_labels(evaluation: Evaluation) -> None:
+    text = narrow(evaluation_table(evaluation))
+    assert "route  release 1 on 3,080 examples" in text
+    assert "★  accuracy           0.861 [0.85, 0.87]" in text
+    assert "+0.180 [+0.07, +0.29]" in text
+    assert "! 4 rows have a label that the task does not know; counted as wrong." in text
+    assert "p95 6.6 ms" in text
+
+
+def test_evaluation_of_a_candidate_without_slices_or_timing(evaluation: Evaluation) -> None:
+    card = msgspec.structs.replace(evaluation.scorecard, slices=(), latency=None, notes=())
+    bare = msgspec.structs.replace(evaluation, release=None, scorecard=card)
+    text = narrow(evaluation_table(bare))
+    assert f"candidate {evaluation.candidate}" in text
+    assert "gap" not in text
+
+
+def test_predictions_are_shortened_and_keep_their_confidence(answered: Answers) -> None:
+    text = narrow(predictions_table(answered.texts, answered.predictions))
+    assert "card_lost_or_stolen" in text
+    assert "0.97" in text
+    assert "…" in text
+
+
+def test_no_predictions_give_an_empty_table() -> None:
+    none = Predictions(("a", "b"), np.zeros((0, 2), np.float32))
+    assert "label" in narrow(predictions_table((), none))
+
+
+def test_doctor_rows() -> None:
+    rows = [
+        DoctorRow(name="onnxruntime", status="ok", found="1.31", enables="running encoders"),
+        DoctorRow(name="torch", status="missing", enables="pip install 'milepost[train]'"),
+    ]
+    text = narrow(doctor_table(rows))
+    assert "✔  onnxruntime" in text
+    assert "○  torch" in text
+    assert "missing" in text
