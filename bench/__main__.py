@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-from bench.common import Load, Options, parse, record, write
+from bench.common import ROOT, Load, Options, parse, record, write
 
 BENCHMARKS = {
     "start": True,
@@ -16,7 +16,7 @@ BENCHMARKS = {
 }
 """Name of each benchmark, and whether it belongs to the quarter of an hour that runs unasked."""
 
-MODULES = {"statistics": "simulate_statistics"}
+MODULES = {"statistics": "simulations"}
 """Where the module has another name: one called statistics would hide that of the library."""
 
 
@@ -37,7 +37,7 @@ def main() -> int:
         if result["disturbed"]:
             print(f"Disturbed: others used {result['other_cpu_share']:.0%} of the processors.")
         if not options.quick:
-            print(f"Wrote {write(result).relative_to(write.__globals__['ROOT'])}")
+            print(f"Wrote {write(result).relative_to(ROOT)}")
     return 0
 
 

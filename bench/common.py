@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -259,7 +259,7 @@ def _rounded(value: object) -> object:
 
 def parse(arguments: Sequence[str], names: Sequence[str]) -> argparse.Namespace:
     """The command line of ``python -m bench``."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Run benchmarks.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
     parser.add_argument("--list", action="store_true", help="say what each one measures")
     parser.add_argument("--quick", action="store_true", help="small and fast; writes nothing")
@@ -269,8 +269,3 @@ def parse(arguments: Sequence[str], names: Sequence[str]) -> argparse.Namespace:
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(names)}")
     return chosen
-
-
-def as_dict(value: object) -> dict[str, object]:
-    """A dataclass as a plain mapping."""
-    return asdict(value)  # type: ignore[call-overload]

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from bench.common import Options, alternate, milepost, peer, scratch
 
-SUBJECTS = "parcel card invoice refund password order charger account phone transfer".split()
-VERBS = "lost missing late broken blocked wrong cancelled delayed stolen expired".split()
+SUBJECTS = ("parcel", "card", "invoice", "refund", "password", "order", "charger", "transfer")
+VERBS = ("lost", "missing", "late", "broken", "blocked", "wrong", "delayed", "stolen", "expired")
 TAILS = (
     "please help",
     "what now",

@@ -11,6 +11,7 @@ the script: grouping, a quality report, six strategies, scorecards with interval
 candidate, the gate, a release. Absolute times depend on the machine: compare ratios.
 """
 
+import sys
 from pathlib import Path
 
 from bench.common import Options, alternate, child, data_folder, milepost, peer, scratch
@@ -22,11 +23,8 @@ EXPORT += "open_encoder('embedded', Path(sys.argv[1]))"
 
 def run(options: Options) -> dict[str, object]:
     """Three alternating repeats, one when quick."""
-    import sys
-
     shots = 5 if options.quick else 10
     train = data_folder() / "banking77" / f"official_train_{shots}.parquet"
-    milepost("doctor", codes=(0, 1))
     with scratch() as folder:
         made: list[Path] = []
 

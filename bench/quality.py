@@ -8,11 +8,11 @@ logistic regression.
 How to read it: `regret` is the test accuracy of the best candidate in hindsight minus that of the
 chosen one; `certified` is the interval that `improve` printed before the test file was opened, and
 `covered` says whether the test accuracy lies in it. One interval in twenty may miss by chance, and
-more where the test file is not drawn like the training file. `floor` and `most_ece` are targets. `ece_if_perfect` is the ECE
-that a perfectly calibrated classifier would show on as many rows: an ECE near it says nothing
-against the calibration. Intervals are 95 % percentile bootstrap over the test rows. Seconds depend
-on the machine's load. With `--only NAME ...` the other splits keep the numbers of the last run;
-every split has its own date.
+more where the test file is not drawn like the training file. `floor` and `most_ece` are targets.
+`ece_if_perfect` is the ECE that a perfectly calibrated classifier would show on as many rows: an
+ECE near it says nothing against the calibration. Intervals are 95 % percentile bootstrap over the
+test rows. Seconds depend on the machine's load. With `--only NAME ...` the other splits keep the
+numbers of the last run; every split has its own date.
 """
 
 import json

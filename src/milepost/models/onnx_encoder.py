@@ -16,8 +16,8 @@ from milepost.entities.errors import EncoderError
 from milepost.models.encoder import Progress
 from milepost.models.packaged import Package
 
-PADDED_TOKENS = 1024
-"""Most tokens of a batch, padding included. Larger batches do not fit the processor's cache."""
+PADDED_TOKENS = 512
+"""Most tokens of a batch, padding included. Larger ones leave the processor's cache and pad more."""
 
 _CHUNK = 8192
 """Texts that are tokenised and sorted by length together; bounds memory."""

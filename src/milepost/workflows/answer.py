@@ -132,7 +132,7 @@ def answer_texts(context: Context, name: str, texts: Sequence[str], which: Which
                 f"input {at} is {type(text).__name__}, not text.", advice="Give strings."
             )
     answerer = find_answerer(context, name, which.release, which.candidate)
-    return _answered(context, name, answerer, [_clean(t) for t in texts], {})
+    return _answered(context, name, answerer, clean_texts(texts, context.settings), {})
 
 
 def answer_file(
@@ -159,11 +159,6 @@ def answer_file(
         texts = [texts[i] for i in rows]
         columns = {k: [v[i] for i in rows] for k, v in columns.items()}
     return _answered(context, name, answerer, texts, columns)
-
-
-def _clean(text: str) -> str:
-    """Lone surrogates cannot be tokenised; they become the replacement character."""
-    return text.encode("utf-8", "replace").decode() if not text.isascii() else text
 
 
 def _as_examples(table: Table, texts: Sequence[str], column: str) -> Examples:

@@ -1,0 +1,211 @@
+"""The installed command line, one improved workspace, and what a refusal must look like."""
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+COMMAND = Path(sys.executable).with_name("milepost")
+TICKETS = Path(__file__).with_name("data")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a finished command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """The installed ``milepost``, run in a folder of the test's own."""
+
+    folder: Path
+    environment: Mapping[str, str] = field(repr=False)
+
+    def __call__(self, *arguments: object, stdin: bytes = b"", user: str | None = None) -> Done:
+        as_user = ["runuser", "-u", user, "--"] if user else []
+        done = subprocess.run(
+            [*as_user, COMMAND, *map(str, arguments)],
+            cwd=self.folder,
+            env=dict(self.environment),
+            input=stdin,
+            capture_output=True,
+        )
+        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def ok(self, *arguments: object, stdin: bytes = b"") -> Done:
+        done = self(*arguments, stdin=stdin)
+        assert done.code == 0, f"{arguments}: {done.code}\n{done.out}{done.err}"
+        return done
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [COMMAND, *map(str, arguments)],
+            cwd=self.folder,
+            env=dict(self.environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """Variables of a user who has set nothing but where encoders are kept."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MILEPOST_", "PYTEST_"))}
+    # Exporting the encoder takes ten seconds: done once for all workers and runs.
+    cache = Path(tempfile.gettempdir()) / f"milepost-test-cache-{os.getuid()}"
+    return {
+        **kept,
+        "MILEPOST_CACHE": str(cache),
+        "MILEPOST_ACTOR": "tester",
+        "OMP_NUM_THREADS": "1",
+        "NO_COLOR": "1",
+    }
+
+
+@pytest.fixture(autouse=True)
+def _same_for_python(environment, monkeypatch):
+    """The Python API in this process finds what the command line finds."""
+    for name in ("MILEPOST_WORKSPACE", "MILEPOST_DATA"):
+        if name != "MILEPOST_DATA":
+            monkeypatch.delenv(name, raising=False)
+    for name in ("MILEPOST_CACHE", "MILEPOST_ACTOR", "NO_COLOR"):
+        monkeypatch.setenv(name, environment[name])
+
+
+@pytest.fixture
+def milepost(tmp_path, environment, monkeypatch) -> CommandLine:
+    """The command line in an empty folder, which is this process's folder too."""
+    monkeypatch.chdir(tmp_path)
+    return CommandLine(tmp_path, environment)
+
+
+@pytest.fixture(scope="session")
+def tickets() -> Path:
+    """Folder of a support desk's files: 54 labels, 36 later ones, 24 for testing."""
+    return TICKETS
+
+
+def _built_once(place: Path, build: Callable[[Path], None]) -> Path:
+    """A folder that the first of several test processes makes."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.exists():
+            draft = place.with_suffix(".draft")
+            shutil.rmtree(draft, ignore_errors=True)
+            build(draft)
+            draft.rename(place)
+    return place
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory) -> Path:
+    """Where the processes of one test run keep what they share."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+
+
+@pytest.fixture(scope="session")
+def improved_template(shared_folder, environment) -> Path:
+    """A workspace with the task ``route`` and two releases: words first, then the encoder."""
+
+    def build(folder: Path) -> None:
+        run = CommandLine(folder.parent, environment)
+        run.ok("init", folder, "--from", TICKETS / "tickets.csv", "--task", "route",
+               "--at-least", "0.1")  # fmt: skip
+        run.ok("-w", folder, "improve", "route", "--strategy", "tfidf_linear")
+        run.ok("-w", folder, "improve", "route")
+
+    return _built_once(shared_folder / "improved", build)
+
+
+@pytest.fixture
+def improved(improved_template, tmp_path) -> Path:
+    """A copy of that workspace in ``desk``: release 1 reads words, release 2 vectors."""
+    return Path(shutil.copytree(improved_template, tmp_path / "desk"))
+
+
+@pytest.fixture(scope="session")
+def new_template(shared_folder, environment) -> Path:
+    """A workspace with the task ``route``, never improved."""
+
+    def build(folder: Path) -> None:
+        run = CommandLine(folder.parent, environment)
+        run.ok("init", folder, "--from", TICKETS / "tickets.csv", "--task", "route")
+
+    return _built_once(shared_folder / "new", build)
+
+
+@pytest.fixture
+def fresh(new_template, tmp_path) -> Path:
+    """A copy of that workspace in ``desk``."""
+    return Path(shutil.copytree(new_template, tmp_path / "desk"))
+
+
+@pytest.fixture
+def tree() -> Callable[[Path], dict[str, str]]:
+    """Everything in a folder by path: the digest of its bytes, the ledger's apart.
+
+    The ledger notes versions of task files as they are read, so its bytes may change.
+    """
+
+    def content(folder: Path) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for path in sorted(folder.rglob("*")):
+            name = str(path.relative_to(folder))
+            whole = path.is_file() and path.suffix != ".db"
+            found[name] = sha256(path.read_bytes()).hexdigest() if whole else "there"
+        return found
+
+    return content
+
+
+@pytest.fixture
+def is_refusal() -> Callable[..., None]:
+    """Exit code 2 and one clear paragraph on standard error, which holds the given words."""
+
+    def check(done: Done, *words: str, lines: int = 1) -> None:
+        assert done.code == 2, f"{done.code}\n{done.out}{done.err}"
+        assert done.out == ""
+        paragraph = done.err.rstrip("\n").split("\n")
+        assert len(paragraph) <= lines, done.err
+        assert paragraph[0].startswith("error: "), done.err
+        assert len(done.err) < 900 * lines, done.err
+        for unwanted in ("Traceback", "Error:", "╭", "\x1b", "\x00"):
+            assert unwanted not in done.err
+        for word in words:
+            assert word in done.err
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def is_valid() -> Callable[[object, str], None]:
+    """Whether a JSON document keeps the published contract of its command."""
+
+    def check(document: object, command: str) -> None:
+        schema = json.loads((files("milepost.reports") / f"schemas/{command}.json").read_text())
+        Draft202012Validator.check_schema(schema)
+        Draft202012Validator(schema).validate(document)
+
+    return check
