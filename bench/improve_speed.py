@@ -17,8 +17,12 @@ from pathlib import Path
 from bench.common import Options, alternate, child, data_folder, milepost, peer, scratch
 
 TARGETS = {"cold_wall_s": 45.0, "warm_wall_s": 10.0, "peak_mib": 1536.0}
-EXPORT = "from milepost.models.catalog import open_encoder; from pathlib import Path; import sys; "
-EXPORT += "open_encoder('embedded', Path(sys.argv[1]))"
+EXPORT = """
+import sys
+from pathlib import Path
+from milepost.models.catalog import open_encoder
+open_encoder("embedded", Path(sys.argv[1]))
+"""
 
 
 def run(options: Options) -> dict[str, object]:

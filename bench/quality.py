@@ -111,7 +111,7 @@ def _test_file(split: Split, data: Path, folder: Path) -> Path:
 
     table = pq.read_table(whole)
     path = folder / "test.parquet"
-    pq.write_table(table.filter(pc.not_equal(table["label"], split.skip_label)), path)
+    pq.write_table(table.filter(pc.field("label") != split.skip_label), path)
     return path
 
 
@@ -130,11 +130,8 @@ def _task(split: Split, at: int, train: Path, test: Path, folder: Path) -> Row:
         row["findings"] = _findings(workspace, name)
     improved = milepost("-w", workspace, "improve", name, "--json", codes=(0, 1))
     contest = json.loads(improved.out)["tasks"][0]
-    candidates = {
-        each["strategy"]: _candidate(workspace, name, each, test)
-        for each in contest["candidates"]
-        if each["error"] is None
-    }
+    fitted = [each for each in contest["candidates"] if each["error"] is None]
+    candidates = {each["strategy"]: _candidate(workspace, name, each, test) for each in fitted}
     failed = {c["strategy"]: c["error"] for c in contest["candidates"] if c["error"] is not None}
     chosen = next(each for each in contest["candidates"] if each["chosen"])
     return {
@@ -175,22 +172,19 @@ def _findings(workspace: Path, name: str) -> dict[str, int]:
 
 
 def _candidate(workspace: Path, name: str, candidate: Row, test: Path) -> Row:
-    """A candidate on the test file: as `evaluate` says, and recomputed from `predict`."""
+    """A candidate on the test file, from its answers; the chosen one also as `evaluate` says."""
     which = ["--candidate", candidate["id"]]
+    numbers = measure(*_answers(workspace, name, test, which))
+    row: Row = {**numbers, "out_of_fold": candidate["selection"], "p50_ms": candidate["p50_ms"]}
+    if not candidate["chosen"]:
+        return row
     evaluated = milepost("-w", workspace, "evaluate", name, "--data", test, *which, "--json")
     said = json.loads(evaluated.out)
-    numbers = measure(*_answers(workspace, name, test, which))
     accuracy = said["metrics"]["accuracy"]
     assert abs(accuracy["value"] - numbers["accuracy"]["value"]) < 1e-9, (accuracy, numbers)
-    slices = {key: value for key, value in said["slices"].items() if value["n"]}
-    return {
-        **numbers,
-        "evaluate": {key: said["metrics"][key] for key in ("accuracy", "macro_f1")},
-        "n": said["n"],
-        "out_of_fold": candidate["selection"],
-        "p50_ms": candidate["p50_ms"],
-        **({"slices": slices} if slices else {}),
-    }
+    kept = {key: said[key] for key in ("n", "slices", "unknown_labels", "notes")}
+    metrics = {key: said["metrics"][key] for key in ("accuracy", "macro_f1")}
+    return {**row, "evaluate": {**metrics, **kept}}
 
 
 def _answers(workspace: Path, name: str, test: Path, which: list[str]) -> tuple[Any, Any, Any]:

@@ -38,6 +38,7 @@ add_module_names = False
 toc_object_entries_show_parents = "hide"
 
 # Everything that a page refers to must exist; nothing is looked up on the network.
+smartquotes_action = "D"  # dashes only
 suppress_warnings: list[str] = []
 linkcheck_ignore = [r".*"]
 

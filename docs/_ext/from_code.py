@@ -19,6 +19,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from milepost._base.settings import Settings
 from milepost.cli.app import app as command_line
+from milepost.entities import task as task_records
 from milepost.entities.configuration import Configuration
 from milepost.entities.taskfile import task_schema
 from milepost.reports.plain import schema
@@ -68,11 +69,18 @@ def task_file_fields() -> str:
     for name, title in titles.items():
         definition = definitions[name]
         said = attributes(definition["description"])
+        record: Any = getattr(task_records, name)
+        factories = {
+            field.name: f"`{json.dumps(field.default_factory())}`"
+            for field in msgspec.structs.fields(record)
+            if field.default_factory is not msgspec.NODEFAULT
+        }
         required = set(definition.get("required", ()))
         rows = []
         for field, shape in definition["properties"].items():
-            default = "required" if field in required else _default(shape)
-            rows.append((f"`{field}`", _shape(shape), default, said.get(field, "")))
+            default = "required" if field in required else _default(shape) or factories[field]
+            meaning = said[field].replace("`None`", "left out, it")
+            rows.append((f"`{field}`", _shape(shape), default, meaning))
         parts.append(f"## {title}\n\n{table(('field', 'holds', 'default', 'meaning'), rows)}")
     missing = set(definitions) - set(titles)
     if missing:
@@ -84,12 +92,14 @@ def _default(shape: Schema) -> str:
     if "default" not in shape:
         return ""
     value = shape["default"]
+    if isinstance(value, dict) and value:
+        return "the defaults below"
     return "–" if value in (None, "", [], {}) else f"`{json.dumps(value)}`"
 
 
 def _shape(shape: Schema) -> str:
     if "$ref" in shape:
-        return f"`{shape['$ref'].rsplit('/', 1)[-1]}`"
+        return "a mapping, see below"
     if "enum" in shape:
         return ", ".join(f"`{value}`" for value in shape["enum"])
     if "anyOf" in shape or "oneOf" in shape:
@@ -127,7 +137,7 @@ def _fields(record: type[msgspec.Struct], skip: set[str]) -> str:
         if field.name in skip:
             continue
         default = "not set" if field.default is None else f"`{json.dumps(field.default)}`"
-        meaning = said[field.name]
+        meaning = said[field.name].replace("`None`", "not set, it")
         rows.append((f"`{field.name}`", _shape(shapes[field.name]), default, meaning))
     return table(("field", "holds", "default", "meaning"), rows)
 
@@ -163,13 +173,18 @@ def command_help(name: str) -> str:
     arguments = [p for p in parameters if p.param_type_name == "argument"]
     options = [p for p in parameters if p.param_type_name != "argument"]
     usage = " ".join(["milepost", name, *(_metavar(p) for p in arguments), "[OPTIONS]"])
-    rows = [(f"`{_metavar(p)}`", str(p.help), _shown(p.default)) for p in arguments]
+    rows = [(f"`{_metavar(p)}`", _marked(p.help), _shown(p.default)) for p in arguments]
     for option in options:
         value = "" if option.is_flag else f" {_metavar(option)}"
         needed = "required" if option.required else _shown(option.default)
-        rows.append((f"`{', '.join(option.opts)}{value}`", str(option.help), needed))
-    said = inspect.cleandoc(command.help or "")
+        rows.append((f"`{', '.join(option.opts)}{value}`", _marked(option.help), needed))
+    said = _marked(inspect.cleandoc(command.help or ""))
     return "\n\n".join([f"```text\n{usage}\n```", said, table(("", "meaning", "default"), rows)])
+
+
+def _marked(text: str | None) -> str:
+    """Help text with its options as code, so that no dash is changed."""
+    return re.sub(r"(?<![\w`-])(--[a-z][a-z-]*)", r"`\1`", text or "")
 
 
 def _metavar(parameter: Any) -> str:

@@ -17,7 +17,7 @@ from milepost.models.encoder import Progress
 from milepost.models.packaged import Package
 
 PADDED_TOKENS = 512
-"""Most tokens of a batch, padding included. Larger ones leave the processor's cache and pad more."""
+"""Most tokens of a batch, padding included; a larger one leaves the cache and pads more."""
 
 _CHUNK = 8192
 """Texts that are tokenised and sorted by length together; bounds memory."""

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from milepost.contests.runner import predict
+from milepost.data.clean import infer_types
 from milepost.data.duplicates import regroup
 from milepost.data.examples import clean_texts
 from milepost.data.load import Table, load_table
@@ -162,14 +163,16 @@ def answer_file(
 
 
 def _as_examples(table: Table, texts: Sequence[str], column: str) -> Examples:
+    """Rows for a filter, with the types that the columns of examples have."""
     n = len(texts)
+    typed = {k: v if table.typed else infer_types(v) for k, v in table.columns.items()}
     return Examples(
         ids=tuple(str(i) for i in range(n)),
         texts=tuple(texts),
         labels=(None,) * n,
         groups=("",) * n,
         sources=("",) * n,
-        metadata={k: tuple(v) for k, v in table.columns.items() if k != column},
+        metadata={k: tuple(v) for k, v in typed.items() if k != column},
     )
 
 
@@ -231,7 +234,9 @@ def evaluate(
     examples = examples.take(examples.labelled_rows)
     if not len(examples):
         raise DataError(
-            "no row has a label.", where=str(source), advice=f"Is {task.data.label!r} the column?"
+            "no row has a label.",
+            where=read.sources[0].path,
+            advice=f"Is {task.data.label!r} the column?",
         )
     return _evaluation(context, task, answerer, examples)
 

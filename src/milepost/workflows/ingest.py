@@ -127,7 +127,7 @@ def bring(source: object) -> tuple[Table, bytes, str]:
     Raises:
         DataError: If it cannot be read.
     """
-    if source == "-":
+    if isinstance(source, str) and source == "-":  # a dataframe compares cell by cell
         data = sys.stdin.buffer.read()
         return load_table("-", stdin=io.BytesIO(data)), data, _suffix_of(data)
     if isinstance(source, str | Path):

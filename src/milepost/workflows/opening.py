@@ -1,5 +1,6 @@
 """Making and finding workspaces, and wiring the rooms of one."""
 
+import logging
 import os
 from functools import cache
 from pathlib import Path
@@ -92,7 +93,9 @@ def _wire(root: Path, configuration: Configuration) -> Context:
     def bare() -> Encoder:
         spec = configuration.encoder
         local = root / spec
-        options = EncoderOptions(max_tokens=configuration.settings.max_tokens)
+        options = EncoderOptions(
+            max_tokens=configuration.settings.max_tokens, notify=logging.getLogger("milepost").info
+        )
         return open_encoder(str(local) if local.is_dir() else spec, cache_folder(), options)
 
     @cache

@@ -1,0 +1,182 @@
+"""Writes the block of measured numbers in README.md from bench/results/*.json.
+
+``python scripts/readme_numbers.py`` rewrites it, ``--check`` only says whether it is current. A
+result that is missing, or that lacks what a row needs, has no row; nothing is made up.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+SETS = {
+    "banking77-5": "banking77, 77 intents, 5 examples each",
+    "banking77-10": "banking77, 77 intents, 10 examples each",
+    "clinc150-5": "clinc150 (in-domain), 150 intents, 5 examples each",
+    "clinc150-10": "clinc150 (in-domain), 150 intents, 10 examples each",
+    "hwu64-5": "hwu64, 64 intents, 5 examples each",
+    "hwu64-10": "hwu64, 64 intents, 10 examples each",
+    "sst2-8": "sst2, 8 examples per class, mean of {draws} draws",
+    "cr-8": "cr, 8 examples per class, mean of {draws} draws",
+}
+Result = Mapping[str, Any]
+
+
+def render(folder: Path) -> str:
+    """Markdown of all results in ``folder``; empty where there are none."""
+    found = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    parts = [quality(found), speed(found), statistics(found), provenance(found)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def results(found: Mapping[str, Result], name: str) -> Result:
+    """What a benchmark measured; older files hold it at the top."""
+    whole = found.get(name, {})
+    inner = whole.get("results", whole)
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def rows_of(makers: Mapping[str, Callable[[], str]]) -> Iterator[tuple[str, str]]:
+    """Rows whose numbers are there."""
+    for what, make in makers.items():
+        try:
+            yield what, make()
+        except (KeyError, IndexError, TypeError, ZeroDivisionError):
+            continue
+
+
+def quality(found: Mapping[str, Result]) -> str:
+    """Accuracy of the chosen candidate on test files that the contest did not see."""
+    splits = results(found, "quality").get("splits", {})
+    lines = []
+    for name, split in splits.items():
+        try:
+            numbers = [split[key] for key in ("accuracy", "by_hand_minilm", "by_hand_tfidf")]
+            shown = " | ".join(f"{100 * number:.1f}" for number in numbers)
+            row = f"| {SETS.get(name, name).format_map(split)} | {shown} | {split['ece']:.3f} |"
+        except (KeyError, TypeError):
+            continue
+        lines.append(row)
+    if not lines:
+        return ""
+    head = (
+        "Test accuracy in per cent of what `improve` chose, beside logistic regression written by "
+        "hand on the same encoder's vectors and on TF-IDF; the last column is its calibration "
+        "error (ECE).\n\n| data | milepost | by hand | TF-IDF by hand | ECE |\n|---|---|---|---|---|"
+    )
+    return "\n".join([head, *lines])
+
+
+def speed(found: Mapping[str, Result]) -> str:
+    """Time and memory."""
+    improve = results(found, "improve_speed")
+    start = results(found, "start")
+    data = results(found, "data")
+    many = results(found, "many_tasks")
+
+    def median(source: Result, part: str, key: str) -> float:
+        return float(source["times"][part][key]["median"])
+
+    def improved(part: str) -> str:
+        wall, cpu = median(improve, part, "wall_s"), median(improve, part, "cpu_s")
+        return f"{wall:.1f} s ({cpu:.1f} CPU s, {median(improve, part, 'peak_mib'):,.0f} MiB)"
+
+    # A figure without its number of shots would not say what was measured.
+    task = f"banking77, {improve.get('shots', '?')} examples per intent"
+    makers = {
+        f"`improve` on {task}, no vector cached": lambda: improved("improve_cold"),
+        "the same, vectors cached": lambda: improved("improve_warm"),
+        "by hand: sentence-transformers, two classifiers, five folds": lambda: improved("by_hand"),
+        "`init --from` on {:,} rows of CSV".format(data.get("rows", 0)): lambda: (
+            f"{median(data, 'init', 'wall_s'):.1f} s, {median(data, 'init', 'peak_mib'):,.0f} MiB"
+        ),
+        "first of {tasks} tasks over the same {texts:,} texts, encoder included".format_map(
+            {"tasks": 0, "texts": 0, **many}
+        ): lambda: f"{many['first_total_s']:.1f} s",
+        "each later one: look up vectors, fit the closed-form head": lambda: (
+            f"{many['lookup_s']['median'] + many['fit_s']['median']:.2f} s"
+        ),
+        "`import milepost`": lambda: (
+            f"{1000 * median(start, 'import milepost', 'cpu_s'):.0f} ms of CPU"
+        ),
+    }
+    rows = [f"| {what} | {number} |" for what, number in rows_of(makers)]
+    return "\n".join(["| time | median |", "|---|---|", *rows]) if rows else ""
+
+
+def statistics(found: Mapping[str, Result]) -> str:
+    """Simulated coverage and false releases."""
+    simulated = results(found, "statistics")
+
+    def over(study: str, key: str) -> list[float]:
+        return [float(row[key]) for row in simulated[study]]
+
+    def spread(study: str, key: str, worst: Callable[[list[float]], float]) -> str:
+        values = over(study, key)
+        mean = f"mean {100 * fmean(values):.1f} %, worst {100 * worst(values):.1f} %"
+        return f"{mean} of {len(values)} situations"
+
+    makers = {
+        "a 95 % interval holds the true value": lambda: spread("intervals", "coverage", min),
+        "released on a holdout though quality is only at the floor": lambda: spread(
+            "intervals", "false_release", max
+        ),
+        "the same, cross-fitted, best of six": lambda: spread("selection", "false_release", max),
+        "the same without the correction for choosing": lambda: spread(
+            "selection", "false_release_uncorrected", max
+        ),
+    }
+    rows = [f"| {what} | {number} |" for what, number in rows_of(makers)]
+    return "\n".join(["| simulated | how often |", "|---|---|", *rows]) if rows else ""
+
+
+def provenance(found: Mapping[str, Result]) -> str:
+    """On what machine the numbers were measured."""
+    machines = {
+        f"{m['cpu']}, {m['cores']} cores, {m['memory_gib']:g} GiB"
+        for m in (result.get("machine") for result in found.values())
+        if isinstance(m, Mapping) and {"cpu", "cores", "memory_gib"} <= set(m)
+    }
+    disturbed = sorted(name for name, result in found.items() if result.get("disturbed"))
+    said = [f"Measured on: {'; '.join(sorted(machines))}."] if machines else []
+    if disturbed:
+        said.append(f"The machine was shared while measuring: {', '.join(disturbed)}.")
+    said += ["`make bench` repeats it; all numbers are in `bench/results`."] if found else []
+    return " ".join(said)
+
+
+def with_block(readme: str, block: str) -> str:
+    """README with the block between the marks replaced.
+
+    Raises:
+        ValueError: If the marks are not there exactly once, in order.
+    """
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in after or END in after:
+        raise ValueError(f"README.md needs {BEGIN} and {END} once each, in this order.")
+    inner = f"\n{block}\n" if block else "\n"
+    return f"{before}{BEGIN}{inner}{END}{after}"
+
+
+def main(arguments: list[str]) -> int:
+    """Rewrite or check; 1 when the check fails."""
+    path = ROOT / "README.md"
+    now = path.read_text()
+    wanted = with_block(now, render(ROOT / "bench" / "results"))
+    if now == wanted:
+        return 0
+    if "--check" in arguments:
+        print("README.md is not current: run python scripts/readme_numbers.py")
+        return 1
+    path.write_text(wanted)
+    print("README.md: measured numbers rewritten.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
