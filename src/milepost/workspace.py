@@ -21,9 +21,9 @@ from milepost.entities.example import QualityReport
 from milepost.entities.prediction import Predictions
 from milepost.entities.release import Channel, Release
 from milepost.entities.task import Objective, Task
+from milepost.reports.leaderboard import Leaderboard
 from milepost.reports.plain import improve_json
 from milepost.reports.records import TaskRow
-from milepost.reports.leaderboard import Leaderboard
 from milepost.workflows import answer, improve, ingest, opening, publishing, releasing
 from milepost.workflows.answer import Answered, Which
 from milepost.workflows.context import Context, Events

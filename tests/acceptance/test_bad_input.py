@@ -2,9 +2,7 @@
 
 import json
 import os
-import shutil
 import sqlite3
-from pathlib import Path
 
 import pytest
 
@@ -102,45 +100,27 @@ def test_init_where_no_workspace_can_be(milepost, is_refusal, tree, place):
     assert tree(milepost.folder) == before
 
 
-@pytest.fixture
-def as_nobody(milepost, environment, tmp_path_factory):
-    """The command line run by somebody whom file permissions bind."""
-    from dataclasses import replace
-
-    if os.geteuid() != 0:
-        return milepost, None
-    if not shutil.which("runuser"):
-        pytest.skip("permissions do not bind root, and runuser is not there to become another")
-    for folder in (milepost.folder, *milepost.folder.parents[:-1]):
-        if folder.stat().st_uid == 0 and folder != Path("/tmp"):
-            folder.chmod(folder.stat().st_mode | 0o055)
-    probe = replace(milepost, environment={**environment, "HOME": "/nonexistent"})
-    if probe("--version", user="nobody").code != 0:
-        pytest.skip("permissions do not bind root, and nobody cannot read this installation")
-    return probe, "nobody"
+def test_a_read_only_folder(milepost, bound, is_refusal, tree):
+    (milepost.folder / "locked").mkdir(mode=0o555)
+    before = tree(milepost.folder)
+    for place in ("locked", "locked/desk"):
+        is_refusal(milepost("init", place, wrapped=bound), place, "cannot write here")
+    assert tree(milepost.folder) == before
 
 
-def test_a_read_only_folder(as_nobody, is_refusal, tree):
-    run, user = as_nobody
-    locked = run.folder / "locked"
-    locked.mkdir(mode=0o555)
-    before = tree(run.folder)
-    is_refusal(run("init", "locked", user=user), "locked", "cannot write here")
-    is_refusal(run("init", "locked/desk", user=user), "locked/desk", "cannot write here")
-    assert tree(run.folder) == before
-
-
-def test_a_read_only_workspace_answers_but_cannot_be_changed(as_nobody, improved, is_refusal, tree):
-    run, user = as_nobody
-    (run.folder / "more.csv").write_text("text,label\nwhere is my box,delivery\n")
+def test_a_read_only_workspace_answers_but_stays_as_it_is(
+    milepost, improved, bound, is_refusal, tree
+):
+    (milepost.folder / "more.csv").write_text("text,label\nwhere is my box,delivery\n")
     for path in [improved, *improved.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     before = tree(improved)
-    done = run("-w", improved, "predict", "route", "where is it", "--release", "1", user=user)
+    done = milepost("-w", improved, "predict", "route", "where is it", "--release", 1,
+                    wrapped=bound)  # fmt: skip
     assert done.code == 0, done.err
-    is_refusal(run("-w", improved, "add", "route", "more.csv", user=user), "cannot write here")
-    is_refusal(run("-w", improved, "improve", "route", "--strategy", "majority", user=user))
-    is_refusal(run("-w", improved, "rollback", "route", user=user))
+    for command in (["add", "route", "more.csv"], ["rollback", "route"],
+                    ["improve", "route", "--strategy", "majority"]):  # fmt: skip
+        is_refusal(milepost("-w", improved, *command, wrapped=bound))
     assert tree(improved) == before
 
 
@@ -192,7 +172,7 @@ def test_a_ledger_that_is_none(milepost, improved, is_refusal, damage):
         file.write_bytes(data)
     else:
         with sqlite3.connect(file) as connection:
-            connection.execute("UPDATE alembic_version SET version_num = 'v9999'")
+            connection.execute("UPDATE milepost_version SET version_num = 'v9999'")
         connection.close()
     before = file.read_bytes()
     is_refusal(milepost("-w", improved, "releases", "route"), "ledger")
@@ -335,25 +315,44 @@ ESCAPES = {
 }
 
 
-@pytest.mark.parametrize("name", ESCAPES)
-def test_a_slice_that_is_not_a_predicate_over_the_row(milepost, improved, is_refusal, tree, name):
-    predicate = ESCAPES[name]
-    text = (improved / "tasks/route.yaml").read_text()
-    assert "objective:\n" in text
-    text = text.replace("objective:\n", f"objective:\n  slices: {{bad: {json.dumps(predicate)}}}\n")
-    (improved / "tasks/route.yaml").write_text(text)
+def test_a_slice_that_is_not_a_predicate_over_the_row(milepost, fresh, is_refusal, tree):
+    task = fresh / "tasks/route.yaml"
+    text = task.read_text()
+
+    def slices(named):
+        lines = "".join(f"    {name}: {json.dumps(sql)}\n" for name, sql in named.items())
+        task.write_text(f"{text}objective:\n  slices:\n{lines}")
+
+    slices({name.replace(" ", "-"): predicate for name, predicate in ESCAPES.items()})
     before = tree(milepost.folder)
-    is_refusal(milepost("-w", improved, "improve", "--strategy", "majority"), "slice 'bad'")
-    checked = milepost("-w", improved, "check")
+    checked = milepost("-w", fresh, "check")
     assert checked.code == 2
-    assert "objective.slices.bad" in checked.out
-    ws = mp.Workspace.open(improved)
-    with pytest.raises(mp.MilepostError, match="slice 'bad'"):
-        ws.improve("route", strategies=["majority"])
-    with pytest.raises(mp.MilepostError, match="filter"):
-        ws.predict_file("route", {"text": ["a"], "words": [1]}, where=predicate, release=1)
+    for name in ESCAPES:
+        assert f"objective.slices.{name.replace(' ', '-')}:" in checked.out
+    is_refusal(milepost("-w", fresh, "improve"), "slice 'bad-SQL'", "Columns: text, id, channel")
     assert tree(milepost.folder) == before
-    assert len(ws.releases("route")) == 2
+    ws = mp.Workspace.open(fresh)
+    for predicate in ESCAPES.values():
+        slices({"bad": predicate})
+        with pytest.raises(mp.MilepostError, match="slice 'bad'"):
+            ws.improve("route", strategies=["majority"])
+    task.write_text(f"{text}objective:\n  slices:\n    bad-SQL: length(text >\n    b: 1 > 0\n")
+    assert "tasks/route.yaml" in milepost("-w", fresh, "check").out
+    task.write_text(text)
+    assert tree(milepost.folder).keys() == before.keys()
+
+
+def test_a_filter_that_is_not_a_predicate_over_the_row(milepost, improved, is_refusal, tree):
+    before = tree(milepost.folder)
+    (milepost.folder / "in.csv").write_text("text,words\nhello,1\n")
+    is_refusal(milepost("-w", improved, "predict", "route", "--input", "in.csv", "--where",
+                        "EXISTS (FROM '/etc/passwd')"), "filter", "Columns: text, words.")  # fmt: skip
+    ws = mp.Workspace.open(improved)
+    for predicate in ESCAPES.values():
+        with pytest.raises(mp.MilepostError, match="filter"):
+            ws.predict_file("route", "in.csv", where=predicate, release=1)
+    (milepost.folder / "in.csv").unlink()
+    assert tree(milepost.folder) == before
 
 
 def test_a_task_file_shows_all_its_problems_at_once(milepost, fresh, is_refusal, tree):
@@ -410,7 +409,7 @@ def test_a_task_file_that_cannot_be_used(milepost, fresh, is_refusal, tree, cont
 
 ADDED = {
     "label typos": (b"text,label\nwhere is it,delivry\nmy bill,payment\n",
-                    ["'delivry'", "perhaps 'delivery'"]),
+                    ["delivry", "perhaps 'delivery'"]),
     "no such column": (b"body,label\nwhere is it,delivery\n", ["no column 'text'"]),
     "empty": (b"", ["the file is empty"]),
 }  # fmt: skip
@@ -439,8 +438,10 @@ def test_add_with_an_unusable_option(milepost, fresh, is_refusal, tree, tickets)
     ws = mp.Workspace.open(fresh)
     with pytest.raises(mp.MilepostError, match="there is a task 'route' already"):
         ws.add(mp.Task(name="route"), examples=str(data))
-    with pytest.raises(mp.MilepostError):
-        ws.add(mp.Task(name="Other One"), examples=str(data))
+    with pytest.raises(mp.MilepostError, match="not a valid name"):
+        ws.add(mp.Task(name="../up"), examples=str(data))
+    with pytest.raises(mp.MilepostError, match="out of range"):
+        ws.add(mp.Task(name="other", objective=mp.Objective(at_least=1.5)), examples=str(data))
     with pytest.raises(mp.MilepostError, match="not a table"):
         ws.add(mp.Task(name="other"), examples=7)
     assert tree(fresh) == before

@@ -27,8 +27,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             floor is released 97 times in 100, on 100 examples 40 times.
         holdout_min_per_label: Fewest training examples per label, on average, that must remain
             after setting the holdout aside; below it cross-fitting is used instead.
-        near_duplicate: Jaccard similarity of the pairs of neighbouring words from which two texts count as the
-            same group, in (0, 1]. ``1`` groups only texts that are equal after normalisation.
+        near_duplicate: Jaccard similarity of the pairs of neighbouring words from which two texts
+            are one group, in (0, 1]. ``1`` groups only texts that are equal after normalisation.
         max_text_chars: Longest text kept, in characters; longer ones are cut and reported.
         max_tokens: Longest input of the encoder, in tokens; ``None`` takes the encoder's own.
         latency_samples: Single predictions timed for p50 and p95 per candidate.

@@ -94,6 +94,23 @@ class Cells:
             n=weights.sum(axis=1),
         )
 
+    def means(
+        self, y: NDArray[np.int64], answers: NDArray[np.int64], values: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Mean of row values in each cell.
+
+        Args:
+            y: ``(n,)`` as given to ``of``.
+            answers: ``(m, n)`` as given to ``of``.
+            values: ``(m, n)``.
+
+        Returns:
+            ``(m, t)``.
+        """
+        code = np.unique(_row_codes(y, answers, self.k), return_inverse=True)[1].reshape(-1)
+        sums = [np.bincount(code, row, minlength=len(self.counts)) for row in values]
+        return np.stack(sums) / self.counts
+
     def resamples(self, times: int, rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
         """Nonparametric bootstrap (Efron 1979): cell counts of resamples, ``(r, t)`` at a time."""
         share = self.counts / self.counts.sum()

@@ -1,12 +1,16 @@
-"""What the best of several candidates is worth when it was chosen on the same predictions.
+"""Which of several candidates to take, and what it is worth when it was chosen on the same rows.
 
-The best of several looks better than it is. The correction follows bootstrap bias-corrected
-cross-validation (BBC-CV; Tsamardinos, Greasidou & Borboudakis 2018): the choice is repeated on
-resamples of the out-of-fold predictions, and the chosen one is judged on what it was not chosen
-by. Where BBC-CV judges on the rows left out of the resample, about a third of all, this module
-uses the rows' exact counterweight: what a resample adds to a candidate's score, the rows left out
-take away. The expectation is the same for a mean of rows; there is less noise, and metrics such as
-macro F1 are never computed on a third of the rows, where rare labels are missing.
+**Choosing.** Among candidates whose metric is within one standard error of the best one's, the one
+with the lowest log loss is taken. On few rows the order of metrics is mostly noise, while the log
+loss uses every probability; the one-standard-error rule is that of Breiman et al. (1984).
+
+**Worth.** The best of several looks better than it is. The correction follows bootstrap
+bias-corrected cross-validation (BBC-CV; Tsamardinos, Greasidou & Borboudakis 2018): the choice is
+repeated on resamples of the out-of-fold predictions, and the chosen one is judged on what it was
+not chosen by. Where BBC-CV judges on the rows left out of the resample, about a third of all, this
+module uses the rows' exact counterweight: what a resample adds to a candidate's score, the rows
+left out take away. The expectation is the same for a mean of rows; there is less noise, and metrics
+such as macro F1 are never computed on a third of the rows, where rare labels are missing.
 """
 
 from dataclasses import dataclass
@@ -25,7 +29,7 @@ class Selection:
     """The chosen candidate and what it is worth.
 
     Attributes:
-        chosen: Row of the chosen candidate: the largest metric, the first one on ties.
+        chosen: Row of the chosen candidate; the first one on ties.
         naive: Its metric on the predictions that it was chosen on.
         estimate: The metric with the optimism removed, and its interval.
         optimism: ``naive`` minus the corrected value, at least 0.
@@ -43,8 +47,9 @@ def best_of(
     answers: NDArray[np.int64],
     k: int,
     sampling: Sampling | None = None,
+    losses: NDArray[np.float64] | None = None,
 ) -> Selection:
-    """Choose the best candidate and remove the optimism of having chosen it.
+    """Choose a candidate and remove the optimism of having chosen it.
 
     Args:
         metric: A key of ``classification.METRICS``.
@@ -52,23 +57,32 @@ def best_of(
         answers: ``(m, n)`` out-of-fold answers of the candidates, in ``[0, k)``.
         k: Number of labels.
         sampling: Confidence, resamples and seed; the defaults when ``None``.
+        losses: ``(m, n)`` out-of-fold log losses; ``None`` chooses by the metric alone.
 
     Raises:
         KeyError: If there is no such metric.
         ValueError: If shapes differ, nothing is given or a label is out of range.
     """
     sampling = sampling or Sampling()
+    answers = np.atleast_2d(answers)
     cells = Cells.of(y, answers, k)
-    found = np.array([METRICS[metric](cells.totals(i)) for i in range(len(cells.answers))])
-    chosen = int(found.argmax())
+    found = np.array([METRICS[metric](cells.totals(i)) for i in range(len(answers))])
+    if len(found) == 1:
+        measured = measure(metric, cells)
+        value = float(found[0])
+        only = at_value(measured, value, measured.method).estimate(sampling.confidence)
+        return Selection(chosen=0, naive=value, estimate=only, optimism=0.0)
+    by_cell = None if losses is None else cells.means(y, answers, losses)
+    noise, drawn_losses = _resampled(metric, cells, by_cell, sampling)
+    near = (noise[:, :, None] - noise[:, None, :]).std(axis=0)
+    mean_losses = None if losses is None else losses.mean(axis=1)[None, :]
+    chosen = int(_choose(found[None, :], mean_losses, near)[0])
     naive = float(found[chosen])
-    value = naive
-    method_suffix = ""
-    if len(found) > 1:
-        value = min(naive, _corrected(metric, cells, found, sampling))
-        method_suffix = "_bbc"
-    measured = measure(metric, Cells.of(y, np.atleast_2d(answers)[chosen], k))
-    corrected = at_value(measured, value, measured.method + method_suffix)
+    winner = _choose(found + noise, drawn_losses, near)
+    rows = np.arange(len(winner))
+    value = min(naive, float((found[winner] - noise[rows, winner]).mean()))
+    measured = measure(metric, Cells.of(y, answers[chosen], k))
+    corrected = at_value(measured, value, measured.method + "_bbc")
     return Selection(
         chosen=chosen,
         naive=naive,
@@ -77,18 +91,30 @@ def best_of(
     )
 
 
-def _corrected(metric: str, cells: Cells, found: NDArray[np.float64], sampling: Sampling) -> float:
-    """Mean over resamples of the winner's score less what the resample added to it."""
+def _resampled(
+    metric: str, cells: Cells, losses: NDArray[np.float64] | None, sampling: Sampling
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """What each resample adds to each metric, and the mean losses in it; ``(r, m)`` both."""
     rng = np.random.default_rng(sampling.seed)
-    drawn = np.concatenate(
-        [
-            np.stack([METRICS[metric](cells.sums(weights, i)) for i in range(len(found))], axis=1)
-            for weights in cells.resamples(sampling.resamples, rng)
-        ]
-    )
+    drawn: list[NDArray[np.float64]] = []
+    lost: list[NDArray[np.float64]] = []
+    for weights in cells.resamples(sampling.resamples, rng):
+        scores = [METRICS[metric](cells.sums(weights, i)) for i in range(len(cells.answers))]
+        drawn.append(np.stack(scores, axis=1))
+        if losses is not None:
+            lost.append(weights @ losses.T / cells.n)
+    values = np.concatenate(drawn)
     # A resample misses rare labels, which lowers some metrics for every candidate alike. That is
     # no optimism of choosing, so each candidate's noise is centred on its own mean.
-    noise = drawn - drawn.mean(axis=0)
-    winner = (found + noise).argmax(axis=1)
-    rows = np.arange(len(winner))
-    return float((found[winner] - noise[rows, winner]).mean())
+    return values - values.mean(axis=0), np.concatenate(lost) if lost else None
+
+
+def _choose(
+    values: NDArray[np.float64], losses: NDArray[np.float64] | None, near: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Per row of ``(r, m)``: lowest loss within one standard error of the best; first on ties."""
+    best = values.argmax(axis=1)
+    if losses is None:
+        return best
+    behind = values[np.arange(len(values)), best][:, None] - values
+    return np.where(behind <= near[best], losses, np.inf).argmin(axis=1)

@@ -10,8 +10,8 @@ from pathlib import Path
 from milepost.entities.errors import CorruptError
 from milepost.entities.prediction import Predictions
 from milepost.entities.release import Manifest
-from milepost.models.encoder import Encoder
 from milepost.models.catalog import load_encoder
+from milepost.models.encoder import Encoder
 from milepost.predictors.base import Batch, Predictor
 from milepost.predictors.bundle import read_bundle
 

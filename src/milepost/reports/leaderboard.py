@@ -20,6 +20,8 @@ from milepost.reports.document import (
 
 NAME_WIDTH = 22
 BAR_WIDTH = 14
+LEAST_LUCK = 0.0005
+"""Smallest optimism of choosing that is worth a sentence."""
 LEADERS_REACH = 5
 """Interval widths of the best candidate that the scale of the bars reaches below it."""
 
@@ -37,7 +39,8 @@ class Leaderboard(Document):
     contest: Contest
 
     def __init__(self, contest: Contest, *, ids: bool = False) -> None:
-        parts: list[Part] = [*_head(contest), BLANK, leaderboard_grid(contest), BLANK]
+        parts: list[Part] = [*_head(contest), BLANK, leaderboard_grid(contest), *_luck(contest)]
+        parts.append(BLANK)
         if ids:
             parts += [ids_grid(contest), BLANK]
         super().__init__((*parts, *_verdict(contest)))
@@ -51,6 +54,23 @@ def _head(contest: Contest) -> list[Line]:
     return [
         Line(((contest.task, "accent"), (f"  {words.metric_of(contest)}, {regime}", ""))),
         sentence(facts, "dim"),
+    ]
+
+
+def _luck(contest: Contest) -> list[Line]:
+    """Why the chosen candidate's number is below the one that it was ranked by."""
+    chosen = contest.chosen
+    if chosen is None or chosen.selection is None or chosen.scorecard is None:
+        return []
+    luck = chosen.selection.value - chosen.scorecard.objective.value
+    if chosen.scorecard.regime != "cross_fitted" or luck < LEAST_LUCK:
+        return []
+    return [
+        sentence(
+            f"★ ranked first at {words.score(chosen.selection.value)}; {luck:.3f} of that is the "
+            "luck of being chosen among several on the same examples, and is taken off.",
+            "dim",
+        )
     ]
 
 

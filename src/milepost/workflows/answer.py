@@ -5,6 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -90,26 +91,41 @@ class Answered:
 
     def _bytes(self, path: Path) -> bytes:
         table = self.table()
-        match path.suffix.lower():
-            case ".csv":
+        match output_format(path):
+            case "csv":
                 return self.csv().encode()
-            case ".jsonl" | ".ndjson":
+            case "jsonl":
                 rows = zip(*table.values(), strict=True)
                 lines = [msgspec.json.encode(dict(zip(table, r, strict=True))) for r in rows]
                 return b"".join(line + b"\n" for line in lines)
-            case ".parquet":
+            case "parquet":
                 import pyarrow as pa
                 import pyarrow.parquet as pq
 
                 out = io.BytesIO()
                 pq.write_table(pa.table({k: list(v) for k, v in table.items()}), out)
                 return out.getvalue()
-            case _:
-                raise InputError(
-                    f"cannot write {path.suffix or 'a file without a suffix'}.",
-                    where=str(path),
-                    advice="Name a file that ends in .csv, .jsonl or .parquet.",
-                )
+
+
+def output_format(path: Path) -> Literal["csv", "jsonl", "parquet"]:
+    """What a file of answers is written as, by its suffix.
+
+    Raises:
+        InputError: If it has none that is known.
+    """
+    match path.suffix.lower():
+        case ".csv":
+            return "csv"
+        case ".jsonl" | ".ndjson":
+            return "jsonl"
+        case ".parquet" | ".pq":
+            return "parquet"
+        case suffix:
+            raise InputError(
+                f"cannot write {suffix or 'a file without a suffix'}.",
+                where=str(path),
+                advice="Name a file that ends in .csv, .jsonl or .parquet.",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from milepost.entities.example import Dataset, Examples, Finding, QualityReport
 from milepost.entities.ids import ContestId, Digest
 from milepost.entities.scorecard import Regime
 from milepost.entities.task import Task
+from milepost.evaluation.slices import slice_masks
 from milepost.workflows.context import Context
 
 # Sides are drawn once and recorded; another seed of a contest must not draw them anew.
@@ -72,9 +73,12 @@ def prepare(context: Context, task: Task, contest: ContestId) -> Material:
 
     Raises:
         DataError: If the data cannot be used.
+        InputError: If a slice is not a predicate over its columns.
     """
     data = load(context, task)
     examples = data.examples.examples
+    # A predicate that cannot be used is found before anything is recorded or fitted.
+    slice_masks(examples.take([0]), task.input_name, task.objective.slices)
     sides = data.sides or _drawn(context, task, examples, contest)
     labels = tuple(task.labels) or tuple(sorted({c for c in examples.labels if c is not None}))
     quality = _with_findings(data.examples.quality, sides.findings)

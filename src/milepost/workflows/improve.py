@@ -15,6 +15,7 @@ from milepost._base.clock import Deadline
 from milepost.contests.runner import Entry, Events, HeldVectors, learning_curve, run
 from milepost.entities.contest import Candidate, Contest, CurvePoint
 from milepost.entities.decision import Decision
+from milepost.entities.errors import InputError
 from milepost.entities.example import QualityReport
 from milepost.entities.ids import ContestId, Digest
 from milepost.entities.release import Channel, Manifest
@@ -34,6 +35,8 @@ from milepost.workflows.tasks import current_task, version_of
 from milepost.workflows.versions import code_version
 
 CHANNEL = "production"
+MOST_SEED = 2**32 - 1
+"""Largest seed: what every generator of the strategies takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,7 @@ class Options:
 
     Attributes:
         budget: Wall seconds for the task; ``None`` for no limit.
-        seed: The one seed.
+        seed: The one seed, from 0 to ``MOST_SEED``.
         strategies: Names of the strategies that compete; ``None`` for all.
     """
 
@@ -71,6 +74,7 @@ def improve(context: Context, name: str, options: Options) -> Improvement:
         InputError: If the task file, its data or an option cannot be used.
     """
     started, clock_start = context.clock(), time.monotonic()
+    _check(options)
     task = current_task(context, name)
     standing = context.ledger.channel(name, CHANNEL)
     strategies = _strategies(options.strategies)
@@ -81,6 +85,7 @@ def improve(context: Context, name: str, options: Options) -> Improvement:
         context.on_event(name, what, share)
 
     event("reading data", 0.0)
+    context.encoder()  # one that cannot be opened is found before anything is recorded
     material = prepare(context, task, contest_id)
     problem = _problem(context, task, material, options.seed, deadline, event)
     event("contest", 0.1)
@@ -110,6 +115,26 @@ def improve(context: Context, name: str, options: Options) -> Improvement:
     event("recording", 0.98)
     recorded = _record(context, contest, standing)
     return Improvement(contest=recorded, quality=material.quality)
+
+
+def _check(options: Options) -> None:
+    """Refuse a seed or a budget that cannot be used.
+
+    Raises:
+        InputError: Naming which one and what is allowed.
+    """
+    if not 0 <= options.seed <= MOST_SEED:
+        raise InputError(
+            f"the seed {options.seed} is out of range.",
+            where="seed",
+            advice=f"It is a whole number from 0 to {MOST_SEED}.",
+        )
+    if options.budget is not None and not 0 < options.budget < float("inf"):
+        raise InputError(
+            f"the budget of {options.budget:g} seconds is out of range.",
+            where="budget",
+            advice="Give more than 0 seconds, or None for no limit.",
+        )
 
 
 def _strategies(names: Sequence[str] | None) -> list[Strategy]:

@@ -28,6 +28,7 @@ from milepost.entities.errors import (
 )
 from milepost.entities.example import QualityReport
 from milepost.entities.task import Objective, Task
+from milepost.entities.taskfile import dump_task, parse_task
 from milepost.evaluation.slices import slice_masks
 from milepost.workflows.context import Context
 from milepost.workflows.datasets import load
@@ -165,8 +166,11 @@ def add_task(
     """Write a new task with its data, all of it checked first.
 
     Raises:
+        TaskFileError: With everything in the task that a task file could not hold.
         InputError: If there is a task of that name, or the data cannot be used.
     """
+    # Records made in Python are not validated when they are made; the file would be.
+    task = parse_task(dump_task(task), "Task")
     if task.name in task_names(context.root):
         write_task(context.root, task)  # refuses, and says what to do
     quality: QualityReport | None = None

@@ -23,6 +23,7 @@ from milepost.entities.task import Objective, Task
 from milepost.evaluation.comparison import Pair, compare
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.evaluation.slices import slice_masks
+from milepost.metrics.classification import log_loss_rows
 from milepost.metrics.intervals import Sampling, estimate
 from milepost.metrics.selection import Selection, best_of
 from milepost.models.encoder import Encoder
@@ -164,15 +165,24 @@ def _choose(
 ) -> tuple[Selection | None, list[str]]:
     """Best out of fold among those within the limits on time and cost; cheapest first on ties.
 
-    Where no candidate is within the limits all compete, and the gate says what is exceeded.
+    Where no candidate is within the limits all compete, and the gate says what is exceeded. The
+    floor is what others are compared with; it is chosen only where nothing else could be fitted.
     """
     objective = bench.task.objective
-    eligible = [name for name in fitted if _within_limits(objective, timed[name])]
-    eligible = eligible or list(fitted)
-    if not eligible:
+    competing = [name for name in fitted if name != FLOOR_STRATEGY] or list(fitted)
+    if not competing:
         return None, []
-    answers = np.stack([fitted[name].out_of_fold.argmax(axis=1) for name in eligible])
-    selection = best_of(objective.metric, bench.train_y, answers, len(bench.labels), bench.sampling)
+    eligible = [name for name in competing if _within_limits(objective, timed[name])] or competing
+    out_of_fold = np.stack([fitted[name].out_of_fold for name in eligible])
+    losses = np.stack([log_loss_rows(bench.train_y, each) for each in out_of_fold])
+    selection = best_of(
+        objective.metric,
+        bench.train_y,
+        out_of_fold.argmax(axis=2),
+        len(bench.labels),
+        bench.sampling,
+        losses,
+    )
     return selection, eligible
 
 

@@ -74,3 +74,23 @@ def test_correction_only_ever_lowers_and_one_candidate_needs_none(n, m, seed):
 def test_ties_go_to_the_first():
     y = np.array([0, 1, 0, 1])
     assert best_of("accuracy", y, np.stack([1 - y, y, y]), 2).chosen == 1
+
+
+def test_within_one_standard_error_the_lower_log_loss_is_chosen():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 400)
+    first, second = y.copy(), y.copy()
+    first[:80] = 1 - first[:80]
+    second[-82:] = 1 - second[-82:]
+    answers = np.stack([first, second])
+    losses = np.stack([np.full(400, 0.9), np.full(400, 0.4)])
+    assert best_of("accuracy", y, answers, 2).chosen == 0
+    assert best_of("accuracy", y, answers, 2, None, losses).chosen == 1
+
+
+def test_a_clearly_better_metric_is_chosen_whatever_the_losses():
+    y = np.tile([0, 1], 200)
+    worse = y.copy()
+    worse[:120] = 1 - worse[:120]
+    losses = np.stack([np.full(400, 0.1), np.full(400, 3.0)])
+    assert best_of("macro_f1", y, np.stack([worse, y]), 2, None, losses).chosen == 1

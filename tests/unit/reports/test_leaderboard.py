@@ -1,6 +1,7 @@
 import io
 import sys
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,8 +48,24 @@ def test_cross_fitted_contests_say_that_nothing_was_set_aside(churn: ReportSubje
     assert churn.contest is not None
     text = str(Leaderboard(churn.contest))
     assert "cross-fitted on 66 examples; nothing set aside" in text
-    assert "ranked" not in text
+    header = next(line for line in text.splitlines() if "strategy" in line)
+    assert "ranked" not in header
     assert "? insufficient evidence" in text
+
+
+def test_what_was_luck_in_being_chosen_is_said(churn: ReportSubject) -> None:
+    contest = churn.contest
+    assert contest is not None
+    chosen = contest.chosen
+    assert chosen is not None
+    assert chosen.scorecard is not None
+    value = chosen.scorecard.objective.value
+    lucky = msgspec.structs.replace(
+        chosen, selection=msgspec.structs.replace(chosen.scorecard.objective, value=value + 0.04)
+    )
+    others = tuple(c for c in contest.candidates if not c.chosen)
+    shown = str(Leaderboard(msgspec.structs.replace(contest, candidates=(lucky, *others))))
+    assert "0.040 of that is the luck of being chosen" in " ".join(shown.split())
 
 
 def test_ids_are_shown_on_request(churn: ReportSubject) -> None:

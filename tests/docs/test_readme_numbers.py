@@ -1,0 +1,64 @@
+"""The README's measured numbers are those of bench/results, and none is made up."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def test_block_is_current(root: Path, numbers: Any) -> None:
+    readme = (root / "README.md").read_text()
+    wanted = numbers.with_block(readme, numbers.render(root / "bench" / "results"))
+    assert readme == wanted, "run python scripts/readme_numbers.py"
+
+
+def test_no_results_no_numbers(tmp_path: Path, numbers: Any) -> None:
+    assert numbers.render(tmp_path) == ""
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {},
+        {"results": {}},
+        {"results": []},
+        {"results": {"splits": {"sst2-8": {"accuracy": 0.9}}}},
+        {"results": {"times": {"improve_cold": {"wall_s": {}}}}},
+        {"intervals": [], "selection": [{"other": 1}]},
+    ],
+)
+def test_half_a_result_gives_no_row(tmp_path: Path, numbers: Any, result: Any) -> None:
+    for name in ("quality", "improve_speed", "start", "data", "statistics", "many_tasks"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(result))
+    assert "|" not in numbers.render(tmp_path)
+
+
+def test_numbers_are_those_of_the_files(tmp_path: Path, numbers: Any) -> None:
+    split = {
+        "accuracy": 0.8612, "by_hand_minilm": 0.8512, "by_hand_tfidf": 0.7001, "ece": 0.0213,
+        "draws": 10,
+    }  # fmt: skip
+    quality = {"results": {"splits": {"sst2-8": split}}, "disturbed": True}
+    times = {"cpu_s": {"median": 0.0423}}
+    start = {
+        "results": {"times": {"import milepost": times}},
+        "machine": {"cpu": "a processor", "cores": 2, "memory_gib": 8.0},
+    }
+    (tmp_path / "quality.json").write_text(json.dumps(quality))
+    (tmp_path / "start.json").write_text(json.dumps(start))
+    block = numbers.render(tmp_path)
+    assert "mean of 10 draws | 86.1 | 85.1 | 70.0 | 0.021 |" in block
+    assert "| 42 ms of CPU |" in block
+    assert "a processor, 2 cores, 8 GiB" in block
+    assert "shared while measuring: quality" in block
+
+
+def test_marks_must_be_there_once(numbers: Any) -> None:
+    good = f"a\n{numbers.BEGIN}\nold\n{numbers.END}\nb\n"
+    changed = numbers.with_block(good, "new")
+    assert changed == f"a\n{numbers.BEGIN}\nnew\n{numbers.END}\nb\n"
+    assert numbers.with_block(changed, "new") == changed
+    for bad in ("", good.replace(numbers.END, ""), good + good):
+        with pytest.raises(ValueError, match="needs"):
+            numbers.with_block(bad, "new")
