@@ -45,7 +45,7 @@ def rows_of(makers: Mapping[str, Callable[[], str]]) -> Iterator[tuple[str, str]
     for what, make in makers.items():
         try:
             yield what, make()
-        except (KeyError, IndexError, TypeError, ZeroDivisionError):
+        except (KeyError, TypeError, ValueError):
             continue
 
 
@@ -66,7 +66,8 @@ def quality(found: Mapping[str, Result]) -> str:
     head = (
         "Test accuracy in per cent of what `improve` chose, beside logistic regression written by "
         "hand on the same encoder's vectors and on TF-IDF; the last column is its calibration "
-        "error (ECE).\n\n| data | milepost | by hand | TF-IDF by hand | ECE |\n|---|---|---|---|---|"
+        "error (ECE).\n\n"
+        "| data | milepost | by hand | TF-IDF by hand | ECE |\n|---|---|---|---|---|"
     )
     return "\n".join([head, *lines])
 

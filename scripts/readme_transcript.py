@@ -30,8 +30,7 @@ def taken(block: str, folder: Path) -> str:
     parts = []
     for command in commands(block):
         done = subprocess.run(
-            command,
-            shell=True,
+            ["bash", "-c", command],
             cwd=folder,
             env={**os.environ, "PATH": path},
             capture_output=True,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from milepost.data.split import folds
 from milepost.metrics.calibration import fit_temperature
-from milepost.models.encoder import Encoder, Progress
+from milepost.models.encoder import Encoder, Progress, WrappedEncoder
 from milepost.predictors.base import Batch, Predictor, softmax
 from milepost.strategy import Problem, Strategy
 
@@ -63,19 +63,21 @@ class Entry:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class HeldVectors:
-    """An encoder that already holds the vectors of a contest's texts.
+class HeldVectors(WrappedEncoder):
+    """An encoder that already holds the vectors of a contest's texts. Thread safe.
 
-    Attributes:
+    Args:
         inner: Encodes what is not held.
         rows: Row of ``vectors`` per text.
         vectors: ``(n, d) float32``.
     """
 
-    inner: Encoder
-    rows: Mapping[str, int]
-    vectors: NDArray[np.float32]
+    def __init__(
+        self, inner: Encoder, rows: Mapping[str, int], vectors: NDArray[np.float32]
+    ) -> None:
+        super().__init__(inner)
+        self.rows = rows
+        self.vectors = vectors
 
     @classmethod
     def of(cls, inner: Encoder, texts: Sequence[str], progress: Progress | None) -> "HeldVectors":
@@ -83,26 +85,6 @@ class HeldVectors:
         distinct = list(dict.fromkeys(texts))
         vectors = inner.encode(distinct, progress)
         return cls(inner, {text: row for row, text in enumerate(distinct)}, vectors)
-
-    @property
-    def name(self) -> str:
-        """As the inner encoder."""
-        return self.inner.name
-
-    @property
-    def digest(self) -> str:
-        """As the inner encoder."""
-        return self.inner.digest
-
-    @property
-    def variant(self) -> str:
-        """As the inner encoder."""
-        return self.inner.variant
-
-    @property
-    def dimensions(self) -> int:
-        """As the inner encoder."""
-        return self.inner.dimensions
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """Vectors ``(n, d) float32``; only texts that are not held reach the inner encoder."""

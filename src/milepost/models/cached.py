@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost._base.digest import digest_of
-from milepost.models.encoder import Encoder, Progress
+from milepost.models.encoder import Encoder, Progress, WrappedEncoder
 
 KEY_BYTES = 16
 SAVE_EVERY = 2048
@@ -46,7 +46,7 @@ class VectorStore(Protocol):
         ...
 
 
-class CachedEncoder:
+class CachedEncoder(WrappedEncoder):
     """An encoder that asks a store first. Thread safe when both are.
 
     Args:
@@ -56,30 +56,10 @@ class CachedEncoder:
     """
 
     def __init__(self, inner: Encoder, store: VectorStore, save_every: int = SAVE_EVERY) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self._store = store
         self._save_every = save_every
         self._space = vector_space(inner)
-
-    @property
-    def name(self) -> str:
-        """Name for people."""
-        return self.inner.name
-
-    @property
-    def digest(self) -> str:
-        """Digest of the inner encoder; a cache changes no vector."""
-        return self.inner.digest
-
-    @property
-    def variant(self) -> str:
-        """Numeric variant that runs."""
-        return self.inner.variant
-
-    @property
-    def dimensions(self) -> int:
-        """Length ``d`` of a vector."""
-        return self.inner.dimensions
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """Vectors ``(n, d) float32`` of unit length, in the order of ``texts``.

@@ -40,3 +40,34 @@ class Encoder(Protocol):
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """Vectors ``(n, d) float32`` of unit length, in the order of ``texts``."""
         ...
+
+
+class WrappedEncoder:
+    """Another encoder with something around it; the same vectors under the same name.
+
+    Args:
+        inner: The encoder that is wrapped.
+    """
+
+    def __init__(self, inner: Encoder) -> None:
+        self.inner = inner
+
+    @property
+    def name(self) -> str:
+        """As the inner encoder."""
+        return self.inner.name
+
+    @property
+    def digest(self) -> str:
+        """As the inner encoder: what is around it changes no vector."""
+        return self.inner.digest
+
+    @property
+    def variant(self) -> str:
+        """As the inner encoder."""
+        return self.inner.variant
+
+    @property
+    def dimensions(self) -> int:
+        """As the inner encoder."""
+        return self.inner.dimensions

@@ -67,8 +67,8 @@ def _luck(contest: Contest) -> list[Line]:
         return []
     return [
         sentence(
-            f"★ ranked first at {words.score(chosen.selection.value)}; {luck:.3f} of that is the "
-            "luck of being chosen among several on the same examples, and is taken off.",
+            f"★ chosen at {words.score(chosen.selection.value)} out of fold; {luck:.3f} of that is "
+            "the luck of being chosen among several on the same examples, and is taken off.",
             "dim",
         )
     ]
