@@ -4,7 +4,8 @@ The rows are written for the run: short support messages with exact duplicates, 
 empty cells, a few conflicting labels and typos in labels. milepost's steps are timed in a process
 of its own. The floor, in the same run, is pandas.read_csv with drop_duplicates, which does a small
 part of that work and is what a practitioner does first. `init` is the whole command
-`milepost init --from`. `peak_mib` is the largest resident memory of the process.
+`milepost init --from`. Steps are in CPU seconds; `wall_s` and `cpu_s` are of the whole process, its
+imports included, and `peak_mib` is its largest resident memory.
 """
 
 import csv

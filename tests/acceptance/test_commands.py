@@ -44,8 +44,10 @@ def test_init_makes_a_workspace_with_example_tasks(milepost):
 
 def test_init_from_a_file_names_its_columns_task_and_floor(milepost):
     (milepost.folder / "tickets.csv").write_text(
-        "body,queue,lang\n" + "".join(f"message {i} about {q},{q},en\n"
-                                      for i in range(6) for q in ("cards", "loans"))  # fmt: skip
+        "body,queue,lang\n"
+        + "".join(
+            f"message {i} about {q},{q},en\n" for i in range(6) for q in ("cards", "loans")
+        )  # fmt: skip
     )
     done = milepost.ok("init", "desk", "--from", "tickets.csv", "--text", "body", "--label",
                        "queue", "--task", "route", "--at-least", "0.9")  # fmt: skip

@@ -50,5 +50,7 @@ def test_the_next_improvement_just_works(milepost, busy, how):
     assert milepost("-w", busy, "improve", "many", "--strategy", "majority", "--budget",
                     "1s").code in (0, 1)  # fmt: skip
     assert ws.contest("many").candidates
-    drafts = [p for p in busy.rglob("*") if p.is_file() and (p.suffix == ".tmp" or "draft" in p.name)]
+    drafts = [
+        p for p in busy.rglob("*") if p.is_file() and (p.suffix == ".tmp" or "draft" in p.name)
+    ]
     assert how == signal.SIGKILL or drafts == []

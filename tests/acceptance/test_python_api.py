@@ -31,7 +31,9 @@ def frame_of(kind, file):
 def test_a_task_from_a_dataframe(milepost, tickets, kind):
     ws = mp.Workspace.create("support")
     made = ws.add(
-        mp.Task(name="route", kind="classify", labels={"delivery": "", "payment": "", "account": ""}),
+        mp.Task(
+            name="route", kind="classify", labels={"delivery": "", "payment": "", "account": ""}
+        ),
         examples=frame_of(kind, tickets / "tickets.csv"),
     )
     assert made.data.example_files == ("data/route.parquet",)
@@ -95,7 +97,9 @@ def test_promote_rollback_and_export(milepost, improved):
     assert ws.export("route", "out", release=1) == 1
     exported = mp.load_exported(milepost.folder / "out")
     assert exported.encoder is None
-    assert list(exported.predict(["x"]).answers) == list(ws.predict("route", ["x"], release=1).answers)
+    assert list(exported.predict(["x"]).answers) == list(
+        ws.predict("route", ["x"], release=1).answers
+    )
 
 
 def test_overview_contest_check_and_report(milepost, improved):

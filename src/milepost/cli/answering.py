@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 def predict(
     task: TaskArgument,
     texts: Annotated[
-        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to answer.")
+        list[str] | None, typer.Argument(metavar="TEXT", help="Texts to answer.")
     ] = None,
     source: Annotated[
         str | None,
@@ -89,7 +89,7 @@ def evaluate(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a release on a labelled file that it has never seen."""
+    """Measure a release on a labelled file from outside."""
     opened = open_workspace(workspace)
     with progress() as on_event:
         evaluation = opened.evaluate(
@@ -103,7 +103,7 @@ def evaluate(
 
 def export(
     task: TaskArgument,
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="New folder to write.")],
+    directory: Annotated[Path, typer.Argument(help="New folder to write.")],
     release: ReleaseOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:

@@ -33,13 +33,17 @@ def tasks(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> Non
 
 def add(
     task: TaskArgument,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="CSV, JSONL or Parquet; - is stdin.")],
+    file: Annotated[str, typer.Argument(help="CSV, JSONL or Parquet; - is stdin.")],
     role: Annotated[
         str,
-        typer.Option("--as", metavar="ROLE", help="examples (to learn from) or test (to certify)."),
+        typer.Option("--as", metavar="ROLE", help="examples: to learn from; test: to certify on."),
     ] = "examples",
-    text: Annotated[str | None, typer.Option(help="Column that holds the text.")] = None,
-    label: Annotated[str | None, typer.Option(help="Column that holds the label.")] = None,
+    text: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column that holds the text.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column that holds the label.")
+    ] = None,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Add labels to a task, give it a test file, or make another task from a file."""
@@ -57,11 +61,14 @@ def add(
 
 
 def check(
-    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Only this task.")] = None,
+    task: Annotated[str | None, typer.Argument(metavar="TASK", help="Only this task.")] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check task files and data: every problem at once, with line numbers."""
+    """Check task files and data: every problem at once, with line numbers.
+
+    Ends with exit code 2 when there is a problem.
+    """
     results = open_workspace(workspace).check(task)
     if as_json:
         print_json(results)

@@ -28,15 +28,18 @@ def register(app: typer.Typer) -> None:
 
 def improve(
     tasks: Annotated[
-        list[str] | None, typer.Argument(metavar="[TASK]...", help="Tasks; all when left out.")
+        list[str] | None, typer.Argument(metavar="TASK", help="Tasks; all when left out.")
     ] = None,
     budget: Annotated[
         str | None, typer.Option(metavar="TIME", help="Time per task, such as 60s or 2m.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same table.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same choice and quality.")] = 0,
     strategy: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Only these strategies; majority always takes part."),
+        typer.Option(
+            metavar="NAME",
+            help="Only this strategy; give it again for more. majority always takes part.",
+        ),
     ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,

@@ -37,7 +37,7 @@ def releases(
 
 def promote(
     task: TaskArgument,
-    release: Annotated[int, typer.Argument(metavar="N", help="Number of the release.")],
+    release: Annotated[int, typer.Argument(help="Number of the release.")],
     reason: ReasonOption = "promoted by hand",
     workspace: WorkspaceOption = None,
 ) -> None:

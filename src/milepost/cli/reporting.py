@@ -14,12 +14,15 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Only this task.")] = None,
+    task: Annotated[str | None, typer.Argument(metavar="TASK", help="Only this task.")] = None,
     output: Annotated[Path, typer.Option(metavar="FILE", help="HTML file to write.")] = Path(
         "report.html"
     ),
     charts: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also write the charts as PNG files.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Also write the charts as PNG files, one folder per task."
+        ),
     ] = None,
     workspace: WorkspaceOption = None,
 ) -> None:

@@ -31,7 +31,7 @@ WorkspaceOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="Name of a task.")]
+TaskArgument = Annotated[str, typer.Argument(help="Name of a task.")]
 ReleaseOption = Annotated[
     int | None,
     typer.Option("--release", metavar="N", help="Release to use. Default: production's."),
@@ -43,7 +43,11 @@ CandidateOption = Annotated[
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for the audit log.")]
 WhereOption = Annotated[
     str | None,
-    typer.Option("--where", metavar="SQL", help="Only rows for which this predicate holds."),
+    typer.Option(
+        "--where",
+        metavar="SQL",
+        help="Only rows for which this SQL over the columns of the file holds (DuckDB).",
+    ),
 ]
 
 

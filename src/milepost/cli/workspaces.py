@@ -20,18 +20,27 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to make.")],
+    directory: Annotated[Path, typer.Argument(help="Folder to make.")],
     source: Annotated[
         str | None,
         typer.Option("--from", metavar="FILE", help="Your labelled file; - reads standard input."),
     ] = None,
-    text: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
-    label: Annotated[str, typer.Option(help="Column that holds the label.")] = "label",
-    task: Annotated[str, typer.Option(metavar="NAME", help="Name of the task.")] = "task",
+    text: Annotated[
+        str, typer.Option(metavar="COLUMN", help="Column that holds the text.")
+    ] = "text",
+    label: Annotated[
+        str, typer.Option(metavar="COLUMN", help="Column that holds the label.")
+    ] = "label",
+    task: Annotated[
+        str, typer.Option(metavar="NAME", help="Name of the task made with --from.")
+    ] = "task",
     at_least: Annotated[
         float | None, typer.Option(metavar="SHARE", help="Floor of the metric, 0 to 1.")
     ] = None,
-    metric: Annotated[str, typer.Option(help="Metric of the objective.")] = "accuracy",
+    metric: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="accuracy, balanced_accuracy, macro_f1 or mcc."),
+    ] = "accuracy",
 ) -> None:
     """Make a workspace: with example tasks, or from your own file.
 

@@ -39,13 +39,14 @@ class Exported:
         return self.predictor.predict(Batch(tuple(texts), vectors))
 
 
-def load_exported(directory: Path) -> Exported:
+def load_exported(directory: str | Path) -> Exported:
     """Load and verify what ``milepost export`` wrote.
 
     Raises:
         CorruptError: If a byte is not what the manifests say, or the encoder is not the one that
             the predictor was measured with.
     """
+    directory = Path(directory)
     predictor, manifest = read_bundle(directory / PREDICTOR)
     if manifest.encoder is None:
         return Exported(predictor, manifest, None)

@@ -25,9 +25,9 @@ REQUIRED = {
     "vl-convert-python": "charts as pictures",
 }
 OPTIONAL = {
-    "torch": "exporting encoders that are not of the BERT family: pip install 'milepost[train]'",
-    "transformers": "the same",
-    "psycopg": "a ledger on PostgreSQL: pip install 'milepost[pg]'",
+    "torch": "exporting encoders that are not of the BERT family (extra: train)",
+    "transformers": "the same (extra: train)",
+    "psycopg": "a ledger on PostgreSQL (extra: pg)",
     "pandas": "dataframes in and out",
     "polars": "dataframes in and out",
 }

@@ -23,7 +23,7 @@ from milepost.entities.task import Task
 from milepost.metrics.intervals import estimate
 from milepost.releases.gate import decide
 from milepost.strategies.head_closed_form import HeadClosedForm
-from milepost.strategies.registry import STRATEGIES, strategy_named
+from milepost.strategies.registry import strategy_named, with_plugins
 from milepost.strategy import Problem, Strategy
 from milepost.workflows.bundles import store_bundle
 from milepost.workflows.context import Context
@@ -138,16 +138,15 @@ def _check(options: Options) -> None:
 
 
 def _strategies(names: Sequence[str] | None) -> list[Strategy]:
-    """The competing strategies, cheap ones first; ``majority`` always takes part.
+    """The competing strategies, those of plug-ins last; ``majority`` always takes part.
 
     Raises:
         UnknownNameError: If a name is not known.
+        InputError: If an installed plug-in cannot be used.
     """
-    if names is None:
-        return [strategy_named(name) for name in STRATEGIES]
-    chosen = [strategy_named(name) for name in dict.fromkeys(names)]
-    floor = [] if FLOOR_STRATEGY in names else [strategy_named(FLOOR_STRATEGY)]
-    return [*floor, *chosen]
+    table = with_plugins()
+    wanted = list(table) if names is None else [FLOOR_STRATEGY, *names]
+    return [strategy_named(name, table=table) for name in dict.fromkeys(wanted)]
 
 
 def _problem(

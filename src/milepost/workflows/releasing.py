@@ -26,6 +26,8 @@ def channel(context: Context, name: str, channel_name: str = CHANNEL) -> Channel
 def promote(context: Context, name: str, number: int, reason: str) -> Channel:
     """Point production at a release, after its bundle was loaded and verified.
 
+    Nothing moves, and nothing is recorded, where it points there already.
+
     Raises:
         UnknownNameError: If there is no such release.
         CorruptError: If a byte of it is not what it was.
@@ -33,6 +35,8 @@ def promote(context: Context, name: str, number: int, reason: str) -> Channel:
     """
     now = _standing(context, name)
     load_bundle(context, context.ledger.release(name, number).bundle)
+    if now.release == number:
+        return now
     return context.ledger.move_channel(
         name,
         CHANNEL,
