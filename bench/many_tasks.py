@@ -237,8 +237,8 @@ def draw(rows: Sequence[dict[str, float]], path: Path) -> None:
             height=300,
             title=alt.Title(
                 "The first task pays for the encoder, all others only for their head",
-                subtitle="Closed-form heads of 2 to 10 labels on the same 10,000 texts; tasks 2 to 9 each bring "
-                "one new label name to encode",
+                subtitle="Closed-form heads of 2 to 10 labels on the same 10,000 texts; until task "
+                "9 each brings one new label name to encode",
                 anchor="start",
                 offset=12,
             ),

@@ -323,20 +323,20 @@ def test_a_slice_that_is_not_a_predicate_over_the_row(milepost, fresh, is_refusa
         lines = "".join(f"    {name}: {json.dumps(sql)}\n" for name, sql in named.items())
         task.write_text(f"{text}objective:\n  slices:\n{lines}")
 
-    slices({name.replace(" ", "-"): predicate for name, predicate in ESCAPES.items()})
+    slices({name.replace(" ", "-").lower(): predicate for name, predicate in ESCAPES.items()})
     before = tree(milepost.folder)
     checked = milepost("-w", fresh, "check")
     assert checked.code == 2
     for name in ESCAPES:
-        assert f"objective.slices.{name.replace(' ', '-')}:" in checked.out
-    is_refusal(milepost("-w", fresh, "improve"), "slice 'bad-SQL'", "Columns: text, id, channel")
+        assert f"objective.slices.{name.replace(' ', '-').lower()}:" in checked.out
+    is_refusal(milepost("-w", fresh, "improve"), "slice 'bad-sql'", "Columns: text, id, channel")
     assert tree(milepost.folder) == before
     ws = mp.Workspace.open(fresh)
     for predicate in ESCAPES.values():
         slices({"bad": predicate})
         with pytest.raises(mp.MilepostError, match="slice 'bad'"):
             ws.improve("route", strategies=["majority"])
-    task.write_text(f"{text}objective:\n  slices:\n    bad-SQL: length(text >\n    b: 1 > 0\n")
+    task.write_text(f"{text}objective:\n  slices:\n    bad-sql: length(text >\n    b: 1 > 0\n")
     assert "tasks/route.yaml" in milepost("-w", fresh, "check").out
     task.write_text(text)
     assert tree(milepost.folder).keys() == before.keys()

@@ -12,8 +12,8 @@ import milepost as mp
 @pytest.fixture
 def busy(milepost, fresh):
     """A workspace whose next improvement encodes for long enough to be interrupted."""
-    lines = [f"row {i} of {q}, with words of its own: {' '.join(str(i * 7 + k) for k in range(60))}"
-             f"\t{q}" for i in range(1500) for q in ("a", "b")]  # fmt: skip
+    lines = [f"row {i} of {q}, words of its own: {' '.join(str(i * 7 + k) for k in range(12))}\t{q}"
+             for i in range(300) for q in ("a", "b")]  # fmt: skip
     (milepost.folder / "many.tsv").write_text("\n".join(["text\tlabel", *lines]))
     milepost.ok("-w", fresh, "add", "many", "many.tsv")
     return fresh
@@ -47,8 +47,7 @@ def test_the_next_improvement_just_works(milepost, busy, how):
     with pytest.raises(mp.MilepostError, match="no contest yet"):
         ws.contest("many")
     milepost.ok("-w", busy, "improve", "route", "--strategy", "head_closed_form")
-    assert milepost("-w", busy, "improve", "many", "--strategy", "majority", "--budget",
-                    "1s").code in (0, 1)  # fmt: skip
+    assert milepost("-w", busy, "improve", "many", "--strategy", "majority").code in (0, 1)
     assert ws.contest("many").candidates
     drafts = [
         p for p in busy.rglob("*") if p.is_file() and (p.suffix == ".tmp" or "draft" in p.name)

@@ -107,9 +107,15 @@ def test_rows_without_label_text_or_sense_are_counted(milepost):
             ("apples again and again", "aples")]  # fmt: skip
     (milepost.folder / "in.csv").write_text(table([("text", "label"), *rows]))
     out = init(milepost)
-    for name in ("unlabelled", "empty texts", "conflicting labels", "label typos"):
+    for name in ("unlabelled", "empty texts", "conflicting labels"):
         assert name in out
     assert "18 labelled examples" in out
+
+
+def test_a_probable_misspelling_of_a_label_is_named(milepost):
+    rows = [*rows_of(), ("apples again and again", "aples")]
+    (milepost.folder / "in.csv").write_text(table([("text", "label"), *rows]))
+    assert "'aples' (1 row) is probably 'apples' (8 rows)" in init(milepost)
 
 
 def test_standard_input(milepost, improved):

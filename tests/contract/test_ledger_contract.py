@@ -338,6 +338,20 @@ class TestReleases:
                 routed.move_channel("route", "production", 1, expected_version=stale, reason="x")
         assert (routed.releases("route"), routed.channel("route"), routed.audit()) == before
 
+    def test_a_verdict_is_stored_with_its_release_or_not_at_all(self, routed: Ledger) -> None:
+        verdict = Decision(verdict="released", reasons=("good enough",))
+        first = replace(contest(1), decision=verdict)
+        assert routed.conclude(first, expected_version=0, actor="ann").release == 1
+        assert routed.contest(first.id).release == 1
+        assert routed.audit()[0].reason == "good enough"
+        with pytest.raises(ConflictError):
+            routed.conclude(replace(contest(2), decision=verdict), expected_version=0)
+        with pytest.raises(UnknownNameError):
+            routed.contest(contest(2).id)
+        kept = replace(contest(3), decision=Decision(verdict="kept", reasons=("no better",)))
+        assert routed.conclude(kept, expected_version=1).release is None
+        assert [release.number for release in routed.releases("route")] == [1]
+
     def test_move_and_back(self, routed: Ledger) -> None:
         released(routed, 1, 0)
         released(routed, 2, 1)

@@ -26,6 +26,10 @@ class ContestRecords(Records):
             ConflictError: If a contest with this id is there already.
             StorageError: If it cannot be stored; nothing is stored then.
         """
+        with self.database.write(self.tenant) as connection:
+            self._store_contest(connection, contest, actor)
+
+    def _store_contest(self, connection: Connection, contest: Contest, actor: str) -> None:
         table = tables.contests
         record = to_json(replace(contest, candidates=(), release=None))
         rows = [
@@ -33,35 +37,34 @@ class ContestRecords(Records):
             for position, candidate in enumerate(contest.candidates)
         ]
         of_task = own(table, self.tenant, task=contest.task)
-        with self.database.write(self.tenant) as connection:
-            self._require_version(connection, contest)
-            if connection.scalar(select(table.c.id).where(*own(table, self.tenant, id=contest.id))):
-                raise ConflictError(
-                    f"the contest {contest.id!r} is stored already.",
-                    advice="A stored contest is never changed; begin a new one.",
-                )
-            connection.execute(
-                insert(table).values(
-                    tenant=self.tenant,
-                    id=contest.id,
-                    task=contest.task,
-                    sequence=next_position(connection, table.c.sequence, of_task),
-                    task_version=contest.task_version,
-                    examples=contest.examples,
-                    holdout=contest.holdout,
-                    regime=contest.regime,
-                    seed=contest.seed,
-                    verdict=contest.decision.verdict,
-                    started=contest.started,
-                    seconds=contest.seconds,
-                    code=contest.code,
-                    record=record,
-                    created=self.clock(),
-                    actor=actor,
-                )
+        self._require_version(connection, contest)
+        if connection.scalar(select(table.c.id).where(*own(table, self.tenant, id=contest.id))):
+            raise ConflictError(
+                f"the contest {contest.id!r} is stored already.",
+                advice="A stored contest is never changed; begin a new one.",
             )
-            if rows:
-                connection.execute(insert(tables.candidates), rows)
+        connection.execute(
+            insert(table).values(
+                tenant=self.tenant,
+                id=contest.id,
+                task=contest.task,
+                sequence=next_position(connection, table.c.sequence, of_task),
+                task_version=contest.task_version,
+                examples=contest.examples,
+                holdout=contest.holdout,
+                regime=contest.regime,
+                seed=contest.seed,
+                verdict=contest.decision.verdict,
+                started=contest.started,
+                seconds=contest.seconds,
+                code=contest.code,
+                record=record,
+                created=self.clock(),
+                actor=actor,
+            )
+        )
+        if rows:
+            connection.execute(insert(tables.candidates), rows)
 
     def contest(self, id: str) -> Contest:  # noqa: A002 - the record's own word
         """A contest by its id.

@@ -7,12 +7,15 @@ predictions) are elsewhere; the ledger knows only their digests.
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from milepost._base.clock import Clock, utc_now
+from milepost.entities.contest import Contest
 from milepost.storage import tables
 from milepost.storage.contest_records import ContestRecords
 from milepost.storage.database import Database
 from milepost.storage.migrations.upgrade import upgrade
-from milepost.storage.release_records import ReleaseRecords
+from milepost.storage.release_records import PRODUCTION, ReleaseRecords
 from milepost.storage.task_records import TaskRecords, TaskVersion
 
 __all__ = ["Ledger", "TaskVersion"]
@@ -61,6 +64,48 @@ class Ledger(TaskRecords, ContestRecords, ReleaseRecords):
             database.close()
             raise
         return cls(database, clock, tenant)
+
+    def conclude(
+        self,
+        contest: Contest,
+        *,
+        expected_version: int,
+        actor: str = tables.DEFAULT,
+        channel: str = PRODUCTION,
+    ) -> Contest:
+        """Store a contest and, where its verdict is ``released``, release the chosen candidate.
+
+        Contest, release, channel and audit rows are written in one transaction, or nothing is: a
+        verdict is never there without its release.
+
+        Args:
+            contest: The contest, its verdict included.
+            expected_version: Version of the channel that the verdict was based on; 0 for none.
+            actor: Who.
+            channel: Channel that a release moves.
+
+        Returns:
+            The contest with the number of its release, if there is one.
+
+        Raises:
+            UnknownNameError: If its task, or that version of it, is not in the ledger.
+            ConflictError: If the contest is there already, or the channel has moved meanwhile.
+            StorageError: If it cannot be stored.
+        """
+        chosen = contest.chosen
+        with self.database.write(self.tenant) as connection:
+            self._store_contest(connection, contest, actor)
+            if contest.decision.verdict != "released" or chosen is None:
+                return contest
+            release = self._release_candidate(
+                connection,
+                chosen.id,
+                expected_version=expected_version,
+                reason=contest.decision.reasons[0],
+                actor=actor,
+                channel=channel,
+            )
+            return msgspec.structs.replace(contest, release=release.number)
 
     def close(self) -> None:
         """Close the connections."""

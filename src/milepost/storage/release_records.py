@@ -43,41 +43,58 @@ class ReleaseRecords(Records):
             InputError: If the candidate failed, so that it has no bundle.
             ConflictError: If the channel has another version by now.
         """
-        table, now = tables.releases, self.clock()
         with self.database.write(self.tenant) as connection:
-            chosen = self._releasable(connection, candidate)
-            number = next_position(
-                connection, table.c.number, own(table, self.tenant, task=chosen.task)
-            )
-            release = Release(
-                task=chosen.task,
-                number=number,
-                candidate=chosen.id,
-                contest=chosen.contest,
-                bundle=chosen.bundle,
-                strategy=chosen.strategy,
-                created=now,
-                actor=actor,
-            )
-            connection.execute(
-                insert(table).values(tenant=self.tenant, **msgspec.structs.asdict(release))
-            )
-            self._append_audit(
+            return self._release_candidate(
                 connection,
-                actor=actor,
-                action="release.made",
-                subject=f"{release.task}#{number}",
+                candidate,
+                expected_version=expected_version,
                 reason=reason,
-                details={
-                    "bundle": release.bundle,
-                    "candidate": release.candidate,
-                    "contest": release.contest,
-                },
+                actor=actor,
+                channel=channel,
             )
-            before = self._channel(connection, release.task, channel)
-            after = _moved(before, release.task, channel, number, expected_version)
-            self._store_move(connection, after, actor=actor, reason=reason)
-            return release
+
+    def _release_candidate(
+        self,
+        connection: Connection,
+        candidate: str,
+        *,
+        expected_version: int,
+        reason: str,
+        actor: str,
+        channel: str,
+    ) -> Release:
+        table = tables.releases
+        chosen = self._releasable(connection, candidate)
+        of_task = own(table, self.tenant, task=chosen.task)
+        release = Release(
+            task=chosen.task,
+            number=next_position(connection, table.c.number, of_task),
+            candidate=chosen.id,
+            contest=chosen.contest,
+            bundle=chosen.bundle,
+            strategy=chosen.strategy,
+            created=self.clock(),
+            actor=actor,
+        )
+        connection.execute(
+            insert(table).values(tenant=self.tenant, **msgspec.structs.asdict(release))
+        )
+        self._append_audit(
+            connection,
+            actor=actor,
+            action="release.made",
+            subject=f"{release.task}#{release.number}",
+            reason=reason,
+            details={
+                "bundle": release.bundle,
+                "candidate": release.candidate,
+                "contest": release.contest,
+            },
+        )
+        before = self._channel(connection, release.task, channel)
+        after = _moved(before, release.task, channel, release.number, expected_version)
+        self._store_move(connection, after, actor=actor, reason=reason)
+        return release
 
     def move_channel(
         self,

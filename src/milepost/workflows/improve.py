@@ -1,7 +1,7 @@
 """Improve a task: data → contest → scorecards → gate → release, each step a record in the ledger.
 
 Nothing is visible before it is whole: bundles are stored first, then the contest with all its
-candidates in one transaction, then the release with its channel and audit rows in another.
+candidates, its release, the channel and the audit rows in one transaction.
 """
 
 import secrets
@@ -113,7 +113,12 @@ def improve(context: Context, name: str, options: Options) -> Improvement:
         code=code_version(),
     )
     event("recording", 0.98)
-    recorded = _record(context, contest, standing)
+    recorded = context.ledger.conclude(
+        contest,
+        expected_version=standing.version if standing else 0,
+        actor=context.actor,
+        channel=CHANNEL,
+    )
     return Improvement(contest=recorded, quality=material.quality)
 
 
@@ -293,19 +298,3 @@ def _store(context: Context, bench: Bench, judgement: Judgement) -> tuple[Candid
             )
         )
     return tuple(stored)
-
-
-def _record(context: Context, contest: Contest, standing: Channel | None) -> Contest:
-    """Save the contest; if the gate says so, release the chosen candidate and move the channel."""
-    context.ledger.save_contest(contest, actor=context.actor)
-    chosen = contest.chosen
-    if contest.decision.verdict != "released" or chosen is None or chosen.bundle is None:
-        return contest
-    release = context.ledger.make_release(
-        chosen.id,
-        expected_version=standing.version if standing else 0,
-        reason=contest.decision.reasons[0],
-        actor=context.actor,
-        channel=CHANNEL,
-    )
-    return msgspec.structs.replace(contest, release=release.number)

@@ -360,6 +360,7 @@ def carry_out(context: Context, plan: Plan) -> tuple[Task, QualityReport]:
 
 def _plan(table: Table, content: bytes, suffix: str, task: Task) -> Plan:
     settings = Settings()
-    task = with_labels(task, [table], settings)
+    # Profiled before the labels count as declared: declared ones are never taken for misspellings.
     quality = read_examples([table], task, settings).quality
+    task = with_labels(task, [table], settings)
     return Plan(task=task, content=content, suffix=suffix, quality=quality)
