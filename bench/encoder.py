@@ -15,7 +15,7 @@ import os
 from bench.common import Options, alternate, peer
 
 ENGINES = ("milepost", "onnxruntime", "sentence_transformers")
-COUNTS = {12: 3072, 32: 1536, 128: 384}
+COUNTS = {12: 1536, 32: 768, 128: 192}
 BATCHES = {12: 64, 32: 32, 128: 16}
 
 
@@ -23,7 +23,7 @@ def run(options: Options) -> dict[str, object]:
     """Three alternating repeats on one core and on all; one short one when quick."""
     cores = sorted({1, os.cpu_count() or 1})
     repeats = 1 if options.quick else 3
-    counts = {k: v // 12 for k, v in COUNTS.items()} if options.quick else COUNTS
+    counts = {k: v // 6 for k, v in COUNTS.items()} if options.quick else COUNTS
     measured: dict[str, object] = {}
     for used in cores:
         parts = {

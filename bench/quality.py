@@ -182,7 +182,8 @@ def _candidate(workspace: Path, name: str, candidate: Row, test: Path) -> Row:
     said = json.loads(evaluated.out)
     accuracy = said["metrics"]["accuracy"]
     assert abs(accuracy["value"] - numbers["accuracy"]["value"]) < 1e-9, (accuracy, numbers)
-    kept = {key: said[key] for key in ("n", "slices", "unknown_labels", "notes")}
+    kept = {key: said[key] for key in ("n", "slices", "unknown_labels")}
+    kept["notes"] = [note.replace(f"{test.parent}/", "") for note in said["notes"]]
     metrics = {key: said["metrics"][key] for key in ("accuracy", "macro_f1")}
     return {**row, "evaluate": {**metrics, **kept}}
 

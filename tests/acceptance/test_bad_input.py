@@ -280,7 +280,7 @@ def test_predict_options_that_contradict_or_cannot_be_written(
     before = tree(milepost.folder)
     is_refusal(milepost(*w, "predict", "route", "hi", "--input", data), "either texts or --input")
     is_refusal(milepost(*w, "predict", "route"), "either texts or --input")
-    is_refusal(milepost(*w, "predict"), "TASK")
+    is_refusal(milepost(*w, "predict"), "Missing argument")
     for place, words in (("out.xlsx", ".xlsx"), ("out", "without a suffix"),
                          ("/proc/nowhere/out.csv", "cannot write here")):  # fmt: skip
         is_refusal(milepost(*w, "predict", "route", "--input", data, "--output", place), words)
@@ -345,8 +345,9 @@ def test_a_slice_that_is_not_a_predicate_over_the_row(milepost, fresh, is_refusa
 def test_a_filter_that_is_not_a_predicate_over_the_row(milepost, improved, is_refusal, tree):
     before = tree(milepost.folder)
     (milepost.folder / "in.csv").write_text("text,words\nhello,1\n")
-    is_refusal(milepost("-w", improved, "predict", "route", "--input", "in.csv", "--where",
-                        "EXISTS (FROM '/etc/passwd')"), "filter", "Columns: text, words.")  # fmt: skip
+    done = milepost("-w", improved, "predict", "route", "--input", "in.csv", "--where",
+                    "EXISTS (FROM '/etc/passwd')")  # fmt: skip
+    is_refusal(done, "filter", "Columns: text, words.")
     ws = mp.Workspace.open(improved)
     for predicate in ESCAPES.values():
         with pytest.raises(mp.MilepostError, match="filter"):

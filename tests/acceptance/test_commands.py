@@ -3,8 +3,10 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from importlib.resources import files
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -45,9 +47,7 @@ def test_init_makes_a_workspace_with_example_tasks(milepost):
 def test_init_from_a_file_names_its_columns_task_and_floor(milepost):
     (milepost.folder / "tickets.csv").write_text(
         "body,queue,lang\n"
-        + "".join(
-            f"message {i} about {q},{q},en\n" for i in range(6) for q in ("cards", "loans")
-        )  # fmt: skip
+        + "".join(f"message {i} about {q},{q},en\n" for i in range(6) for q in ("cards", "loans"))
     )
     done = milepost.ok("init", "desk", "--from", "tickets.csv", "--text", "body", "--label",
                        "queue", "--task", "route", "--at-least", "0.9")  # fmt: skip
@@ -185,8 +185,6 @@ def test_predict_keeps_the_columns_of_a_jsonl(milepost, improved):
 
 
 def test_predict_keeps_the_columns_of_a_parquet(milepost, improved):
-    import pyarrow as pa
-
     table = pa.table({"text": ["where is my box", "refund please"], "score": [1.5, None],
                       "ticket": [7, 8]})  # fmt: skip
     pq.write_table(table, milepost.folder / "in.parquet")
@@ -323,8 +321,6 @@ def test_doctor_and_version_need_no_workspace(milepost):
 
 
 def test_the_workspace_is_found_by_option_variable_or_folder(milepost, fresh, environment):
-    from dataclasses import replace
-
     inside = replace(milepost, folder=fresh / "data")
     assert "route" in inside.ok("tasks").out
     named = replace(milepost, environment={**environment, "MILEPOST_WORKSPACE": str(fresh)})

@@ -1,6 +1,7 @@
 """What is unusual but usable is accepted, and what had to be changed is reported."""
 
 import csv
+import io
 import json
 
 import pytest
@@ -11,8 +12,6 @@ QUICK = ("--strategy", "tfidf_linear")
 
 
 def table(rows, delimiter=","):
-    import io
-
     out = io.StringIO()
     csv.writer(out, delimiter=delimiter, lineterminator="\r\n").writerows(rows)
     return out.getvalue()
@@ -103,8 +102,9 @@ def test_nul_and_half_characters_are_repaired_and_reported(milepost):
 
 
 def test_rows_without_label_text_or_sense_are_counted(milepost):
-    rows = [*rows_of(), ("nobody labelled this", ""), ("  ", "pears"), ("apples 1 of the apples kind", "pears"),
-            ("apples again and again", "aples")]  # fmt: skip
+    conflict = ("apples 1 of the apples kind", "pears")
+    rows = [*rows_of(), ("nobody labelled this", ""), ("  ", "pears"), conflict]
+    rows += [("apples again and again", "aples")]
     (milepost.folder / "in.csv").write_text(table([("text", "label"), *rows]))
     out = init(milepost)
     for name in ("unlabelled", "empty texts", "conflicting labels"):

@@ -21,7 +21,6 @@ from milepost.cli.shared import (
 from milepost.entities.errors import InputError
 from milepost.reports.plain import evaluate_json, predict_json
 from milepost.reports.tables import evaluation_table, predictions_table
-from milepost.workflows.answer import output_format
 
 
 def register(app: typer.Typer) -> None:
@@ -60,6 +59,8 @@ def predict(
             advice=f'For example: milepost predict {task} "some text".',
         )
     if output is not None:
+        from milepost.workflows.answer import output_format
+
         output_format(output)  # a suffix that cannot be written is refused before the work
     opened = open_workspace(workspace)
     with progress() as on_event:

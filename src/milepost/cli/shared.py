@@ -1,11 +1,11 @@
 """What all commands share: the workspace option, consoles, progress, JSON, errors."""
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -14,8 +14,12 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.text import Text
 
 from milepost.entities.errors import InputError, MilepostError, TaskFileError
-from milepost.workflows.context import Events
-from milepost.workspace import Workspace
+
+if TYPE_CHECKING:
+    from milepost.workspace import Workspace
+
+Events = Callable[[str, str, float], None]
+"""Called with (task, what is being done, share of it done in [0, 1])."""
 
 GIVEN_WORKSPACE: ContextVar[Path | None] = ContextVar("GIVEN_WORKSPACE", default=None)
 """The workspace named before the command, as in ``milepost -w DIR tasks``."""
@@ -51,8 +55,11 @@ WhereOption = Annotated[
 ]
 
 
-def open_workspace(workspace: Path | None) -> Workspace:
+def open_workspace(workspace: Path | None) -> "Workspace":
     """The workspace named after the command, else before it, else found by itself."""
+    # Here, so that --help and --version need not wait for it.
+    from milepost.workspace import Workspace
+
     return Workspace.open(workspace or GIVEN_WORKSPACE.get())
 
 

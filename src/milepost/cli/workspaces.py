@@ -9,8 +9,6 @@ from milepost.cli.shared import JsonOption, print_json, stdout
 from milepost.entities.errors import InputError
 from milepost.entities.task import make_objective
 from milepost.reports.tables import doctor_table, findings_table
-from milepost.workflows.doctor import examine
-from milepost.workspace import Workspace
 
 
 def register(app: typer.Typer) -> None:
@@ -47,6 +45,8 @@ def init(
     Without --from the workspace holds a support inbox with seven small tasks. With --from it
     holds one task made from the columns of your file (CSV, JSONL or Parquet).
     """
+    from milepost.workspace import Workspace
+
     console = stdout()
     where = str(directory)
     if source is None:
@@ -71,6 +71,8 @@ def init(
 
 def doctor(as_json: JsonOption = False) -> None:
     """Show what is installed, what is missing, and what it enables."""
+    from milepost.workflows.doctor import examine
+
     rows = examine()
     if as_json:
         print_json(rows)

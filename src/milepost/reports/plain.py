@@ -73,6 +73,9 @@ def evaluate_json(evaluation: Evaluation) -> dict[str, object]:
         "metrics": {name: _estimate(estimate) for name, estimate in card.metrics.items()},
         "slices": {part.name: _slice(part) for part in card.slices},
         "latency": _latency(card.latency),
+        "calibration": None
+        if card.calibration is None
+        else {"ece": card.calibration.ece, "ece_if_perfect": card.calibration.ece_if_perfect},
         "unknown_labels": card.unknown_labels,
         "notes": list(card.notes),
     }

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -245,7 +245,8 @@ def evaluate(
     read = read_examples([source], task, context.settings, unknown_labels="keep")
     examples = read.examples
     if where is not None:
-        mask = where_mask(examples, task.input_name, where)
+        columns = {**examples.metadata, task.data.label: examples.labels}
+        mask = where_mask(replace(examples, metadata=columns), task.input_name, where)
         examples = examples.take(np.flatnonzero(mask).tolist())
     examples = examples.take(examples.labelled_rows)
     if not len(examples):

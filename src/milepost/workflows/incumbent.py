@@ -11,6 +11,7 @@ from milepost.contests.runner import predict
 from milepost.data.duplicates import text_keys
 from milepost.data.snapshot import read_snapshot
 from milepost.entities.contest import Contest
+from milepost.entities.example import Examples
 from milepost.entities.release import Channel, Release
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.predictors.base import Predictor
@@ -65,15 +66,19 @@ def _honest_answers(
     context: Context, bench: Bench, release: Release, contest: Contest, predictor: Predictor
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Rows of the judged examples with an honest answer, and those answers."""
+    snapshot = _trained_on(context, contest)
     stored = _stored_answers(context, release, contest)
-    trained_on = _training_groups(context, bench, contest)
+    answered = dict(zip(snapshot.ids, snapshot.texts, strict=True))
+    trained_on = _training_groups(context, bench, contest, snapshot)
     positions: list[int] = []
     answers: dict[int, NDArray[np.float32]] = {}
     fresh: list[int] = []
-    for row, (identity, group) in enumerate(
-        zip(bench.judged.ids, bench.judged.groups, strict=True)
+    for row, (identity, text, group) in enumerate(
+        zip(bench.judged.ids, bench.judged.texts, bench.judged.groups, strict=True)
     ):
-        if bench.cross_fitted and identity in stored[1]:
+        # An id that a user gives may have got another text since: its old answer does not count.
+        same_text = answered.get(identity) == text
+        if bench.cross_fitted and same_text and identity in stored[1]:
             answers[row] = _aligned(stored[0], bench.labels, stored[1][identity])
             positions.append(row)
         elif group not in trained_on:
@@ -99,15 +104,21 @@ def _stored_answers(
     return labels, dict(zip(ids, probabilities, strict=True))
 
 
-def _training_groups(context: Context, bench: Bench, contest: Contest) -> set[str]:
+def _trained_on(context: Context, contest: Contest) -> Examples:
+    """All examples that the contest worked on, a holdout included."""
+    dataset = context.ledger.dataset(contest.examples)
+    return read_snapshot(context.artifacts.get(dataset.artifact))
+
+
+def _training_groups(
+    context: Context, bench: Bench, contest: Contest, snapshot: Examples
+) -> set[str]:
     """Groups, as drawn now, that hold a text which the incumbent may have been trained on.
 
     Goes by the key of each text, because groups may have merged since.
     """
-    dataset = context.ledger.dataset(contest.examples)
-    trained_on = read_snapshot(context.artifacts.get(dataset.artifact))
     sides = context.ledger.sides(contest.task)
-    seen = {key for key in text_keys(trained_on.texts) if sides.get(key) != "holdout"}
+    seen = {key for key in text_keys(snapshot.texts) if sides.get(key) != "holdout"}
     groups: set[str] = set()
     for part in (bench.train, bench.judged):
         keys = text_keys(part.texts)

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+
+from milepost._base.clock import Deadline
+from milepost.entities.ids import ContestId
+from milepost.predictors.base import Batch
+from milepost.workflows.bundles import load_bundle
+from milepost.workflows.datasets import prepare
+from milepost.workflows.improve import Options, _bench, _problem, improve
+from milepost.workflows.incumbent import _aligned, _honest_answers
+from milepost.workflows.stored_predictions import load_predictions
+from milepost.workflows.tasks import current_task
+
+OPTIONS = Options(strategies=("head_closed_form",))
+
+
+@pytest.fixture
+def released(context, things):
+    """The first contest of the task and its release."""
+    contest = improve(context, things, OPTIONS).contest
+    assert contest.release == 1, contest.decision.reasons
+    return contest, context.ledger.release(things, 1)
+
+
+def bench_now(context, name):
+    task = current_task(context, name)
+    contest = ContestId("c0")
+    material = prepare(context, task, contest)
+    problem = _problem(context, task, material, 0, Deadline(), lambda what, share: None)
+    return _bench(context, task, material, problem, contest)
+
+
+def honest(context, name, released):
+    contest, release = released
+    bench = bench_now(context, name)
+    predictor, _ = load_bundle(context, release.bundle)
+    rows, probabilities = _honest_answers(context, bench, release, contest, predictor)
+    ids = [bench.judged.ids[row] for row in rows]
+    return bench, dict(zip(ids, probabilities, strict=True))
+
+
+def stored_answers(context, released):
+    contest, release = released
+    chosen = next(c for c in contest.candidates if c.id == release.candidate)
+    ids, _, probabilities = load_predictions(context, chosen.predictions)
+    return dict(zip(ids, probabilities, strict=True))
+
+
+def test_training_examples_count_with_their_out_of_fold_answers(context, things, released):
+    _, answers = honest(context, things, released)
+    stored = stored_answers(context, released)
+    assert answers.keys() == stored.keys()
+    for identity, answer in answers.items():
+        np.testing.assert_array_equal(answer, stored[identity])
+
+
+def test_new_examples_are_answered_afresh(context, things, rows, write, released):
+    new = ("new", "screwdrivers upon shelves near windows", "tool")
+    write([*rows, new])
+    _, answers = honest(context, things, released)
+    assert set(answers) == {identity for identity, _, _ in [*rows, new]}
+    predictor, _ = load_bundle(context, released[1].bundle)
+    vectors = context.encoder().encode([new[1]])
+    np.testing.assert_allclose(
+        answers["new"], predictor.predict(Batch((new[1],), vectors)).probabilities[0]
+    )
+
+
+def test_a_near_duplicate_of_a_training_example_does_not_count(
+    context, things, rows, write, released
+):
+    write([*rows, ("twin", rows[0][1].upper() + "!", rows[0][2])])
+    _, answers = honest(context, things, released)
+    assert "twin" not in answers
+
+
+def test_an_old_answer_does_not_count_for_another_text_under_the_same_id(
+    context, things, rows, write, released
+):
+    changed = (rows[0][0], "a wrench between bolts under the bench", "tool")
+    write([changed, *rows[1:]])
+    _, answers = honest(context, things, released)
+    stored = stored_answers(context, released)
+    assert not np.array_equal(answers[changed[0]], stored[changed[0]])
+
+
+def test_of_a_test_file_only_what_the_incumbent_never_saw_counts(
+    context, things, rows, write, released
+):
+    seen = ("t1", rows[3][1], rows[3][2])
+    unseen = ("t2", "plums with cherries beside melons", "fruit")
+    write([seen, unseen], "things-test.csv")
+    (context.root / "tasks/things.yaml").write_text(
+        "name: things\nlabels: {fruit: '', tool: ''}\n"
+        "data: {examples: data/things.csv, test: data/things-test.csv, id: id}\n"
+    )
+    bench, answers = honest(context, things, released)
+    assert bench.regime == "test_file"
+    assert set(answers) == {"t2"}
+
+
+def test_the_next_contest_is_paired_with_the_release(context, things, released):
+    contest = improve(context, things, OPTIONS).contest
+    assert contest.decision.verdict == "kept"
+    assert "release 1" in contest.decision.reasons[0]
+    assert context.ledger.channel(things, "production").release == 1
+
+
+def test_probabilities_follow_the_labels_of_today():
+    answer = np.asarray([0.2, 0.5, 0.3], np.float32)
+    found = _aligned(("a", "b", "c"), ("c", "new", "a"), answer)
+    np.testing.assert_array_equal(found, np.asarray([0.3, 0.0, 0.2], np.float32))
+    assert _aligned(("a", "b", "c"), ("a", "b", "c"), answer) is answer

@@ -1,0 +1,77 @@
+import pytest
+
+from milepost.entities.errors import DataError, InputError, TaskFileError
+from milepost.entities.task import Objective, Task
+from milepost.workflows.ingest import Columns, add_file, add_task, check, free_name, plan_workspace
+from milepost.workflows.task_files import read_task, task_names
+
+FRUIT = [{"text": f"{word} {i}", "label": word} for i in range(6) for word in ("apples", "pears")]
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        Task(name="../up"),
+        Task(name="Not A Name"),
+        Task(name="ok", objective=Objective(at_least=1.5)),
+        Task(name="ok", kind="sort"),
+    ],
+)
+def test_a_task_that_no_file_could_hold_is_refused(context, task):
+    with pytest.raises(TaskFileError):
+        add_task(context, task, FRUIT, None)
+    assert task_names(context.root) == []
+    assert list((context.root / "data").iterdir()) == []
+    assert not (context.root.parent / "up.yaml").exists()
+
+
+def test_misspelt_labels_are_named_while_no_label_is_declared(context):
+    rows = [*FRUIT, {"text": "one more", "label": "aples"}]
+    plan = plan_workspace(rows, "fruit", Columns(), Objective())
+    assert "label_typos" in {finding.check for finding in plan.quality.findings}
+    assert list(plan.task.labels) == ["aples", "apples", "pears"]
+
+
+def test_files_of_a_task_never_overwrite_each_other(context):
+    names = []
+    for _ in range(3):
+        names.append(free_name(context.root, "fruit", ".csv"))
+        (context.root / names[-1]).write_text("x")
+    assert names == ["data/fruit.csv", "data/fruit-2.csv", "data/fruit-3.csv"]
+
+
+def test_columns_under_other_names_are_renamed_to_the_declared_ones(context):
+    add_task(context, Task(name="fruit"), FRUIT, None)
+    others = [{"body": "pears 9", "kind": "pears", "text": "not this"}]
+    task, quality = add_file(
+        context, "fruit", others, "examples", Columns(text="body", label="kind")
+    )
+    assert quality.labelled == 13
+    assert task.data.example_files == ("data/fruit.parquet", "data/fruit-2.parquet")
+
+
+def test_labels_that_the_task_does_not_know_are_refused(context):
+    add_task(context, Task(name="fruit"), FRUIT, None)
+    before = (context.root / "tasks/fruit.yaml").read_bytes()
+    with pytest.raises(DataError, match="perhaps 'pears'"):
+        add_file(context, "fruit", [{"text": "p", "label": "paers"}], "examples", Columns())
+    assert (context.root / "tasks/fruit.yaml").read_bytes() == before
+    assert len(list((context.root / "data").iterdir())) == 1
+
+
+def test_a_second_task_of_the_same_name_is_refused(context):
+    add_task(context, Task(name="fruit"), FRUIT, None)
+    with pytest.raises(InputError, match="there is a task 'fruit' already"):
+        add_task(context, Task(name="fruit"), FRUIT, None)
+
+
+def test_check_raises_nothing_that_a_task_can_get_wrong(context):
+    add_task(context, Task(name="fruit"), FRUIT, FRUIT[:2])
+    (context.root / "tasks/broken.yaml").write_text("name: broken\nkind: 3\n")
+    (context.root / "tasks/empty.yaml").write_text("name: empty\n")
+    results = {result.task: result for result in check(context, None)}
+    assert results["fruit"].problems == ()
+    assert results["fruit"].test_quality is not None
+    assert results["broken"].problems[0].line == 2
+    assert "names no data" in results["empty"].problems[0].what
+    assert read_task(context.root, "fruit").labels.keys() == {"apples", "pears"}
