@@ -150,7 +150,7 @@ def _task(
 
     calls, before, seconds = counting.calls, counting.texts, counting.seconds
     started = time.perf_counter()
-    held = HeldVectors.of(encoder, [*texts, *map(humanise, labels)], None)
+    held = HeldVectors(encoder, [*texts, *map(humanise, labels)])
     looked_up = time.perf_counter() - started
     started = time.perf_counter()
     HeadClosedForm().fit(_problem(held, texts, y, labels))
@@ -177,7 +177,7 @@ def _contest_and_peer(
 
     cross, fits, by_hand = [], [], []
     groups = [str(i) for i in range(len(texts))]
-    held = HeldVectors.of(encoder, texts, None)
+    held = HeldVectors(encoder, texts)
     vectors = held.encode(texts)
     for number in (0, count // 2, count - 1):
         y, k = _grouping(intents, number)

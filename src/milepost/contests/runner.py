@@ -3,6 +3,7 @@
 Choosing happens on out-of-fold predictions only; a holdout is never seen here.
 """
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
@@ -11,11 +12,15 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from milepost._base.clock import Deadline
 from milepost.data.split import folds
 from milepost.metrics.calibration import fit_temperature
 from milepost.models.encoder import Encoder, Progress, WrappedEncoder
 from milepost.predictors.base import Batch, Predictor, softmax
 from milepost.strategy import Problem, Strategy
+
+ENCODED_AT_ONCE = 256
+"""Texts encoded between two looks at the deadline; some seconds' work at most."""
 
 Events = Callable[[str, float], None]
 """Called with (what is being done, share of it done in [0, 1])."""
@@ -63,38 +68,74 @@ class Entry:
     seconds: float = 0.0
 
 
+class OutOfTimeError(Exception):
+    """The deadline passed in the middle of something that can be left."""
+
+
 class HeldVectors(WrappedEncoder):
-    """An encoder that already holds the vectors of a contest's texts. Thread safe.
+    """An encoder that holds the vectors of a contest's texts once somebody asks. Thread safe.
+
+    Nothing is encoded before the first call, so that a contest of strategies that read text costs
+    no encoder work.
 
     Args:
-        inner: Encodes what is not held.
-        rows: Row of ``vectors`` per text.
-        vectors: ``(n, d) float32``.
+        inner: Encodes the texts, and what is not held.
+        texts: Texts of the contest; equal ones are encoded once.
+        progress: Told while the texts are encoded.
+        deadline: When to stop encoding; what was encoded stays in the inner encoder's cache.
     """
 
     def __init__(
-        self, inner: Encoder, rows: Mapping[str, int], vectors: NDArray[np.float32]
+        self,
+        inner: Encoder,
+        texts: Sequence[str],
+        progress: Progress | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         super().__init__(inner)
-        self.rows = rows
-        self.vectors = vectors
-
-    @classmethod
-    def of(cls, inner: Encoder, texts: Sequence[str], progress: Progress | None) -> "HeldVectors":
-        """Encode ``texts`` once and hold the result."""
-        distinct = list(dict.fromkeys(texts))
-        vectors = inner.encode(distinct, progress)
-        return cls(inner, {text: row for row, text in enumerate(distinct)}, vectors)
+        self._texts = list(dict.fromkeys(texts))
+        self._rows = {text: row for row, text in enumerate(self._texts)}
+        self._progress = progress
+        self._deadline = deadline or Deadline()
+        self._lock = threading.Lock()
+        self._vectors: NDArray[np.float32] | None = None
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
-        """Vectors ``(n, d) float32``; only texts that are not held reach the inner encoder."""
-        at = [self.rows.get(text, -1) for text in texts]
-        known = np.asarray(at, np.int64)
-        out = self.vectors[known] if at else np.zeros((0, self.dimensions), np.float32)
+        """Vectors ``(n, d) float32``; only texts that are not held reach the inner encoder.
+
+        Raises:
+            OutOfTimeError: If the deadline passes while the contest's texts are encoded.
+        """
+        if not texts:
+            return np.zeros((0, self.dimensions), np.float32)
+        vectors = self._held()
+        known = np.asarray([self._rows.get(text, -1) for text in texts], np.int64)
         missing = np.flatnonzero(known < 0)
+        if len(missing) == len(texts):
+            return self.inner.encode(texts, progress)
+        out = vectors[known]
         if len(missing):
             out[missing] = self.inner.encode([texts[i] for i in missing.tolist()], progress)
         return out
+
+    def _held(self) -> NDArray[np.float32]:
+        with self._lock:
+            if self._vectors is None:
+                self._vectors = self._encode_all()
+            return self._vectors
+
+    def _encode_all(self) -> NDArray[np.float32]:
+        total = len(self._texts)
+        if self._deadline.at is None:
+            return self.inner.encode(self._texts, self._progress)
+        parts: list[NDArray[np.float32]] = []
+        for start in range(0, total, ENCODED_AT_ONCE):
+            if self._deadline.passed:
+                raise OutOfTimeError
+            parts.append(self.inner.encode(self._texts[start : start + ENCODED_AT_ONCE]))
+            if self._progress is not None:
+                self._progress(min(total, start + ENCODED_AT_ONCE), total)
+        return np.concatenate(parts)
 
 
 def predict(predictor: Predictor, texts: Sequence[str], encoder: Encoder) -> NDArray[np.float32]:
@@ -153,7 +194,7 @@ def _enter(problem: Problem, fold_of: NDArray[np.int64], strategy: Strategy) -> 
             return failed(reason)
         out_of_fold, temperature = _cross_fit(problem, fold_of, strategy)
         predictor = strategy.fit(problem).calibrated(temperature)
-    except _OutOfTimeError:
+    except OutOfTimeError:
         return failed("The budget was used up while it ran.")
     except Exception as error:  # noqa: BLE001 — a strategy that crashes is a row in the table
         return failed(f"It failed: {type(error).__name__}: {error}")
@@ -163,10 +204,6 @@ def _enter(problem: Problem, fold_of: NDArray[np.int64], strategy: Strategy) -> 
         fitted=Fitted(predictor, out_of_fold),
         seconds=time.monotonic() - started,
     )
-
-
-class _OutOfTimeError(Exception):
-    pass
 
 
 def _cross_fit(
@@ -184,7 +221,7 @@ def _cross_fit(
     logits = np.zeros((len(problem.texts), len(problem.labels)))
     for fold in range(count):
         if problem.deadline.passed and strategy.name != "majority":
-            raise _OutOfTimeError
+            raise OutOfTimeError
         inside = np.flatnonzero(fold_of == fold)
         if together is not None:
             predictor = together[fold]

@@ -212,7 +212,7 @@ def mean_estimate(rows: NDArray[np.float64], sampling: Sampling) -> Estimate:
     jackknife of a mean has a closed form, so the acceleration is a sixth of its skewness.
 
     Args:
-        rows: ``(n,)`` losses, at least one.
+        rows: ``(n,)`` losses of 0 or more, at least one.
         sampling: Confidence, resamples and seed.
     """
     n = len(rows)
@@ -224,7 +224,8 @@ def mean_estimate(rows: NDArray[np.float64], sampling: Sampling) -> Estimate:
         method, ends = "student_t", _student(rows, tails)
     else:
         method, ends = "bca", _bca_mean(rows, tails, sampling)
-    low, high, at_least, at_most = (float(end) for end in ends)
+    # A loss is never negative, and Student's t does not know it.
+    low, high, at_least, at_most = (max(0.0, float(end)) for end in ends)
     return Estimate(
         value=value,
         low=min(low, value),

@@ -174,7 +174,7 @@ def _problem(
         instruction=task.instruction,
         texts=texts,
         y=material.train_y,
-        encoder=HeldVectors.of(context.encoder(), [*texts, *held], encoding),
+        encoder=HeldVectors(context.encoder(), [*texts, *held], encoding, deadline),
         seed=seed,
         deadline=deadline,
     )

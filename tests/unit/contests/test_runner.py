@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -12,6 +12,7 @@ from milepost.predictors.linear import LinearPredictor
 from milepost.strategies.head_closed_form import HeadClosedForm
 from milepost.strategies.majority import Majority
 from milepost.strategies.neighbours import Neighbours
+from milepost.strategies.tfidf_linear import TfidfLinear
 from milepost.strategy import Problem
 from milepost.testing.encoders import HashedEncoder
 
@@ -179,12 +180,24 @@ def test_held_vectors_ask_the_inner_encoder_only_for_what_is_new():
             asked.extend(texts)
             return super().encode(texts, progress)
 
-    held = HeldVectors.of(Counting(), ["a", "b", "a"], None)
-    assert asked == ["a", "b"]
+    held = HeldVectors(Counting(), ["a", "b", "a"])
+    assert asked == []
+    assert held.encode([]).shape == (0, held.dimensions)
+    assert asked == []
     vectors = held.encode(["b", "c", "a"])
     assert asked == ["a", "b", "c"]
     np.testing.assert_array_equal(vectors, HashedEncoder().encode(["b", "c", "a"]))
-    assert held.encode([]).shape == (0, held.dimensions)
+    held.encode(["a", "b"])
+    assert asked == ["a", "b", "c"]
+
+
+def test_encoding_stops_at_the_deadline_and_the_text_strategies_still_answer():
+    given = problem(deadline=None)
+    held = HeldVectors(given.encoder, given.texts, deadline=Deadline(at=0.0))
+    late = replace(given, encoder=held)
+    words, head = run(late, groups(given), [TfidfLinear(), HeadClosedForm()], 5)
+    assert words.error is None
+    assert head.error == "The budget was used up while it ran."
 
 
 def test_the_learning_curve_uses_a_growing_share_and_stays_out_of_fold():
