@@ -8,14 +8,16 @@ WORKERS ?= 2
 .PHONY: demo test test-slow check format bench docs lock clean
 
 # The locks name every package and hash, so nothing is resolved again (--no-deps). This also keeps
-# the demo free of torch, which only the package of the embedded encoder asks for.
+# the demo free of torch, which only the package of the embedded encoder asks for. Tests compare
+# with torch: its CPU build where pip finds one, else the public build with all that it asks for.
 $(VENV)/.run: requirements/run.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install -qq --no-deps --require-hashes -r requirements/run.lock
 	$(PIP) install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.lock $(VENV)/.run
+$(VENV)/.dev: requirements/dev.lock requirements/torch-cpu.lock $(VENV)/.run
+	$(PIP) install -qq --no-deps --require-hashes -r requirements/torch-cpu.lock || $(PIP) install -qq torch==2.13.0
 	$(PIP) install -qq --no-deps --require-hashes -r requirements/dev.lock
 	@touch $@
 

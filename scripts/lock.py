@@ -1,8 +1,7 @@
-"""Write the hash-locked requirements: run.lock (demo, no torch) and dev.lock (everything).
+"""Write the hash-locked requirements: run.lock (demo, no torch), dev.lock, torch-cpu.lock.
 
-Needs uv. torch is locked with the hashes of its public wheels and, where TORCH_WHEELS names a
-folder with a CPU build of the same version, with that wheel's hash too; what only its CUDA builds
-need is left out, so take the CPU build (https://download.pytorch.org/whl/cpu).
+Needs uv. torch is locked apart, as the CPU build that lies in the folder TORCH_WHEELS: the public
+Linux wheel needs several GB of CUDA packages, which nothing here uses.
 """
 
 import hashlib
@@ -45,22 +44,23 @@ def embedded() -> str:
     return done.stdout.strip()
 
 
-def with_cpu_wheel(block: str) -> str:
-    """Add the hash of a CPU build that lies in TORCH_WHEELS."""
+def write_torch(block: str) -> None:
+    """Lock the CPU builds of torch's version that lie in TORCH_WHEELS; keep the lock without."""
     version = re.search(r"torch==([\d.]+)", block)
-    folder = os.environ.get("TORCH_WHEELS")
-    if not folder or not version:
-        return block
-    for wheel in sorted(Path(folder).glob(f"torch-{version[1]}+cpu-*.whl")):
-        block += f" \\\n    --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}"
-    return block
+    wheels = sorted(Path(os.environ.get("TORCH_WHEELS", "")).glob(f"torch-{version[1]}+cpu-*.whl"))
+    if not wheels:
+        print("requirements/torch-cpu.lock: kept, TORCH_WHEELS names no CPU build")
+        return
+    hashes = [hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels]
+    lines = [f"torch=={version[1]}+cpu", *(f"    --hash=sha256:{each}" for each in hashes)]
+    path = ROOT / "requirements" / "torch-cpu.lock"
+    path.write_text("# Written by `make lock`.\n" + " \\\n".join(lines) + "\n")
+    print(f"{path.relative_to(ROOT)}: {len(wheels)} wheels")
 
 
 def write(name: str, blocks: dict[str, list[str]]) -> None:
     """Write a lock without the CUDA packages."""
     kept = {k: v for k, v in sorted(blocks.items()) if not CUDA_ONLY.match(k)}
-    if "torch" in kept:
-        kept["torch"] = [with_cpu_wheel(block) for block in kept["torch"]]
     path = ROOT / "requirements" / name
     lines = [block for blocks in kept.values() for block in blocks]
     path.write_text("# Written by `make lock`.\n" + "\n".join(lines) + "\n")
@@ -76,6 +76,7 @@ def main() -> None:
     missing = wanted - everything.keys()
     if missing:
         sys.exit(f"not in the full set: {sorted(missing)}")
+    write_torch(everything.pop("torch")[0])
     write("dev.lock", everything)
     write("run.lock", {name: everything[name] for name in wanted})
 

@@ -47,9 +47,8 @@ def add(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Add labels to a task, give it a test file, or make another task from a file."""
-    made, quality = open_workspace(workspace).add_file(
-        task, file, role=role, text=text, label=label
-    )
+    opened = open_workspace(workspace)
+    made, quality = opened.add_file(task, file, role=role, text=text, label=label)
     console = stdout()
     console.print(
         f"{task}: {quality.labelled:,} labelled examples with role {role!r}, "
@@ -57,7 +56,7 @@ def add(
     )
     if quality.findings:
         console.print(findings_table(quality))
-    console.print(f"Next: milepost improve {made.name}", soft_wrap=True)
+    console.print(f"Next: milepost -w {opened.root} improve {made.name}", soft_wrap=True)
 
 
 def check(

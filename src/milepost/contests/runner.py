@@ -41,8 +41,8 @@ class Fitted:
 
     Attributes:
         predictor: Fitted on all training examples and calibrated.
-        out_of_fold: ``(n, k) float32`` calibrated probabilities, each row from a predictor (and a
-            temperature) that saw nothing of the row's near-duplicate group.
+        out_of_fold: ``(n, k) float32`` calibrated probabilities, each row from a predictor that saw
+            nothing of the row's near-duplicate group, at a temperature fitted on other rows.
     """
 
     predictor: Predictor

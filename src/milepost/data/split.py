@@ -61,9 +61,9 @@ def assign_sides(
     approaches ``holdout_share``; at most half of a label's new groups go there. Otherwise they go
     to ``train``.
 
-    The regime is ``holdout`` once the holdout has ``holdout_min`` labelled rows, else
-    ``cross_fitted``: a holdout that grows with each addition waits, untouched, until it is large
-    enough.
+    The regime is ``holdout`` once the holdout has ``holdout_min`` labelled rows and no label is
+    missing from it or far below its share, else ``cross_fitted``: a holdout that grows with each
+    addition waits, untouched, until it is large and mixed enough.
 
     The draw depends on seed, group and label counts, not on the order of the rows.
 
@@ -94,12 +94,28 @@ def assign_sides(
             places.append(side)
             if group in labelled:
                 new[key] = side
-    held = sum(
-        place == "holdout" and label is not None
-        for place, label in zip(places, labels, strict=True)
-    )
-    regime: Regime = "holdout" if held >= max(1, settings.holdout_min) else "cross_fitted"
+    regime: Regime = "holdout" if _fit_to_certify(places, labels, settings) else "cross_fitted"
     return Sides(tuple(places), regime, new, _bridges(examples, places))
+
+
+def _fit_to_certify(
+    places: Sequence[Place], labels: Sequence[str | None], settings: Settings
+) -> bool:
+    """Whether the holdout is large enough and holds every label in about its share.
+
+    A label counts as missing below half its share; labels too rare for two expected rows do not
+    count.
+    """
+    totals = Counter(label for label in labels if label is not None)
+    held = Counter(
+        label
+        for place, label in zip(places, labels, strict=True)
+        if place == "holdout" and label is not None
+    )
+    if held.total() < max(1, settings.holdout_min):
+        return False
+    share = held.total() / totals.total()
+    return all(held[c] >= share * n / 2 for c, n in totals.items() if share * n >= 2)
 
 
 def against_test(examples: Examples, test: Examples) -> Sides:
@@ -259,8 +275,9 @@ def _fill(
             else:
                 left.append(group)
         total += have - held[label]
-    # Rounding per label may fall short of the smallest holdout by a few rows.
-    for group in left:
+    # Rounding per label may fall short of the smallest holdout by a row per label, never by more:
+    # a label must not fill the place of another.
+    for group in left[: len(totals)]:
         if total >= settings.holdout_min:
             break
         drawn.add(group)

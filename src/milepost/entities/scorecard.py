@@ -144,7 +144,8 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
         calibration: Reliability of the confidences.
         confusions: The most frequent confusions, worst first.
         latency: Time and cost; ``None`` where it was not measured.
-        looks: How often the holdout has been looked at, this time included; 0 when cross-fitted.
+        looks: How often these examples have been judged on, this time included; 0 where looks are
+            not recorded, as for a file from outside.
         unknown_labels: Rows whose label the task does not know; counted as wrong.
         notes: Sentences a reader must know, such as which correction was applied.
         provenance: Digests: ``examples``, ``holdout``, ``encoder``, ``variant``, ``code``.

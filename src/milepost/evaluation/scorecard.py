@@ -51,7 +51,7 @@ class Evidence:
         texts: Input of each row.
         slice_masks: ``(n,)`` bool per declared slice.
         temperature: Temperature that the probabilities were calibrated with.
-        looks: Looks at the holdout, this one included; 0 when cross-fitted.
+        looks: Looks at these examples, this one included; 0 where none is recorded.
         sampling: Confidence, resamples and seed.
         selection: Estimate of the objective's metric with the optimism of choosing removed; it
             replaces the plain one. ``None`` on rows never used to choose.

@@ -62,16 +62,27 @@ def _luck(contest: Contest) -> list[Line]:
     chosen = contest.chosen
     if chosen is None or chosen.selection is None or chosen.scorecard is None:
         return []
+    ranked = [c.selection.value for c in contest.candidates if c.selection is not None]
+    lines: list[Line] = []
+    if max(ranked) > chosen.selection.value:
+        lines.append(
+            sentence(
+                "★ within one standard error of the best out of fold, and the lowest log loss of "
+                "those.",
+                "dim",
+            )
+        )
     luck = chosen.selection.value - chosen.scorecard.objective.value
     if chosen.scorecard.regime != "cross_fitted" or luck < LEAST_LUCK:
-        return []
-    return [
+        return lines
+    lines.append(
         sentence(
             f"★ chosen at {words.score(chosen.selection.value)} out of fold; {luck:.3f} of that is "
             "the luck of being chosen among several on the same examples, and is taken off.",
             "dim",
         )
-    ]
+    )
+    return lines
 
 
 def _verdict(contest: Contest) -> list[Part]:

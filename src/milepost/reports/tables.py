@@ -58,7 +58,7 @@ def tasks_table(rows: Sequence[TaskRow]) -> Document:
         Column("task", wraps=True),
         Column("verdict", wraps=True),
         Column("metric", wraps=True),
-        Column("quality", "right"),
+        Column("last candidate", "right"),
         Column("runs", "right"),
         Column("USD/1k", "right"),
         Column("p50 ms", "right"),
@@ -171,7 +171,7 @@ def predictions_table(texts: Sequence[str], predictions: Predictions) -> Documen
             (
                 Cell(words.shorten(text, 76)),
                 Cell(answer, "strong"),
-                Cell(f"{confidence:.2f}"),
+                Cell(words.confidence(confidence)),
                 Cell(bar=Bar(0.0, confidence, confidence, 0.0, 1.0)),
             )
         )

@@ -59,6 +59,11 @@ def measured(estimate: Estimate) -> str:
     return f"{score(estimate.value)} {bounds(estimate)}"
 
 
+def confidence(share: float) -> str:
+    """A confidence in two digits that never claims certainty: ``>0.99``."""
+    return ">0.99" if share > 0.99 else f"{share:.2f}"
+
+
 def percent(share: float) -> str:
     """A share as a percentage with one decimal below 10 and none above, such as ``2.1 %``."""
     return f"{share * 100:.1f} %" if abs(share) < 0.0995 else f"{share * 100:.0f} %"
@@ -170,7 +175,9 @@ def regime_words(scorecard: Scorecard) -> str:
         return f"certified on {n.replace(' ', ' held-out ')}{look}"
     if scorecard.regime == "test_file":
         return f"certified on your test file, {n}{look}"
-    return f"cross-fitted on {n}; nothing set aside"
+    # The first look needs no word; the eighth, with eight seeds, does.
+    look = look if scorecard.looks > 1 else ""
+    return f"cross-fitted on {n}{look}; nothing set aside"
 
 
 def regime_sentence(scorecard: Scorecard) -> str:

@@ -21,7 +21,7 @@ ENTRY_POINTS = "milepost.strategies"
 
 STRATEGIES: dict[str, type[Any]] = {
     strategy.name: strategy
-    for strategy in (Majority, TfidfLinear, ZeroShot, Neighbours, HeadClosedForm, HeadLogistic)
+    for strategy in (Majority, TfidfLinear, ZeroShot, HeadClosedForm, Neighbours, HeadLogistic)
 }
 """Class of each strategy by name, in the order in which a contest runs them."""
 

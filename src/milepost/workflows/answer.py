@@ -143,6 +143,8 @@ def answer_texts(context: Context, name: str, texts: Sequence[str], which: Which
         InputError: If there is no such task, release or candidate, or a text is not a string.
     """
     current_task(context, name)
+    if isinstance(texts, str):
+        raise InputError("the inputs are one text.", advice="Give a list, such as [text].")
     for at, text in enumerate(texts):
         if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InputError(

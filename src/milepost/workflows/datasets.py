@@ -97,6 +97,7 @@ def prepare(context: Context, task: Task, contest: ContestId) -> Material:
         holdout_digest = _keep(context, task, "test", data.test)
     elif sides.regime == "holdout":
         holdout = _labelled(examples, sides.rows("holdout"))
+        holdout = holdout.take(once_per_message(holdout).tolist())
         holdout_digest = snapshot_digest(holdout)
     if holdout is not None and not len(holdout):
         raise DataError(
@@ -115,6 +116,18 @@ def prepare(context: Context, task: Task, contest: ContestId) -> Material:
         holdout_digest=holdout_digest,
         quality=quality,
     )
+
+
+def once_per_message(examples: Examples) -> NDArray[np.int64]:
+    """The first row of each near-duplicate group and label, ``(m,) int64``, ascending.
+
+    What is said twice is no more evidence than what is said once: only these rows are counted
+    when something is measured.
+    """
+    first: dict[tuple[str, str | None], int] = {}
+    for row, key in enumerate(zip(examples.groups, examples.labels, strict=True)):
+        first.setdefault(key, row)
+    return np.asarray(list(first.values()), np.int64)
 
 
 def label_indices(names: Sequence[str | None], labels: Sequence[str]) -> NDArray[np.int64]:

@@ -27,7 +27,7 @@ from milepost.strategies.registry import strategy_named, with_plugins
 from milepost.strategy import Problem, Strategy
 from milepost.workflows.bundles import store_bundle
 from milepost.workflows.context import Context
-from milepost.workflows.datasets import Material, prepare
+from milepost.workflows.datasets import Material, once_per_message, prepare
 from milepost.workflows.incumbent import incumbent_evidence
 from milepost.workflows.judge import FLOOR_STRATEGY, Bench, Judgement, judge
 from milepost.workflows.stored_predictions import store_predictions
@@ -128,6 +128,20 @@ def _check(options: Options) -> None:
     Raises:
         InputError: Naming which one and what is allowed.
     """
+    if not isinstance(options.seed, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(
+            f"the seed {options.seed!r} is not a whole number.", where="seed", advice="Such as 0."
+        )
+    if not isinstance(options.budget, int | float | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(
+            f"the budget {options.budget!r} is not a number.",
+            where="budget",
+            advice="Give seconds, such as 60.",
+        )
+    if isinstance(options.strategies, str):
+        raise InputError(
+            "strategies is one text.", where="strategies", advice=f"Give [{options.strategies!r}]."
+        )
     if not 0 <= options.seed <= MOST_SEED:
         raise InputError(
             f"the seed {options.seed} is out of range.",
@@ -183,19 +197,17 @@ def _problem(
 def _bench(
     context: Context, task: Task, material: Material, problem: Problem, contest: ContestId
 ) -> Bench:
-    looks = 0
-    judged, judged_y = material.train, material.train_y
+    counted = once_per_message(material.train)
+    judged, judged_y = material.train.take(counted.tolist()), material.train_y[counted]
     if material.holdout is not None and material.holdout_y is not None:
         judged, judged_y = material.holdout, material.holdout_y
-        assert material.holdout_digest is not None  # noqa: S101
-        context.ledger.record_look(
-            task.name,
-            material.holdout_digest,
-            purpose="certify the candidates of a contest",
-            actor=context.actor,
-            contest=contest,
-        )
-        looks = len(context.ledger.looks(task.name))
+    looks = context.ledger.record_look(
+        task.name,
+        material.holdout_digest or material.examples_digest,
+        purpose="certify the candidates of a contest",
+        actor=context.actor,
+        contest=contest,
+    )
     provenance = {
         "examples": material.examples_digest,
         "encoder": problem.encoder.digest,
@@ -211,6 +223,7 @@ def _bench(
         regime=material.regime,
         train=material.train,
         train_y=material.train_y,
+        counted=counted,
         judged=judged,
         judged_y=judged_y,
         encoder=problem.encoder,
@@ -237,7 +250,9 @@ def _curve(
     return tuple(
         CurvePoint(
             examples=examples,
-            estimate=estimate(metric, bench.train_y, answers, k, bench.sampling),
+            estimate=estimate(
+                metric, bench.train_y[bench.counted], answers[bench.counted], k, bench.sampling
+            ),
         )
         for examples, answers in points
     )
@@ -247,19 +262,28 @@ def _decide(
     context: Context, bench: Bench, judgement: Judgement, standing: Channel | None
 ) -> Decision:
     chosen = judgement.chosen
-    if chosen is None or chosen.scorecard is None:
+    late = [c.strategy for c in judgement.candidates if c.error and "budget" in c.error]
+    left_out = (
+        (f"The budget left out {len(late)} of {len(judgement.candidates)} strategies.",)
+        if late
+        else ()
+    )
+    if chosen is None or chosen.scorecard is None or chosen.strategy == FLOOR_STRATEGY:
         return Decision(
             verdict="insufficient_evidence",
-            reasons=("No strategy could be fitted; see the errors of the candidates.",),
+            reasons=(
+                f"Nothing but `{FLOOR_STRATEGY}` could be fitted, so there is nothing to release.",
+                *left_out,
+            ),
         )
-    incumbent = incumbent_evidence(context, bench, judgement, standing)
-    return decide(
+    decision = decide(
         bench.task.objective,
         chosen.scorecard,
         judgement.against_majority,
-        incumbent,
+        incumbent_evidence(context, bench, judgement, standing),
         context.settings.confidence,
     )
+    return msgspec.structs.replace(decision, reasons=(*decision.reasons, *left_out))
 
 
 def _store(context: Context, bench: Bench, judgement: Judgement) -> tuple[Candidate, ...]:

@@ -118,7 +118,9 @@ def _training_groups(
     Goes by the key of each text, because groups may have merged since.
     """
     sides = context.ledger.sides(contest.task)
-    seen = {key for key in text_keys(snapshot.texts) if sides.get(key) != "holdout"}
+    # Against a test file there was no holdout: everything may have been trained on.
+    kept_out = "holdout" if contest.regime == "holdout" else None
+    seen = {k for k in text_keys(snapshot.texts) if kept_out is None or sides.get(k) != kept_out}
     groups: set[str] = set()
     for part in (bench.train, bench.judged):
         keys = text_keys(part.texts)

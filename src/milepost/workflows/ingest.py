@@ -361,6 +361,8 @@ def carry_out(context: Context, plan: Plan) -> tuple[Task, QualityReport]:
 def _plan(table: Table, content: bytes, suffix: str, task: Task) -> Plan:
     settings = Settings()
     # Profiled before the labels count as declared: declared ones are never taken for misspellings.
-    quality = read_examples([table], task, settings).quality
+    reading = read_examples([table], task, settings)
+    slice_masks(reading.examples.take([0]), task.input_name, task.objective.slices)
+    quality = reading.quality
     task = with_labels(task, [table], settings)
     return Plan(task=task, content=content, suffix=suffix, quality=quality)

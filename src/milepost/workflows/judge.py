@@ -43,13 +43,14 @@ class Bench:
         regime: How numbers are certified.
         train: Labelled training examples.
         train_y: ``(n,) int64``.
-        judged: Examples that numbers come from: ``train`` itself when cross-fitted.
+        counted: Rows of ``train`` that count as evidence: one per message.
+        judged: Examples that numbers come from: the counted rows of ``train`` when cross-fitted.
         judged_y: ``(m,) int64``; -1 for labels that the task does not know.
         encoder: Holds the vectors of all these texts.
         bare_encoder: Without a cache, for timing.
         settings: Settings of the workspace.
         seed: The one seed.
-        looks: Looks at the holdout, this one included; 0 when cross-fitted.
+        looks: Looks at the judged examples, this one included.
         provenance: Digests for the scorecards.
     """
 
@@ -58,6 +59,7 @@ class Bench:
     regime: Regime
     train: Examples
     train_y: NDArray[np.int64]
+    counted: NDArray[np.int64]
     judged: Examples
     judged_y: NDArray[np.int64]
     encoder: Encoder
@@ -156,7 +158,7 @@ def compare_answers(
 
 def _judged_probabilities(bench: Bench, fitted: Fitted) -> NDArray[np.float32]:
     if bench.cross_fitted:
-        return fitted.out_of_fold
+        return fitted.out_of_fold[bench.counted]
     return predict(fitted.predictor, bench.judged.texts, bench.encoder)
 
 
@@ -173,11 +175,12 @@ def _choose(
     if not competing:
         return None, []
     eligible = [name for name in competing if _within_limits(objective, timed[name])] or competing
-    out_of_fold = np.stack([fitted[name].out_of_fold for name in eligible])
-    losses = np.stack([log_loss_rows(bench.train_y, each) for each in out_of_fold])
+    y = bench.train_y[bench.counted]
+    out_of_fold = np.stack([fitted[name].out_of_fold[bench.counted] for name in eligible])
+    losses = np.stack([log_loss_rows(y, each) for each in out_of_fold])
     selection = best_of(
         objective.metric,
-        bench.train_y,
+        y,
         out_of_fold.argmax(axis=2),
         len(bench.labels),
         bench.sampling,
@@ -231,8 +234,8 @@ def _candidate(
         parameters=dict(entry.parameters),
         selection=estimate(
             bench.task.objective.metric,
-            bench.train_y,
-            entry.fitted.out_of_fold.argmax(axis=1),
+            bench.train_y[bench.counted],
+            entry.fitted.out_of_fold[bench.counted].argmax(axis=1),
             len(bench.labels),
             bench.sampling,
         ),

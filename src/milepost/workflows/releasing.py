@@ -55,12 +55,15 @@ def rollback(context: Context, name: str, reason: str) -> Channel:
         ConflictError: If somebody else moved the channel meanwhile.
     """
     now = _standing(context, name)
-    if now.previous is None:
+    older = [r.number for r in context.ledger.releases(name) if r.number < now.release]
+    if not older:
         raise WorkspaceError(
-            f"{name}@{CHANNEL} has been at release {now.release} from the start.",
-            advice="There is nothing to roll back to.",
+            f"{name}@{CHANNEL} is at release {now.release}, the oldest there is.",
+            advice="There is nothing to roll back to; go forth with `milepost promote`.",
         )
-    return promote(context, name, now.previous, reason)
+    # A second rollback goes further back, never forth to what was rolled back.
+    back = now.previous if now.previous in older else max(older)
+    return promote(context, name, back, reason)
 
 
 def export(context: Context, name: str, directory: Path, number: int | None) -> int:
