@@ -146,7 +146,13 @@ def provenance(found: Mapping[str, Result]) -> str:
     said = [f"Measured on: {'; '.join(sorted(machines))}."] if machines else []
     if disturbed:
         said.append(f"The machine was shared while measuring: {', '.join(disturbed)}.")
-    said += ["`make bench` repeats it; all numbers are in `bench/results`."] if found else []
+    said += (
+        [
+            "`make bench` repeats the times, `python -m bench quality statistics` the rest; all numbers are in `bench/results`."
+        ]
+        if found
+        else []
+    )
     return " ".join(said)
 
 
