@@ -148,7 +148,8 @@ def provenance(found: Mapping[str, Result]) -> str:
         said.append(f"The machine was shared while measuring: {', '.join(disturbed)}.")
     said += (
         [
-            "`make bench` repeats the times, `python -m bench quality statistics` the rest; all numbers are in `bench/results`."
+            "`make bench` repeats the times, `python -m bench quality statistics` the rest; "
+            "all numbers are in `bench/results`."
         ]
         if found
         else []
