@@ -28,7 +28,7 @@ def milepost_steps(path: str) -> dict[str, float]:
     from milepost.data.snapshot import snapshot_digest, write_snapshot
     from milepost.data.split import assign_sides
     from milepost.entities.task import Objective
-    from milepost.workflows.ingest import Columns, make_task, with_labels
+    from milepost.workflows.tasks.ingest import Columns, make_task, with_labels
 
     settings = Settings()
     steps = Steps()

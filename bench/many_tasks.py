@@ -55,7 +55,7 @@ def run(options: Options) -> dict[str, object]:
     """A hundred tasks on 10,000 texts; ten on 1,000 when quick."""
     from milepost.models.cached import CachedEncoder
     from milepost.models.catalog import open_encoder
-    from milepost.storage.vectors import FileVectorStore
+    from milepost.storage.files.vectors import FileVectorStore
     from milepost.workflows.opening import cache_folder
 
     count, size = (10, 1_000) if options.quick else (100, 10_000)

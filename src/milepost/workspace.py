@@ -24,10 +24,13 @@ from milepost.entities.task import Objective, Task
 from milepost.reports.leaderboard import Leaderboard
 from milepost.reports.plain import improve_json
 from milepost.reports.records import TaskRow
-from milepost.workflows import answer, improve, ingest, opening, publishing, releasing
+from milepost.workflows import answer, opening, publishing
 from milepost.workflows.answer import Answered, Which
+from milepost.workflows.contest import improve
 from milepost.workflows.context import Context, Events
-from milepost.workflows.task_files import read_task, task_names
+from milepost.workflows.release import channels as releasing
+from milepost.workflows.tasks import ingest
+from milepost.workflows.tasks.files import read_task, task_names
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from milepost._base.digest import sha256_bytes
 from milepost.entities.errors import CorruptError, InputError, StorageError
-from milepost.storage.artifacts import Artifacts, MemoryArtifacts, open_artifacts
+from milepost.storage.files.artifacts import Artifacts, MemoryArtifacts, open_artifacts
 
 ABSENT = sha256_bytes(b"never stored")
 

@@ -12,7 +12,7 @@ from milepost.models.cached import CachedEncoder
 from milepost.models.catalog import load_encoder, open_encoder, save_encoder
 from milepost.models.embedded import embedded_path
 from milepost.models.encoder import Encoder, Progress
-from milepost.storage.vectors import FileVectorStore, MemoryVectorStore
+from milepost.storage.files.vectors import FileVectorStore, MemoryVectorStore
 from milepost.testing.encoders import HashedEncoder, check_encoder
 
 

@@ -12,11 +12,11 @@ import msgspec
 from milepost._base.clock import Clock, utc_now
 from milepost.entities.contest import Contest
 from milepost.storage import tables
-from milepost.storage.contest_records import ContestRecords
 from milepost.storage.database import Database
 from milepost.storage.migrations.upgrade import upgrade
-from milepost.storage.release_records import PRODUCTION, ReleaseRecords
-from milepost.storage.task_records import TaskRecords, TaskVersion
+from milepost.storage.records.contests import ContestRecords
+from milepost.storage.records.releases import PRODUCTION, ReleaseRecords
+from milepost.storage.records.tasks import TaskRecords, TaskVersion
 
 __all__ = ["Ledger", "TaskVersion"]
 

@@ -26,11 +26,11 @@ from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.evaluation.slices import slice_masks, where_mask
 from milepost.metrics.intervals import Sampling
 from milepost.predictors.base import Batch
-from milepost.workflows.bundles import Answerer, find_answerer
+from milepost.workflows.contest.timing import Encoders, latencies
 from milepost.workflows.context import Context
-from milepost.workflows.task_files import write_whole
-from milepost.workflows.tasks import current_task
-from milepost.workflows.timing import Encoders, latencies
+from milepost.workflows.release.bundles import Answerer, find_answerer
+from milepost.workflows.tasks.current import current_task
+from milepost.workflows.tasks.files import write_whole
 from milepost.workflows.versions import code_version
 
 

@@ -10,7 +10,7 @@ from milepost._base.clock import Clock, utc_now
 from milepost._base.settings import Settings
 from milepost.entities.configuration import Configuration
 from milepost.models.encoder import Encoder
-from milepost.storage.artifacts import Artifacts
+from milepost.storage.files.artifacts import Artifacts
 from milepost.storage.ledger import Ledger
 
 Events = Callable[[str, str, float], None]

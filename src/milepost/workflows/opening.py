@@ -12,11 +12,11 @@ from milepost.entities.errors import WorkspaceError
 from milepost.models.cached import CachedEncoder
 from milepost.models.catalog import EncoderOptions, open_encoder
 from milepost.models.encoder import Encoder
-from milepost.storage.artifacts import open_artifacts
+from milepost.storage.files.artifacts import open_artifacts
+from milepost.storage.files.vectors import FileVectorStore
 from milepost.storage.ledger import Ledger
-from milepost.storage.vectors import FileVectorStore
 from milepost.workflows.context import Context, local_actor
-from milepost.workflows.task_files import cannot_write, write_whole
+from milepost.workflows.tasks.files import cannot_write, write_whole
 
 FILE = "milepost.toml"
 HIDDEN = ".milepost"

@@ -7,10 +7,10 @@ from milepost.entities.contest import Contest
 from milepost.entities.errors import InputError, TaskFileError, WorkspaceError
 from milepost.entities.example import QualityReport
 from milepost.reports.records import ReportSubject, TaskRow
+from milepost.workflows.contest.improve import CHANNEL
 from milepost.workflows.context import Context
-from milepost.workflows.improve import CHANNEL
-from milepost.workflows.task_files import task_names, write_whole
-from milepost.workflows.tasks import current_task
+from milepost.workflows.tasks.current import current_task
+from milepost.workflows.tasks.files import task_names, write_whole
 
 
 def last_contest(context: Context, name: str) -> Contest:

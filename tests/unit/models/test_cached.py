@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from milepost.models.cached import CachedEncoder, text_keys, vector_space
 from milepost.models.encoder import Progress
-from milepost.storage.vectors import MemoryVectorStore
+from milepost.storage.files.vectors import MemoryVectorStore
 from milepost.testing.encoders import HashedEncoder
 
 

@@ -14,7 +14,7 @@ from milepost.models.catalog import load_encoder, open_encoder, save_encoder
 from milepost.models.external_data import refuse_external_data
 from milepost.models.onnx_encoder import OnnxEncoder
 from milepost.models.packaged import read_package, write_package
-from milepost.storage.vectors import MemoryVectorStore
+from milepost.storage.files.vectors import MemoryVectorStore
 from milepost.testing.encoders import HashedEncoder
 
 

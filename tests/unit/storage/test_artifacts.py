@@ -9,7 +9,7 @@ import pytest
 
 from milepost._base.digest import sha256_bytes
 from milepost.entities.errors import StorageError, WorkspaceError
-from milepost.storage.artifacts import LocalArtifacts, open_artifacts
+from milepost.storage.files.artifacts import LocalArtifacts, open_artifacts
 
 
 def files(folder: Path) -> list[str]:
@@ -54,7 +54,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
 import resource, sys
 from pathlib import Path
 from milepost.entities.errors import StorageError
-from milepost.storage.artifacts import LocalArtifacts
+from milepost.storage.files.artifacts import LocalArtifacts
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     LocalArtifacts(Path(sys.argv[1])).put(b"x" * 5000)
@@ -110,7 +110,7 @@ def test_an_address_that_cannot_be_used_keeps_its_password(url: str) -> None:
 
 def test_artifacts_do_not_need_sql() -> None:
     program = (
-        "import sys, milepost.storage.artifacts;"
+        "import sys, milepost.storage.files.artifacts;"
         "print('sqlalchemy' in sys.modules, 'fsspec' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from milepost.entities.errors import StorageError
-from milepost.storage.vectors import FileVectorStore, MemoryVectorStore
+from milepost.storage.files.vectors import FileVectorStore, MemoryVectorStore
 
 SPACE = "ab" * 32
 Store = FileVectorStore | MemoryVectorStore
@@ -171,7 +171,7 @@ def test_a_folder_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
 def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     code = (
         "import sys, numpy as np; from pathlib import Path\n"
-        "from milepost.storage.vectors import FileVectorStore\n"
+        "from milepost.storage.files.vectors import FileVectorStore\n"
         "store, base = FileVectorStore(Path(sys.argv[1])), int(sys.argv[2])\n"
         "for n in range(base, base + 80):\n"
         "    key = np.frombuffer(n.to_bytes(8, 'little') * 2, np.uint8).reshape(1, 16)\n"

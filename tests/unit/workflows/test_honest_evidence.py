@@ -10,7 +10,7 @@ from milepost.data.duplicates import regroup
 from milepost.data.split import assign_sides
 from milepost.entities.errors import InputError, WorkspaceError
 from milepost.entities.example import Examples
-from milepost.workflows.datasets import once_per_message
+from milepost.workflows.contest.datasets import once_per_message
 
 
 def examples(texts, labels):

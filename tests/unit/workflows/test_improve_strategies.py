@@ -5,7 +5,7 @@ import pytest
 from milepost.entities.errors import UnknownNameError
 from milepost.strategies import registry
 from milepost.strategies.majority import Majority
-from milepost.workflows.improve import _strategies
+from milepost.workflows.contest.improve import _strategies
 
 
 class Loud(Majority):

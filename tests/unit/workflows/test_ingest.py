@@ -2,8 +2,15 @@ import pytest
 
 from milepost.entities.errors import DataError, InputError, TaskFileError
 from milepost.entities.task import Objective, Task
-from milepost.workflows.ingest import Columns, add_file, add_task, check, free_name, plan_workspace
-from milepost.workflows.task_files import read_task, task_names
+from milepost.workflows.tasks.files import read_task, task_names
+from milepost.workflows.tasks.ingest import (
+    Columns,
+    add_file,
+    add_task,
+    check,
+    free_name,
+    plan_workspace,
+)
 
 FRUIT = [{"text": f"{word} {i}", "label": word} for i in range(6) for word in ("apples", "pears")]
 

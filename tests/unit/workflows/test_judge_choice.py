@@ -10,10 +10,10 @@ from milepost.entities.ids import ContestId
 from milepost.entities.scorecard import Latency
 from milepost.entities.task import Objective
 from milepost.strategies.registry import strategy_named
-from milepost.workflows.datasets import prepare
-from milepost.workflows.improve import _bench, _problem
-from milepost.workflows.judge import _choose, judge
-from milepost.workflows.tasks import current_task
+from milepost.workflows.contest.datasets import prepare
+from milepost.workflows.contest.improve import _bench, _problem
+from milepost.workflows.contest.judge import _choose, judge
+from milepost.workflows.tasks.current import current_task
 
 STRATEGIES = ("majority", "tfidf_linear", "neighbours", "head_closed_form")
 

@@ -3,7 +3,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from milepost.workflows.stored_predictions import load_predictions, store_predictions
+from milepost.workflows.contest.stored_predictions import load_predictions, store_predictions
 
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 

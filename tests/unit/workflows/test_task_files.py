@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from milepost.entities.errors import InputError, TaskFileError, UnknownNameError, WorkspaceError
 from milepost.entities.task import DataFiles, Task
-from milepost.workflows.task_files import (
+from milepost.workflows.tasks.files import (
     append_data_file,
     read_task,
     task_names,

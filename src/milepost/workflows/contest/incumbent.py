@@ -16,10 +16,10 @@ from milepost.entities.release import Channel, Release
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.predictors.base import Predictor
 from milepost.releases.gate import IncumbentEvidence
-from milepost.workflows.bundles import load_bundle
+from milepost.workflows.contest.judge import Bench, Judgement, compare_answers
+from milepost.workflows.contest.stored_predictions import load_predictions
 from milepost.workflows.context import Context
-from milepost.workflows.judge import Bench, Judgement, compare_answers
-from milepost.workflows.stored_predictions import load_predictions
+from milepost.workflows.release.bundles import load_bundle
 
 
 def incumbent_evidence(

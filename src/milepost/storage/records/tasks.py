@@ -12,8 +12,8 @@ from milepost.entities.ids import ContestId, Digest
 from milepost.entities.release import Look
 from milepost.entities.task import Task
 from milepost.storage import tables
-from milepost.storage.digest_files import check_digest
-from milepost.storage.records import Records, from_json, next_position, own, to_json
+from milepost.storage.files.digest_files import check_digest
+from milepost.storage.records.base import Records, from_json, next_position, own, to_json
 
 
 class TaskVersion(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,7 +28,7 @@ from milepost.metrics.intervals import Sampling, estimate
 from milepost.metrics.selection import Selection, best_of
 from milepost.models.encoder import Encoder
 from milepost.predictors.base import Predictor
-from milepost.workflows.timing import Encoders, latencies
+from milepost.workflows.contest.timing import Encoders, latencies
 
 FLOOR_STRATEGY = "majority"
 

@@ -17,7 +17,7 @@ from milepost.predictors.bundle import (
 )
 from milepost.predictors.exported import ENCODER, PREDICTOR
 from milepost.workflows.context import Context
-from milepost.workflows.task_files import cannot_write
+from milepost.workflows.tasks.files import cannot_write
 
 
 @dataclass(frozen=True, slots=True, eq=False)

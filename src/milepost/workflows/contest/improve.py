@@ -25,13 +25,13 @@ from milepost.releases.gate import decide
 from milepost.strategies.head_closed_form import HeadClosedForm
 from milepost.strategies.registry import strategy_named, with_plugins
 from milepost.strategy import Problem, Strategy
-from milepost.workflows.bundles import store_bundle
+from milepost.workflows.contest.datasets import Material, once_per_message, prepare
+from milepost.workflows.contest.incumbent import incumbent_evidence
+from milepost.workflows.contest.judge import FLOOR_STRATEGY, Bench, Judgement, judge
+from milepost.workflows.contest.stored_predictions import store_predictions
 from milepost.workflows.context import Context
-from milepost.workflows.datasets import Material, once_per_message, prepare
-from milepost.workflows.incumbent import incumbent_evidence
-from milepost.workflows.judge import FLOOR_STRATEGY, Bench, Judgement, judge
-from milepost.workflows.stored_predictions import store_predictions
-from milepost.workflows.tasks import current_task, version_of
+from milepost.workflows.release.bundles import store_bundle
+from milepost.workflows.tasks.current import current_task, version_of
 from milepost.workflows.versions import code_version
 
 CHANNEL = "production"

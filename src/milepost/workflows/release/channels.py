@@ -4,10 +4,10 @@ from pathlib import Path
 
 from milepost.entities.errors import WorkspaceError
 from milepost.entities.release import Channel, Release
-from milepost.workflows.bundles import export_bundle, load_bundle
+from milepost.workflows.contest.improve import CHANNEL
 from milepost.workflows.context import Context
-from milepost.workflows.improve import CHANNEL
-from milepost.workflows.tasks import current_task
+from milepost.workflows.release.bundles import export_bundle, load_bundle
+from milepost.workflows.tasks.current import current_task
 
 
 def releases(context: Context, name: str) -> list[Release]:

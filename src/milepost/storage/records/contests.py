@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, func, insert, select
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.errors import ConflictError, UnknownNameError
 from milepost.storage import tables
-from milepost.storage.records import Records, from_json, next_position, own, to_json
+from milepost.storage.records.base import Records, from_json, next_position, own, to_json
 
 
 class ContestRecords(Records):

@@ -7,7 +7,7 @@ from milepost.entities.errors import UnknownNameError
 from milepost.entities.ids import Digest
 from milepost.entities.task import Task
 from milepost.workflows.context import Context
-from milepost.workflows.task_files import read_task
+from milepost.workflows.tasks.files import read_task
 
 
 def version_of(task: Task) -> Digest:

@@ -14,7 +14,7 @@ from typing import BinaryIO, Protocol
 from milepost._base.digest import sha256_bytes, sha256_file
 from milepost.entities.errors import StorageError
 from milepost.entities.ids import Digest
-from milepost.storage.digest_files import (
+from milepost.storage.files.digest_files import (
     READ_ONLY,
     check_digest,
     corrupt,
@@ -97,7 +97,7 @@ def open_artifacts(url: str | Path) -> Artifacts:
         return LocalArtifacts(Path(url))
     if text.startswith("file://"):
         return LocalArtifacts(Path(text.removeprefix("file://")))
-    from milepost.storage.remote_artifacts import RemoteArtifacts
+    from milepost.storage.files.remote import RemoteArtifacts
 
     return RemoteArtifacts.at(text)
 

@@ -30,9 +30,9 @@ from milepost.entities.example import QualityReport
 from milepost.entities.task import Objective, Task
 from milepost.entities.taskfile import dump_task, parse_task
 from milepost.evaluation.slices import slice_masks
+from milepost.workflows.contest.datasets import load
 from milepost.workflows.context import Context
-from milepost.workflows.datasets import load
-from milepost.workflows.task_files import (
+from milepost.workflows.tasks.files import (
     append_data_file,
     cannot_write,
     read_task,

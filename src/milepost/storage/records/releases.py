@@ -9,7 +9,7 @@ from milepost._base.digest import canonical_json
 from milepost.entities.errors import ConflictError, InputError
 from milepost.entities.release import AuditEntry, Channel, Release
 from milepost.storage import tables
-from milepost.storage.records import Records, from_json, next_position, own
+from milepost.storage.records.base import Records, from_json, next_position, own
 
 PRODUCTION = "production"
 

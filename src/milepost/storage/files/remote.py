@@ -19,7 +19,7 @@ from fsspec.core import url_to_fs
 from milepost._base.digest import sha256_bytes, sha256_file
 from milepost.entities.errors import WorkspaceError
 from milepost.entities.ids import Digest
-from milepost.storage.digest_files import (
+from milepost.storage.files.digest_files import (
     check_digest,
     copy_bytes,
     corrupt,

@@ -1,0 +1,1 @@
+"""Bytes by their digest, and the cache of vectors; knows no table."""

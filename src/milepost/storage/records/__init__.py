@@ -1,0 +1,1 @@
+"""The nouns of the ledger: one module of tables' rows each, mixed into `Ledger`."""

@@ -1,0 +1,1 @@
+"""From data to a judged, gated contest: the steps of `improve`."""

@@ -1,0 +1,1 @@
+"""What may answer: bundles, releases and channels, and what is told about them."""

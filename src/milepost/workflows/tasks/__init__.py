@@ -1,0 +1,1 @@
+"""Task files, their data and their versions."""

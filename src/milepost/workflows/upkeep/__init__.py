@@ -1,0 +1,1 @@
+"""What keeps a workspace whole: jobs, verification, audit, backups, collection of garbage."""
