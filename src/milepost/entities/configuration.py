@@ -20,6 +20,11 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         encoder: ``embedded``, a folder (relative to the workspace) or a hub id.
         ledger: SQLAlchemy URL; a relative SQLite path is relative to the workspace.
         artifacts: Folder (relative to the workspace) or fsspec URL.
+        checkpoints: Folder (relative to the workspace) or fsspec URL where signed checkpoints of
+            the audit log are kept; best where nobody who can write the ledger can delete.
+        signers: Public keys whose checkpoints are believed, as ``ed25519:…``; empty believes the
+            key of whoever verifies.
+        openlineage: File or HTTP address to which lineage events are sent; ``None`` sends none.
         settings: Numbers that a team may want to change.
     """
 
@@ -27,6 +32,9 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     encoder: str = "embedded"
     ledger: str = "sqlite:///.milepost/ledger.db"
     artifacts: str = ".milepost/artifacts"
+    checkpoints: str = ".milepost/checkpoints"
+    signers: tuple[str, ...] = ()
+    openlineage: str | None = None
     settings: Settings = Settings()
 
 
@@ -76,7 +84,10 @@ def dump_configuration(configuration: Configuration) -> str:
     """TOML text of a configuration; settings that have their default are left as comments."""
     plain = cast("dict[str, Any]", msgspec.to_builtins(configuration))
     settings = cast("dict[str, Any]", plain.pop("settings"))
-    lines = [f"{key} = {_toml(value)}" for key, value in plain.items()]
+    lines = [
+        f"# {key} is not set" if value is None else f"{key} = {_toml(value)}"
+        for key, value in plain.items()
+    ]
     lines += ["", "[settings]"]
     defaults = cast("dict[str, Any]", msgspec.to_builtins(Settings()))
     for key, value in settings.items():
@@ -89,4 +100,4 @@ def dump_configuration(configuration: Configuration) -> str:
 
 
 def _toml(value: object) -> str:
-    return msgspec.json.encode(value).decode() if isinstance(value, str | list) else repr(value)
+    return msgspec.json.encode(value).decode() if isinstance(value, str | list | tuple) else repr(value)

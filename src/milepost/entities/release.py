@@ -52,7 +52,19 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
-    """An immutable, numbered bundle of a task."""
+    """An immutable, numbered bundle of a task.
+
+    Attributes:
+        task: Task name.
+        number: From 1, per task.
+        candidate: The candidate that was released.
+        contest: The contest that it came from.
+        bundle: Digest of the bundle's manifest, and so of every byte of it.
+        strategy: Name of the strategy.
+        created: When, UTC.
+        actor: Who.
+        digest: SHA-256 over all of the above; its audit entry repeats it.
+    """
 
     task: str
     number: int
@@ -62,6 +74,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     strategy: str
     created: datetime
     actor: str
+    digest: Digest = Digest("")
 
 
 class Channel(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +106,8 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
         subject: On what, such as ``route@production``.
         reason: Why, in words.
         details: Digests and numbers.
+        role: In which role the actor acted.
+        hash: SHA-256 over the entry and the hash of the one before it.
     """
 
     sequence: int
@@ -102,6 +117,8 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     reason: str
     details: dict[str, object]
+    role: str
+    hash: Digest
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):

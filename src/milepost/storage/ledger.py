@@ -37,6 +37,7 @@ class Ledger(TaskRecords, ContestRecords, ReleaseRecords):
         *,
         clock: Clock = utc_now,
         tenant: str = tables.DEFAULT,
+        role: str = tables.OWNER,
         timeout: float = 30.0,
     ) -> Self:
         """Open a ledger; create it, or bring its tables up to date, where needed.
@@ -49,6 +50,7 @@ class Ledger(TaskRecords, ContestRecords, ReleaseRecords):
                 ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``.
             clock: Gives the time that is written into rows.
             tenant: Whose rows are read and written.
+            role: Role of whoever acts, for the audit log.
             timeout: Seconds to wait for a lock, in a thread or another process.
 
         Raises:
@@ -63,7 +65,7 @@ class Ledger(TaskRecords, ContestRecords, ReleaseRecords):
         except BaseException:
             database.close()
             raise
-        return cls(database, clock, tenant)
+        return cls(database, clock, tenant, role)
 
     def conclude(
         self,

@@ -1,7 +1,8 @@
 """The tables of the ledger, as the newest migration leaves them.
 
 Every table leads with ``tenant``, so that one database serves many. Rows of ``task_versions``,
-``releases`` and ``audit`` are never changed; the migrations put triggers on them that refuse it.
+``releases``, ``approvals``, ``configurations`` and ``audit`` are never changed; the migrations put
+triggers on them that refuse it.
 A record that is read as a whole is kept as JSON text beside the columns that are searched.
 """
 
@@ -26,6 +27,9 @@ from sqlalchemy.types import TypeDecorator
 
 DEFAULT = "default"
 """Tenant, actor and use case of somebody who works alone."""
+
+OWNER = "owner"
+"""Role of somebody who works alone: may do everything."""
 
 metadata = MetaData(
     naming_convention={
@@ -67,8 +71,8 @@ def _key(name: str) -> Column[str]:
     return Column(name, Text, primary_key=True)
 
 
-def _text(name: str, *, nullable: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=nullable)
+def _text(name: str, *, nullable: bool = False, default: str | None = None) -> Column[str]:
+    return Column(name, Text, nullable=nullable, server_default=default)
 
 
 def _moment(name: str) -> Column[datetime]:
@@ -163,6 +167,8 @@ contests = Table(
         ["task_versions.tenant", "task_versions.task", "task_versions.digest"],
     ),
     UniqueConstraint("tenant", "task", "sequence"),
+    Index(None, "tenant", "examples"),
+    Index(None, "tenant", "holdout"),
 )
 
 candidates = Table(
@@ -200,6 +206,7 @@ releases = Table(
     _text("strategy"),
     _moment("created"),
     _text("actor"),
+    _text("digest", default=""),
     ForeignKeyConstraint(["tenant", "task"], ["tasks.tenant", "tasks.name"]),
     ForeignKeyConstraint(["tenant", "candidate"], ["candidates.tenant", "candidates.id"]),
     ForeignKeyConstraint(["tenant", "contest"], ["contests.tenant", "contests.id"]),
@@ -223,6 +230,22 @@ channels = Table(
     ),
     ForeignKeyConstraint(
         ["tenant", "task", "previous"],
+        ["releases.tenant", "releases.task", "releases.number"],
+    ),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    _key("tenant"),
+    _key("task"),
+    _position("release"),
+    _key("actor"),
+    _text("role"),
+    _text("reason"),
+    _moment("at"),
+    ForeignKeyConstraint(
+        ["tenant", "task", "release"],
         ["releases.tenant", "releases.task", "releases.number"],
     ),
 )
@@ -252,4 +275,85 @@ audit = Table(
     _text("subject"),
     _text("reason"),
     _text("details"),
+    _text("role", default=OWNER),
+    _text("hash", default=""),
+    Index(None, "tenant", "subject", "sequence"),
+    Index(None, "tenant", "action", "sequence"),
+)
+
+configurations = Table(
+    "configurations",
+    metadata,
+    _key("tenant"),
+    _position("sequence"),
+    _text("digest"),
+    _text("record"),
+    _moment("created"),
+    _text("actor"),
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    _key("tenant"),
+    _key("key"),
+    _text("request"),
+    _text("result"),
+    _moment("created"),
+    _text("actor"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    _key("tenant"),
+    _key("name"),
+    Column("token", BigInteger, nullable=False),
+    _text("holder", nullable=True),
+    Column("expires", UtcDateTime, nullable=True),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _number("sequence"),
+    _text("kind"),
+    _text("subject"),
+    _text("key"),
+    _text("status"),
+    _text("arguments"),
+    _text("doing"),
+    Column("share", Float, nullable=False),
+    _number("attempts"),
+    _text("error", nullable=True),
+    _moment("created"),
+    _moment("updated"),
+    _text("actor"),
+    UniqueConstraint("tenant", "sequence"),
+    Index(None, "tenant", "subject", "sequence"),
+    Index(None, "tenant", "status", "sequence"),
+)
+
+job_steps = Table(
+    "job_steps",
+    metadata,
+    _key("tenant"),
+    _key("job"),
+    _key("name"),
+    _number("position"),
+    _text("record"),
+    Column("seconds", Float, nullable=False),
+    _moment("finished"),
+    ForeignKeyConstraint(["tenant", "job"], ["jobs.tenant", "jobs.id"]),
+)
+
+pins = Table(
+    "pins",
+    metadata,
+    _key("tenant"),
+    _key("owner"),
+    _key("digest"),
+    _moment("created"),
 )

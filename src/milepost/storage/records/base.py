@@ -24,12 +24,16 @@ class Records:
         database: Where the tables are.
         clock: Gives the time that is written into rows.
         tenant: Whose rows are read and written; rows of others are never seen.
+        role: Role of whoever acts, for the audit log.
     """
 
-    def __init__(self, database: Database, clock: Clock, tenant: str) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, tenant: str, role: str = tables.OWNER
+    ) -> None:
         self.database = database
         self.clock = clock
         self.tenant = tenant
+        self.role = role
 
     def _require_task(self, connection: Connection, name: str) -> None:
         """Raise ``UnknownNameError`` if there is no such task."""

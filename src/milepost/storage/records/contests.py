@@ -9,10 +9,11 @@ from sqlalchemy import Connection, Row, func, insert, select
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.errors import ConflictError, UnknownNameError
 from milepost.storage import tables
-from milepost.storage.records.base import Records, from_json, next_position, own, to_json
+from milepost.storage.records.audit import AuditRecords
+from milepost.storage.records.base import from_json, next_position, own, to_json
 
 
-class ContestRecords(Records):
+class ContestRecords(AuditRecords):
     """Contests, written once and read as they were."""
 
     def save_contest(self, contest: Contest, actor: str = tables.DEFAULT) -> None:

@@ -1,20 +1,23 @@
 """The part of the ledger about what may answer: releases, channels, and the audit of both."""
 
+from datetime import UTC
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, insert, select, update
 
-from milepost._base.digest import canonical_json
+from milepost._base.digest import digest_of
 from milepost.entities.errors import ConflictError, InputError
-from milepost.entities.release import AuditEntry, Channel, Release
+from milepost.entities.ids import Digest
+from milepost.entities.release import Channel, Release
 from milepost.storage import tables
-from milepost.storage.records.base import Records, from_json, next_position, own
+from milepost.storage.records.audit import AuditRecords
+from milepost.storage.records.base import next_position, own
 
 PRODUCTION = "production"
 
 
-class ReleaseRecords(Records):
+class ReleaseRecords(AuditRecords):
     """Releases, which never change, and channels, which move only together with an audit row."""
 
     def make_release(
@@ -76,6 +79,7 @@ class ReleaseRecords(Records):
             created=self.clock(),
             actor=actor,
         )
+        release = msgspec.structs.replace(release, digest=content_digest(release))
         connection.execute(
             insert(table).values(tenant=self.tenant, **msgspec.structs.asdict(release))
         )
@@ -89,6 +93,7 @@ class ReleaseRecords(Records):
                 "bundle": release.bundle,
                 "candidate": release.candidate,
                 "contest": release.contest,
+                "release": release.digest,
             },
         )
         before = self._channel(connection, release.task, channel)
@@ -165,31 +170,6 @@ class ReleaseRecords(Records):
         with self.database.read() as connection:
             self._require_task(connection, task)
             return self._channel(connection, task, name)
-
-    def audit(self, limit: int | None = None) -> tuple[AuditEntry, ...]:
-        """What was done, newest first; at most ``limit`` entries, or all for ``None``."""
-        table = tables.audit
-        with self.database.read() as connection:
-            rows = connection.execute(
-                select(table)
-                .where(*own(table, self.tenant))
-                .order_by(table.c.sequence.desc())
-                .limit(limit)
-            ).all()
-        return tuple(
-            AuditEntry(
-                sequence=row.sequence,
-                at=row.at,
-                actor=row.actor,
-                action=row.action,
-                subject=row.subject,
-                reason=row.reason,
-                details=from_json(
-                    row.details, dict[str, object], where=f"audit entry {row.sequence}"
-                ),
-            )
-            for row in rows
-        )
 
     def _releasable(self, connection: Connection, id: str) -> Row[Any]:  # noqa: A002
         table = tables.candidates
@@ -273,31 +253,6 @@ class ReleaseRecords(Records):
             },
         )
 
-    def _append_audit(
-        self,
-        connection: Connection,
-        *,
-        actor: str,
-        action: str,
-        subject: str,
-        reason: str,
-        details: dict[str, object],
-    ) -> None:
-        """Add an entry without a gap; within the caller's transaction, or not at all."""
-        table = tables.audit
-        connection.execute(
-            insert(table).values(
-                tenant=self.tenant,
-                sequence=next_position(connection, table.c.sequence, own(table, self.tenant)),
-                at=self.clock(),
-                actor=actor,
-                action=action,
-                subject=subject,
-                reason=reason,
-                details=canonical_json(details).decode(),
-            )
-        )
-
 
 def _moved(before: Channel | None, task: str, name: str, to: int, expected_version: int) -> Channel:
     """The channel after the move.
@@ -340,4 +295,13 @@ def _release(row: Row[Any]) -> Release:
         strategy=row.strategy,
         created=row.created,
         actor=row.actor,
+        digest=row.digest,
     )
+
+
+def content_digest(release: Release) -> Digest:
+    """SHA-256 over all that a release says but the digest itself; equal content, equal digest."""
+    content = msgspec.structs.asdict(release)
+    del content["digest"]
+    content["created"] = release.created.astimezone(UTC).isoformat(timespec="microseconds")
+    return Digest(digest_of(content))

@@ -13,7 +13,8 @@ from milepost.entities.release import Look
 from milepost.entities.task import Task
 from milepost.storage import tables
 from milepost.storage.files.digest_files import check_digest
-from milepost.storage.records.base import Records, from_json, next_position, own, to_json
+from milepost.storage.records.audit import AuditRecords
+from milepost.storage.records.base import from_json, next_position, own, to_json
 
 
 class TaskVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +35,7 @@ class TaskVersion(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
 
 
-class TaskRecords(Records):
+class TaskRecords(AuditRecords):
     """Tasks with their versions, datasets, sides of the split and looks at holdouts."""
 
     def save_task(

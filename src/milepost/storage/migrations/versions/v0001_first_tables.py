@@ -5,6 +5,8 @@ from datetime import datetime
 import sqlalchemy as sa
 from alembic import op
 
+from milepost.storage.migrations.triggers import refuse_changes
+
 revision = "0001"
 down_revision = None
 
@@ -19,7 +21,7 @@ def upgrade() -> None:
     _releases()
     _logs()
     for table in UNCHANGEABLE:
-        _refuse_changes(table)
+        refuse_changes(table)
 
 
 def _text(name: str, *, nullable: bool = False) -> sa.Column[str]:
@@ -205,24 +207,4 @@ def _logs() -> None:
         _text("reason"),
         _text("details"),
         sa.PrimaryKeyConstraint("tenant", "sequence"),
-    )
-
-
-def _refuse_changes(table: str) -> None:
-    """Let the database itself refuse to change or delete rows of ``table``."""
-    words = f"rows of {table} are never changed"
-    if op.get_bind().dialect.name == "sqlite":
-        for act in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{act.lower()} BEFORE {act} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{words}'); END"
-            )
-        return
-    op.execute(
-        f"CREATE FUNCTION {table}_refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '{words}'; END $$"
-    )
-    op.execute(
-        f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-        f"FOR EACH STATEMENT EXECUTE FUNCTION {table}_refuse_change()"
     )
