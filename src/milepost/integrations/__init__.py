@@ -1,0 +1,1 @@
+"""One module per outside system. Found as an entry point, imported by nobody in this package."""

@@ -1,0 +1,230 @@
+"""Model cards: the records of a release in, Markdown with Hugging Face metadata out.
+
+A pure function. Knows no store and no clock: the same records give the same card. What no record
+holds is left blank and marked for a person, never filled in.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cache
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from milepost.entities.contest import Candidate, Contest
+from milepost.entities.errors import InputError
+from milepost.entities.example import Dataset
+from milepost.entities.release import Approval, Manifest, Release
+from milepost.entities.scorecard import Estimate, Scorecard
+from milepost.entities.task import Task
+from milepost.releases.card_limits import limits
+from milepost.releases.card_words import LICENSE, MARKER, SECTIONS, PersonWords
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+METRICS = {
+    "accuracy": ("accuracy", "accuracy", {}),
+    "balanced_accuracy": ("balanced_accuracy", "balanced accuracy", {}),
+    "macro_f1": ("f1", "macro F1", {"average": "macro"}),
+    "weighted_f1": ("f1", "weighted F1", {"average": "weighted"}),
+    "mcc": ("matthews_correlation", "MCC", {}),
+    "brier": ("brier_score", "Brier score", {}),
+}
+"""Metric of each name in the words of the Hugging Face Hub: id, name, arguments."""
+
+SPLITS = {"holdout": "holdout", "test_file": "test", "cross_fitted": "cross-fitted"}
+CONFUSIONS_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardRecords:
+    """All that a card is written from.
+
+    Attributes:
+        release: The release.
+        contest: The contest that it came from.
+        candidate: Its candidate, with the certified scorecard.
+        task: The task as it was then.
+        task_number: Number of that version of the task.
+        manifest: What its bundle is made of.
+        datasets: The snapshots that it was trained and certified on.
+        approvals: Who has approved it.
+        approvals_needed: How many approvals it needs.
+        base_model: Hub id of the encoder; ``None`` where it is not known or there is none.
+        regime: How its numbers were certified, as a sentence.
+        person: What a person has written.
+        place: Where a person writes, such as ``cards/route.md``.
+    """
+
+    release: Release
+    contest: Contest
+    candidate: Candidate
+    task: Task
+    task_number: int
+    manifest: Manifest
+    datasets: tuple[Dataset, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+    approvals_needed: int = 0
+    base_model: str | None = None
+    regime: str = ""
+    person: PersonWords = field(default_factory=PersonWords)
+    place: str = ""
+
+    @property
+    def scorecard(self) -> Scorecard:
+        """The certified numbers.
+
+        Raises:
+            InputError: If the candidate has none, so that it cannot have been released.
+        """
+        if self.candidate.scorecard is None:
+            raise InputError(f"the candidate {self.candidate.id!r} has no scorecard.")
+        return self.candidate.scorecard
+
+
+def render_card(records: CardRecords) -> str:
+    """The model card as Markdown with its metadata as YAML on top."""
+    card = records.scorecard
+    body = _template().render(
+        r=records,
+        card=card,
+        labels=records.manifest.labels,
+        descriptions=records.task.labels,
+        limits=limits(card),
+        sections=SECTIONS,
+        license=LICENSE,
+        marker=MARKER,
+        confusions=card.confusions[:CONFUSIONS_SHOWN],
+    )
+    return f"---\n{_yaml(metadata(records))}---\n{body}"
+
+
+def metadata(records: CardRecords) -> dict[str, object]:
+    """The card's metadata as the Hugging Face Hub reads it (its ``modelcard.md``).
+
+    Values are the stored ones in full. Fields that no record and no person knows are left out.
+    """
+    written = dict(records.person.metadata)
+    tags = written.pop("tags", [])
+    known: dict[str, object] = {
+        **written,
+        "library_name": "milepost",
+        "pipeline_tag": "text-classification",
+        "tags": ["milepost", records.release.strategy, *(tags if isinstance(tags, list) else [])],
+    }
+    if records.base_model is not None:
+        known["base_model"] = records.base_model
+    card = records.scorecard
+    known["metrics"] = list(dict.fromkeys(_metric(name)[0] for name in card.metrics))
+    known["model-index"] = [
+        {
+            "name": f"{records.release.task}-{records.release.number}",
+            "results": [
+                {
+                    "task": {"type": "text-classification", "name": records.release.task},
+                    "dataset": {
+                        "type": records.release.task,
+                        "name": f"{records.release.task}, {SPLITS[card.regime]}",
+                        "split": SPLITS[card.regime],
+                        "revision": records.contest.holdout or records.contest.examples,
+                    },
+                    "metrics": [_result(name, each) for name, each in card.metrics.items()],
+                }
+            ],
+        }
+    ]
+    return known
+
+
+def _result(name: str, estimate: Estimate) -> dict[str, object]:
+    identity, shown, arguments = _metric(name)
+    interval = {"low": estimate.low, "high": estimate.high, "n": estimate.n}
+    return {
+        "type": identity,
+        "value": estimate.value,
+        "name": shown,
+        "args": {**arguments, **interval, "method": estimate.method},
+    }
+
+
+def _metric(name: str) -> tuple[str, str, dict[str, str]]:
+    return METRICS.get(name, (name, name.replace("_", " "), {}))
+
+
+def _metric_in_words(name: str) -> str:
+    return _metric(name)[1]
+
+
+def _yaml(value: object) -> str:
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 4096
+    out = StringIO()
+    yaml.dump(value, out)
+    return out.getvalue()
+
+
+def share(value: float | None) -> str:
+    """A metric with three decimals; a dash where there is none."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def signed(value: float | None) -> str:
+    """A difference with its sign and three decimals; a dash where there is none."""
+    return "–" if value is None else f"{value:+.3f}"
+
+
+def interval(estimate: Estimate | None) -> str:
+    """A metric with its interval; a dash where there is none."""
+    if estimate is None:
+        return "–"
+    return f"{share(estimate.value)} [{share(estimate.low)}, {share(estimate.high)}]"
+
+
+def chance(value: float | None) -> str:
+    """A p-value with three decimals, never zero; a dash where there is none."""
+    return "&lt; 0.001" if value is not None and value < 0.0005 else share(value)
+
+
+def method(name: str) -> str:
+    """How an interval was made, in words."""
+    return sentence(name.replace("_", " "))
+
+
+def figure(value: float) -> str:
+    """A measured quantity with three significant digits, never in powers of ten."""
+    return format(Decimal(f"{value:.3g}"), "f")
+
+
+def plain(text: str) -> str:
+    """A text of a user as one line of Markdown that means nothing but itself."""
+    line = " ".join(text.split())
+    for mark in "\\`*_[]#~":
+        line = line.replace(mark, f"\\{mark}")
+    return sentence(line)
+
+
+def sentence(text: str) -> str:
+    """A sentence of milepost's own as Markdown that fits a table."""
+    line = " ".join(text.split())
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+
+
+@cache
+def _template() -> "Template":
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("milepost.releases"),
+        autoescape=False,  # noqa: S701 — Markdown; texts of users pass through `plain`
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    for formatter in (share, signed, interval, chance, method, figure, plain, sentence):
+        environment.filters[formatter.__name__] = formatter
+    environment.filters["metric"] = _metric_in_words
+    return environment.get_template("card.md.j2")
