@@ -11,6 +11,7 @@ BENCHMARKS = {
     "data": True,
     "improve_speed": True,
     "many_tasks": True,
+    "ledger": True,
     "quality": False,
     "statistics": False,
 }

@@ -1,14 +1,29 @@
-"""A PostgreSQL server of the tests' own, where its programs are installed."""
+"""A PostgreSQL server and an S3 server of the tests' own, where their programs are installed."""
 
+import importlib.util
 import os
 import shutil
+import socket
 import subprocess
+import sys
 import tempfile
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_signing_key() -> Iterator[None]:
+    """No test makes or uses the signing key of whoever runs it; all processes share one."""
+    folder = Path(tempfile.gettempdir()) / f"milepost-test-keys-{os.getuid()}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MILEPOST_KEYS", str(folder))
+        patch.delenv("MILEPOST_SIGNING_KEY", raising=False)
+        yield
 
 
 def _program(name: str) -> str | None:
@@ -89,3 +104,57 @@ def _create(socket: Path, name: str, template: str) -> str:
 
 def _url(socket: Path, name: str) -> str:
     return f"postgresql://postgres:s3cret@/{name}?host={socket}"
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[dict[str, str]]:
+    """Variables that lead an S3 client to a fresh OpenStack Swift, a real object store."""
+    if not importlib.util.find_spec("swift") or not importlib.util.find_spec("s3fs"):
+        pytest.skip("the packages swift and s3fs are not installed")
+    folder = Path(tempfile.mkdtemp(prefix="s3-", dir="/tmp"))
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+    program = Path(__file__).with_name("servers") / "swift_s3.py"
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, program, folder / "swift", str(port)], stdout=log, stderr=log
+        )
+    try:
+        _await_s3(f"http://127.0.0.1:{port}/healthcheck", server, folder / "log")
+        yield {
+            "AWS_ACCESS_KEY_ID": "test:tester",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+    finally:
+        server.terminate()
+        server.wait()
+        shutil.rmtree(folder)
+
+
+def _await_s3(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            pytest.skip(f"OpenStack Swift does not run here: {log.read_text()[-500:]}")
+        try:
+            with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - http, above
+                return
+        except OSError:
+            time.sleep(0.05)
+    pytest.fail(f"OpenStack Swift does not answer: {log.read_text()[-500:]}")
+
+
+@pytest.fixture
+def s3_store(s3_server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Address of a folder in an empty bucket of this test's own; this process may use it."""
+    import s3fs
+
+    for name, value in s3_server.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"b{uuid4().hex}"
+    s3fs.S3FileSystem().mkdir(bucket)
+    return f"s3://{bucket}/milepost"

@@ -65,6 +65,7 @@ def task_file_fields() -> str:
         "InputField": "`inputs.<name>` in its long form",
         "Objective": "`objective`",
         "DataFiles": "`data`",
+        "ReleaseRule": "`release`",
     }
     for name, title in titles.items():
         definition = definitions[name]
@@ -78,7 +79,11 @@ def task_file_fields() -> str:
         required = set(definition.get("required", ()))
         rows = []
         for field, shape in definition["properties"].items():
-            default = "required" if field in required else _default(shape) or factories[field]
+            default = (
+                "required"
+                if field in required
+                else _default(shape) or factories.get(field, "left out")
+            )
             meaning = said[field].replace("`None`", "left out, it")
             rows.append((f"`{field}`", _shape(shape), default, meaning))
         parts.append(f"## {title}\n\n{table(('field', 'holds', 'default', 'meaning'), rows)}")
@@ -162,13 +167,21 @@ def _value(value: object) -> str:
 
 
 def command_names() -> list[str]:
-    """Names of all commands, in the order of the help."""
-    return list(_group().commands)
+    """Names of all commands, in the order of the help; those of a group after it, in two words."""
+    names: list[str] = []
+    for name, command in _group().commands.items():
+        inner = getattr(command, "commands", {})
+        if not inner or command.invoke_without_command:
+            names.append(name)
+        names += [f"{name} {each}" for each in inner]
+    return names
 
 
 def command_help(name: str) -> str:
     """Usage, description, arguments and options of one command."""
-    command = _group().commands[name]
+    command = _group()
+    for word in name.split():
+        command = command.commands[word]
     parameters = list(command.params)
     arguments = [p for p in parameters if p.param_type_name == "argument"]
     options = [p for p in parameters if p.param_type_name != "argument"]

@@ -9,28 +9,44 @@
     ws.predict("route", ["my card was stolen"])
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from milepost.entities.audit import AuditReport
+from milepost.entities.backup import BackupMade, BackupManifest, Restored, StoreMoved
 from milepost.entities.configuration import Configuration
 from milepost.entities.contest import Contest, Evaluation
 from milepost.entities.errors import UnknownNameError
 from milepost.entities.example import QualityReport
+from milepost.entities.job import Job
+from milepost.entities.lineage import Lineage
 from milepost.entities.prediction import Predictions
-from milepost.entities.release import Channel, Release
+from milepost.entities.release import ApprovalState, Approved, AuditEntry, Channel, Release
 from milepost.entities.task import Objective, Task
+from milepost.entities.upkeep_artifacts import Collection, Verification
 from milepost.reports.leaderboard import Leaderboard
 from milepost.reports.plain import improve_json
 from milepost.reports.records import TaskRow
-from milepost.workflows import answer, opening, publishing
+from milepost.workflows import answer, listening, opening, publishing
 from milepost.workflows.answer import Answered, Which
 from milepost.workflows.contest import improve
+from milepost.workflows.contest.options import Options
 from milepost.workflows.context import Context, Events
+from milepost.workflows.release import cards
 from milepost.workflows.release import channels as releasing
+from milepost.workflows.release import lineage as tracing
+from milepost.workflows.release.cards import ModelCard
 from milepost.workflows.tasks import ingest
 from milepost.workflows.tasks.files import read_task, task_names
+from milepost.workflows.upkeep import audit as auditing
+from milepost.workflows.upkeep import backup as backing_up
+from milepost.workflows.upkeep import collect as collecting
+from milepost.workflows.upkeep import jobs
+from milepost.workflows.upkeep import migrate_store as storing
+from milepost.workflows.upkeep import restore as restoring
+from milepost.workflows.upkeep import verify as verifying
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,8 +118,8 @@ class Workspace:
         Raises:
             WorkspaceError: As :meth:`create`.
         """
-        context = opening.create(Path(directory), Configuration())
-        ingest.copy_demo(context.root)
+        with opening.creating(Path(directory), Configuration()) as context:
+            ingest.copy_demo(context.root)
         return cls(context)
 
     @classmethod
@@ -134,8 +150,8 @@ class Workspace:
         """
         columns = ingest.Columns(text=text, label=label)
         plan = ingest.plan_workspace(source, task, columns, objective or Objective())
-        context = opening.create(Path(directory), Configuration())
-        made, quality = ingest.carry_out(context, plan)
+        with opening.creating(Path(directory), Configuration()) as context:
+            made, quality = ingest.carry_out(context, plan)
         return cls(context), made, quality
 
     @property
@@ -221,9 +237,22 @@ class Workspace:
         Raises:
             InputError: If the task file, its data or a name cannot be used.
         """
-        options = improve.Options(budget=budget, seed=seed, strategies=strategies)
+        options = Options(budget=budget, seed=seed, strategies=strategies)
         done = improve.improve(self._telling(on_event), name, options)
         return Improvement(done.contest, done.quality)
+
+    def jobs(self, *, ended: bool = False) -> list[Job]:
+        """Unfinished long work, newest first; with ``ended`` that of all time."""
+        return list(jobs.jobs(self._context, ended=ended))
+
+    def cancel_job(self, job: str, *, reason: str = "cancelled by hand") -> Job:
+        """End an unfinished job for good; a process that works on it stops at its next step.
+
+        Raises:
+            UnknownNameError: If there is no such job.
+            InputError: If it has ended already.
+        """
+        return jobs.cancel(self._context, job, reason)
 
     def answer(
         self,
@@ -284,6 +313,45 @@ class Workspace:
         which = Which(release=release, candidate=candidate)
         return answer.evaluate(self._telling(on_event), name, data, which, where)
 
+    def verify(
+        self,
+        target: str | None = None,
+        *,
+        everything: bool = False,
+        on_event: Events | None = None,
+    ) -> Verification:
+        """Read every byte of releases and hold it against every record of them.
+
+        Args:
+            target: ``route``, ``route@production`` or ``route#3``; ``None`` takes all releases.
+            everything: Also read every other artifact, and look for missing ones and orphans.
+            on_event: Called with ("verify", what is being done, share done in [0, 1]).
+
+        Raises:
+            UnknownNameError: If there is no such task, channel or release.
+        """
+        return verifying.verify(self._telling(on_event), target, everything=everything)
+
+    def collect(
+        self,
+        *,
+        older_than: float | None = None,
+        dry_run: bool = False,
+        on_event: Events | None = None,
+    ) -> Collection:
+        """Delete stored bytes that no release, candidate, running job or backup needs.
+
+        Args:
+            older_than: Hours since they were last put; ``None`` takes ``garbage_hours``.
+            dry_run: Only count.
+            on_event: Called with ("artifacts", what is being done, share done in [0, 1]).
+
+        Raises:
+            StorageError: If what is needed cannot be read; nothing is deleted then.
+        """
+        told = self._telling(on_event)
+        return collecting.collect(told, older_than=older_than, dry_run=dry_run)
+
     def contest(self, name: str) -> Contest:
         """The last contest of a task.
 
@@ -296,31 +364,57 @@ class Workspace:
         """A row per task: its last verdict and what runs."""
         return publishing.overview(self._context)
 
-    def releases(self, name: str) -> list[Release]:
-        """Releases of a task, newest first."""
-        return releasing.releases(self._context, name)
+    def releases(self, name: str, limit: int | None = None) -> list[Release]:
+        """Releases of a task, newest first; the newest ``limit`` of them where one is given."""
+        return releasing.releases(self._context, name, limit)
 
     def channel(self, name: str, channel: str = "production") -> Channel | None:
         """Where a channel points, or ``None`` before the first release."""
         return releasing.channel(self._context, name, channel)
 
-    def promote(self, name: str, release: int, *, reason: str = "promoted by hand") -> Channel:
-        """Point production at a release.
+    def approvals(self, name: str, releases: Sequence[Release]) -> dict[int, ApprovalState]:
+        """Who has approved those releases of a task, and how many must, by number."""
+        return releasing.approvals(self._context, name, releases)
+
+    def approve(
+        self, name: str, release: int, *, reason: str, idempotency_key: str | None = None
+    ) -> Approved:
+        """Approve a release that somebody else made; the last approval puts it into production.
 
         Raises:
             UnknownNameError: If there is no such release.
+            InputError: If the actor made it, or it lacks no approval.
+        """
+        return releasing.approve(self._context, name, release, reason, idempotency_key)
+
+    def promote(
+        self,
+        name: str,
+        release: int,
+        *,
+        reason: str = "promoted by hand",
+        idempotency_key: str | None = None,
+    ) -> Channel:
+        """Point production at a release; asked again with the same key, say what came of it.
+
+        Raises:
+            UnknownNameError: If there is no such release.
+            InputError: If it lacks approvals, or the key was used for another request.
             ConflictError: If somebody else moved the channel meanwhile.
         """
-        return releasing.promote(self._context, name, release, reason)
+        return releasing.promote(self._context, name, release, reason, idempotency_key)
 
-    def rollback(self, name: str, *, reason: str = "rolled back by hand") -> Channel:
-        """Point production back at the release before.
+    def rollback(
+        self, name: str, *, reason: str = "rolled back by hand", idempotency_key: str | None = None
+    ) -> Channel:
+        """Point production back at the release before; asked again, say what came of it.
 
         Raises:
             WorkspaceError: If there is none before.
+            InputError: If the key was used for another request.
             ConflictError: If somebody else moved the channel meanwhile.
         """
-        return releasing.rollback(self._context, name, reason)
+        return releasing.rollback(self._context, name, reason, idempotency_key)
 
     def export(self, name: str, directory: str | Path, *, release: int | None = None) -> int:
         """Write a release with its encoder as a folder that answers anywhere; returns its number.
@@ -337,6 +431,152 @@ class Workspace:
     def charts(self, name: str | None, directory: str | Path) -> list[Path]:
         """Write the charts as PNG files into one folder per task."""
         return publishing.write_pictures(self._context, name, Path(directory))
+
+    def audit(
+        self, limit: int | None = None, *, subject: str | None = None, action: str | None = None
+    ) -> list[AuditEntry]:
+        """What was done, newest first; on one subject or of one kind where that is given."""
+        return auditing.entries(self._context, limit, subject=subject, action=action)
+
+    def verify_audit(
+        self, checkpoints: str | Path | None = None, *, expect: str | None = None
+    ) -> AuditReport:
+        """Prove that the audit log is what was written, or find what was changed and where.
+
+        Args:
+            checkpoints: Folder or URL of its checkpoints; ``None`` takes ``milepost.toml``'s.
+            expect: ``NUMBER:HASH`` of an entry, noted earlier.
+
+        Raises:
+            InputError: If ``expect`` or a key in ``signers`` cannot be read.
+            StorageError: If the ledger, the checkpoints or the own key cannot be read.
+        """
+        return auditing.verify_audit(self._context, checkpoints, expect)
+
+    def audit_lines(self, *, format: str = "jsonl", after: int = 0) -> Iterator[bytes]:  # noqa: A002
+        """The audit log as lines of JSON, oldest first; ``jsonl`` or ``cloudevents``."""
+        return auditing.export(self._context, format, after)
+
+    def export_audit(
+        self,
+        output: str | Path,
+        *,
+        format: str = "jsonl",  # noqa: A002
+        after: int = 0,
+    ) -> int:
+        """Write the audit log to a file, whole or not at all; returns how many entries it holds."""
+        return auditing.export_file(self._context, format, after, Path(output))
+
+    @staticmethod
+    def public_key() -> str:
+        """The public key that signs your checkpoints; makes a key where there is none."""
+        return auditing.public_key()
+
+    def lineage(self, subject: str) -> Lineage:
+        """What something came from and what came of it.
+
+        Args:
+            subject: A channel (``route@production``), a release (``route#3``), a task for all its
+                releases, a data file, or six or more digits of a digest, contest or candidate.
+
+        Raises:
+            UnknownNameError: If nothing is called that.
+            InputError: If it fits several things.
+        """
+        return tracing.lineage(self._context, subject)
+
+    def draw_lineage(self, lineage: Lineage, output: str | Path) -> Path:
+        """Draw a lineage as a ``.svg``, ``.png`` or ``.html`` file."""
+        return publishing.write_lineage(lineage, Path(output))
+
+    def send_lineage(self, lineage: Lineage, address: str) -> int:
+        """Send OpenLineage events of its contests to a file or over HTTP; returns how many.
+
+        Raises:
+            MilepostError: If the address cannot be used or reached.
+        """
+        return listening.send_lineage(self._context, lineage, address, Path.cwd())
+
+    def card(self, subject: str, *, release: int | None = None) -> ModelCard:
+        """The model card of a release, made from the ledger.
+
+        Args:
+            subject: A task, a channel (``route@production``) or a release (``route#3``).
+            release: Number of the release; ``None`` takes what the subject names, else production.
+
+        Raises:
+            UnknownNameError: If there is no such task, channel or release.
+            InputError: If what a person wrote into ``cards/<task>.md`` cannot be used.
+        """
+        return cards.card(self._context, subject, release)
+
+    def backup(self, place: str | Path, *, on_event: Events | None = None) -> BackupMade:
+        """Write a new backup under a folder while the workspace is in use.
+
+        Args:
+            place: A new or empty folder, or one with backups, outside the workspace.
+            on_event: Called with ("backup", what is being done, share done in [0, 1]).
+
+        Raises:
+            WorkspaceError: If the folder lies in the workspace or holds something else.
+            CorruptError: If an artifact that is needed is damaged.
+        """
+        return backing_up.backup(self._telling(on_event), str(place))
+
+    @classmethod
+    def backups(cls, place: str | Path) -> list[BackupManifest]:
+        """The whole backups in a folder, oldest first."""
+        return restoring.backups(str(place))
+
+    @classmethod
+    def check_backup(cls, place: str | Path, backup: str | None = None) -> Restored:
+        """Verify every byte of a backup, of the newest by default; writes nothing.
+
+        Raises:
+            CorruptError: If anything of it is missing or not what it was.
+        """
+        return restoring.check_backup(str(place), backup)
+
+    @classmethod
+    def restore(
+        cls,
+        place: str | Path,
+        directory: str | Path,
+        *,
+        backup: str | None = None,
+        ledger: str | None = None,
+    ) -> tuple["Workspace", Restored]:
+        """Make a workspace from a backup, and open it.
+
+        Args:
+            place: Folder of backups.
+            directory: A new or empty folder.
+            backup: Name of the backup; ``None`` takes the newest.
+            ledger: Address of an empty database; ``None`` makes a SQLite file in the folder.
+
+        Raises:
+            CorruptError: If the backup is damaged; nothing is written then.
+            WorkspaceError: If the folder or the database holds something.
+        """
+        done = restoring.restore(str(place), Path(directory), backup=backup, ledger=ledger)
+        return cls.open(directory), done
+
+    def migrate_store(self, address: str, *, reason: str = "moved by hand") -> StoreMoved:
+        """Move the ledger to an empty database, and open the workspace there.
+
+        Args:
+            address: ``postgresql://…`` or ``sqlite:///FILE``; ``${NAME}`` stands for an
+                environment variable.
+            reason: Why, for the audit log.
+
+        Raises:
+            InputError: If the address holds a password.
+            WorkspaceError: If the database is not empty.
+        """
+        moved = storing.migrate_store(self._context, address, reason)
+        self._context.ledger.close()
+        self._context = opening.open_context(self.root)
+        return moved
 
     def _telling(self, on_event: Callable[[str, str, float], None] | None) -> Context:
         return self._context if on_event is None else replace(self._context, on_event=on_event)

@@ -77,6 +77,7 @@ def environment() -> dict[str, str]:
     return {
         **kept,
         "MILEPOST_CACHE": str(cache),
+        "MILEPOST_KEYS": os.environ["MILEPOST_KEYS"],
         "MILEPOST_ACTOR": "tester",
         "OMP_NUM_THREADS": "1",
         "NO_COLOR": "1",

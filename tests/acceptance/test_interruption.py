@@ -41,7 +41,8 @@ def test_the_next_improvement_just_works(milepost, busy, how):
     assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
     assert out == ""
     if how == signal.SIGINT:
-        assert err.strip() == "Interrupted. What was finished is kept; run the command again."
+        said = "Interrupted. What was finished is kept; run the command again to go on."
+        assert err.strip() == said
     ws = mp.Workspace.open(busy)
     assert ws.releases("many") == []
     with pytest.raises(mp.MilepostError, match="no contest yet"):

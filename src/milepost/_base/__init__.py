@@ -1,4 +1,4 @@
-"""Ground floor: time, digests and settings.
+"""Ground floor: time, digests, processes and settings.
 
 Everything may import from here; nothing here imports from milepost.
 """

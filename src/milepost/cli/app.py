@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from milepost.cli import answering, data, improving, releasing, reporting, workspaces
+from milepost.cli import (
+    answering,
+    auditing,
+    backups,
+    data,
+    improving,
+    jobs,
+    keeping,
+    lineage,
+    releasing,
+    reporting,
+    workspaces,
+)
 from milepost.cli.shared import GIVEN_WORKSPACE, WorkspaceOption, complain
 from milepost.entities.errors import InputError, MilepostError
 
@@ -46,13 +58,20 @@ def root(
     GIVEN_WORKSPACE.set(workspace)
 
 
-for module in (workspaces, data, improving, answering, releasing, reporting):
+for module in (
+    workspaces,
+    data,
+    improving,
+    jobs,
+    lineage,
+    answering,
+    releasing,
+    reporting,
+    backups,
+    keeping,
+    auditing,
+):
     module.register(app)
-
-
-def main() -> None:
-    """Entry point of the ``milepost`` command."""
-    sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
@@ -66,7 +85,8 @@ def run(arguments: list[str]) -> int:
         complain(_misused(error))
         return InputError.exit_code
     if code == INTERRUPTED:
-        sys.stderr.write("\nInterrupted. What was finished is kept; run the command again.\n")
+        said = "Interrupted. What was finished is kept; run the command again to go on."
+        sys.stderr.write(f"\n{said}\n")
     return code if isinstance(code, int) else 0
 
 

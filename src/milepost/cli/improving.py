@@ -1,5 +1,9 @@
 """Commands about contests: ``improve`` and ``candidates``."""
 
+import logging
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -46,13 +50,14 @@ def improve(
 ) -> None:
     """Let strategies compete, judge them, and release what passes the gate.
 
-    Ends with exit code 1 when a task was rejected or the evidence was insufficient.
+    Ends with exit code 1 when a task was rejected or the evidence was insufficient. However it
+    ends, the same command goes on after the last strategy that was done.
     """
     opened = open_workspace(workspace)
     limit = seconds(budget)
     contests = []
     console = stdout()
-    with progress() as on_event:
+    with _notes(), progress() as on_event:
         for name in opened.task_names(tasks):
             result = opened.improve(
                 name, budget=limit, seed=seed, strategies=strategy, on_event=on_event
@@ -64,6 +69,26 @@ def improve(
         print_json(improve_json(contests))
     if any(contest.decision.verdict in AGAINST for contest in contests):
         raise typer.Exit(1)
+
+
+@contextmanager
+def _notes() -> Generator[None]:
+    """Show on standard error what jobs say, such as that one is resumed."""
+    log, handler = logging.getLogger("milepost.jobs"), _Notes()
+    level = log.level
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line; looked up at each call, because a progress bar takes the stream over."""
+        sys.stderr.write(f"{record.getMessage()}\n")
 
 
 def candidates(

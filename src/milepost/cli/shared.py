@@ -116,11 +116,11 @@ def progress() -> Generator[Events]:
         yield on_event
 
 
-def seconds(text: str | None) -> float | None:
+def seconds(text: str | None, where: str = "--budget", *, zero: bool = False) -> float | None:
     """Seconds in a duration such as ``90``, ``60s``, ``2m`` or ``1h``; ``None`` stays ``None``.
 
     Raises:
-        InputError: If it is not a positive duration.
+        InputError: If it is not a positive duration; 0 is one only with ``zero``.
     """
     if text is None:
         return None
@@ -131,10 +131,10 @@ def seconds(text: str | None) -> float | None:
         value = float(number) * (unit or 1.0)
     except ValueError:
         value = -1.0
-    if not 0 < value < float("inf"):
+    if not 0 < value < float("inf") and not (zero and value == 0):
         raise InputError(
             f"{text!r} is not a duration.",
-            where="--budget",
+            where=where,
             advice="Write seconds, or a number with s, m or h, such as 60s.",
         )
     return value

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import partial
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -24,6 +25,10 @@ ENCODED_AT_ONCE = 256
 
 Events = Callable[[str, float], None]
 """Called with (what is being done, share of it done in [0, 1])."""
+
+Around = Callable[[Strategy, Callable[[], "Entry"]], "Entry"]
+"""Wrapped around the entering of a strategy: called with it and with what enters it. It may give an
+entry that was kept from before instead, or keep the new one."""
 
 
 @runtime_checkable
@@ -58,6 +63,7 @@ class Entry:
         parameters: Its parameters as plain values.
         fitted: What it learned; ``None`` after a failure.
         error: Why there is nothing, as a sentence; ``None`` after a success.
+        late: Whether the budget left no time for it.
         seconds: Wall time of all its fits.
     """
 
@@ -65,6 +71,7 @@ class Entry:
     parameters: Mapping[str, object] = field(default_factory=dict[str, object])
     fitted: Fitted | None = None
     error: str | None = None
+    late: bool = False
     seconds: float = 0.0
 
 
@@ -155,6 +162,7 @@ def run(
     strategies: Sequence[Strategy],
     fold_count: int,
     on_event: Events = lambda what, share: None,
+    around: Around = lambda strategy, enter: enter(),
 ) -> list[Entry]:
     """Every strategy on the same folds under one deadline; a failure is an entry, not an end.
 
@@ -164,6 +172,7 @@ def run(
         strategies: In the order to run, cheap ones first.
         fold_count: Folds of cross-fitting.
         on_event: Told which strategy runs.
+        around: Wrapped around the entering of each strategy.
 
     Returns:
         An entry per strategy, in the given order.
@@ -172,7 +181,7 @@ def run(
     entries: list[Entry] = []
     for at, strategy in enumerate(strategies):
         on_event(strategy.name, at / len(strategies))
-        entries.append(_enter(problem, fold_of, strategy))
+        entries.append(around(strategy, partial(_enter, problem, fold_of, strategy)))
     on_event("done", 1.0)
     return entries
 
@@ -181,13 +190,18 @@ def _enter(problem: Problem, fold_of: NDArray[np.int64], strategy: Strategy) -> 
     started = time.monotonic()
     parameters = _parameters(strategy)
 
-    def failed(error: str) -> Entry:
-        seconds = time.monotonic() - started
-        return Entry(strategy=strategy.name, parameters=parameters, error=error, seconds=seconds)
+    def failed(error: str, *, late: bool = False) -> Entry:
+        return Entry(
+            strategy=strategy.name,
+            parameters=parameters,
+            error=error,
+            late=late,
+            seconds=time.monotonic() - started,
+        )
 
     # The floor that everything is compared with runs even when the budget is spent.
     if problem.deadline.passed and strategy.name != "majority":
-        return failed("The budget was used up before it could start.")
+        return failed("The budget was used up before it could start.", late=True)
     try:
         reason = strategy.supports(problem)
         if reason is not None:
@@ -195,7 +209,7 @@ def _enter(problem: Problem, fold_of: NDArray[np.int64], strategy: Strategy) -> 
         out_of_fold, temperature = _cross_fit(problem, fold_of, strategy)
         predictor = strategy.fit(problem).calibrated(temperature)
     except OutOfTimeError:
-        return failed("The budget was used up while it ran.")
+        return failed("The budget was used up while it ran.", late=True)
     except Exception as error:  # noqa: BLE001 — a strategy that crashes is a row in the table
         return failed(f"It failed: {type(error).__name__}: {error}")
     return Entry(

@@ -5,6 +5,7 @@ Reads; does not judge: which column is the text or the label is decided elsewher
 
 import io
 import json
+import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -118,6 +119,10 @@ def load_table(
 
 def _read(path: Path, name: str) -> bytes:
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            # Some have no end, and some wait for somebody to type.
+            raise DataError("this is a device.", where=name, advice="Name a file, or - for stdin.")
         return path.read_bytes()
     except FileNotFoundError:
         raise DataError("the file does not exist.", where=name, advice="Check the path.") from None
@@ -128,8 +133,12 @@ def _read(path: Path, name: str) -> bytes:
     except OSError as error:
         raise DataError(
             f"the file cannot be read ({error.strerror or error}).",
-            where=name,
+            where=name[:500],
             advice="Check its permissions.",
+        ) from error
+    except ValueError as error:
+        raise DataError(
+            f"no file has such a name ({error}).", where=repr(name)[:500], advice="Check the path."
         ) from error
 
 

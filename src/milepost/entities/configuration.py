@@ -100,4 +100,6 @@ def dump_configuration(configuration: Configuration) -> str:
 
 
 def _toml(value: object) -> str:
-    return msgspec.json.encode(value).decode() if isinstance(value, str | list | tuple) else repr(value)
+    if isinstance(value, str | list | tuple):
+        return msgspec.json.encode(value).decode()
+    return repr(value)

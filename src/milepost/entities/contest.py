@@ -66,6 +66,7 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
         decision: What the gate said.
         release: Number of the release that it led to, or ``None``.
         code: milepost version.
+        waits_for: Approvals that its release still lacks before it goes into production.
     """
 
     id: ContestId
@@ -83,6 +84,7 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
     decision: Decision
     release: int | None = None
     code: str
+    waits_for: int = 0
 
     @property
     def chosen(self) -> Candidate | None:

@@ -10,8 +10,11 @@
     ├── WorkspaceError        no workspace here, read-only folder, newer version (exit code 2)
     ├── EncoderError          an encoder is missing or its bytes are not the promised ones
     └── StorageError          what was stored is not what is read
+        ├── UnreachableError  the database server does not answer just now
         ├── CorruptError      a digest does not match or an array is not finite
         └── ConflictError     somebody else moved it first (compare-and-swap lost)
+            ├── HeldError     somebody else is doing it now
+            └── LostError     somebody else took it over
 """
 
 import difflib
@@ -122,12 +125,24 @@ class StorageError(MilepostError):
     """What was stored cannot be read, or cannot be stored."""
 
 
+class UnreachableError(StorageError):
+    """The database server does not answer just now; the same again may succeed."""
+
+
 class CorruptError(StorageError):
     """Bytes are not what their digest says, or an array holds a value that is not finite."""
 
 
 class ConflictError(StorageError):
     """Somebody else changed it first; read again and decide anew."""
+
+
+class HeldError(ConflictError):
+    """Somebody else is doing it now; says who, since when and until when."""
+
+
+class LostError(ConflictError):
+    """Somebody else took it over, or cancelled it: nothing more may be written."""
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str | None:

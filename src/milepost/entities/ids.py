@@ -13,3 +13,6 @@ CandidateId = NewType("CandidateId", str)
 
 ContestId = NewType("ContestId", str)
 """Id of a contest: ``c`` and 12 hex digits."""
+
+JobId = NewType("JobId", str)
+"""Id of a job: ``j`` and 12 hex digits."""

@@ -1,6 +1,7 @@
 """Records of what may answer: bundles, releases, channels, audit and looks."""
 
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
@@ -93,6 +94,75 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     release: int
     previous: int | None
     version: int
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """One person's yes to a release.
+
+    Attributes:
+        task: Task name.
+        release: Number of the release.
+        actor: Who.
+        role: In which role.
+        reason: Why, in words.
+        at: When, UTC.
+    """
+
+    task: str
+    release: int
+    actor: str
+    role: str
+    reason: str
+    at: datetime
+
+
+class ApprovalState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a release is with its approvals.
+
+    Attributes:
+        release: Number of the release.
+        needed: Approvals asked for: by the task when the release was made or as it is now,
+            whichever asks for more.
+        approvals: Those that it has, oldest first.
+    """
+
+    release: int
+    needed: int
+    approvals: tuple[Approval, ...] = ()
+
+    @property
+    def lacking(self) -> int:
+        """Approvals that it still needs."""
+        return max(0, self.needed - len(self.approvals))
+
+
+ApprovalOutcome = Literal["waiting", "live", "overtaken"]
+"""``waiting``: more approvals are needed. ``live``: the channel points at the release now.
+``overtaken``: the release has its approvals, but the channel was moved since it was made, so that
+it was measured against something else than what runs; a person decides."""
+
+
+class Approved(msgspec.Struct, frozen=True, kw_only=True):
+    """What an approval came to.
+
+    Attributes:
+        task: Task name.
+        release: Number of the release.
+        given: Approvals that it has now.
+        needed: Approvals that it needs.
+        outcome: What follows from it.
+        channel: The channel that the release was made for, as it is now; ``None`` when it points
+            nowhere yet.
+        repeated: Whether this person had approved the release before; nothing was added then.
+    """
+
+    task: str
+    release: int
+    given: int
+    needed: int
+    outcome: ApprovalOutcome
+    channel: Channel | None
+    repeated: bool = False
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,8 @@ import msgspec
 
 from milepost.entities.errors import InputError, UnknownNameError
 
-Name = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_-]{0,62}$")]
+# The end of the pattern refuses a line break, before which ``$`` would match too.
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$(?!\n)")]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
@@ -94,6 +95,17 @@ class DataFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return (self.test,) if isinstance(self.test, str) else self.test
 
 
+class ReleaseRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What it takes, besides the gate, to put a release of a task into production.
+
+    Attributes:
+        approvals: People other than whoever made a release who must approve it before it goes
+            into production, 0 to 20.
+    """
+
+    approvals: Annotated[int, msgspec.Meta(ge=0, le=20)] = 0
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is to be decided: kind, input, labels with descriptions, objective and data.
 
@@ -106,6 +118,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             empty takes the labels that the data holds, sorted.
         objective: What "good enough" means.
         data: Where the examples are.
+        release: What it takes, besides the gate, to go into production; left out, nothing.
     """
 
     name: Name
@@ -117,6 +130,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     labels: dict[NonEmpty, str] = {}
     objective: Objective = Objective()
     data: DataFiles = DataFiles()
+    # Unset rather than a default, so that a task without it keeps the digest that it always had.
+    release: ReleaseRule | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         """Check what the types cannot say.
@@ -128,6 +143,11 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("inputs: exactly one input is supported")
         if len(self.labels) == 1:
             raise ValueError("labels: at least two labels are needed")
+
+    @property
+    def approvals(self) -> int:
+        """How many people other than its maker must approve a release."""
+        return 0 if isinstance(self.release, msgspec.UnsetType) else self.release.approvals
 
     @property
     def input_name(self) -> str:

@@ -12,11 +12,14 @@ from pathlib import Path
 import msgspec
 
 from milepost._base.digest import sha256_bytes
+from milepost._base.untrusted import read_plain, strict_json
 from milepost.entities.errors import CorruptError, StorageError
 from milepost.models.external_data import refuse_external_data
 
 MODEL, TOKENIZER, MANIFEST = "model.onnx", "tokenizer.json", "manifest.json"
 _FORMAT = 1
+_MAX_MANIFEST = 1 << 20
+_MAX_FILE = 8 << 30
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,8 +109,9 @@ def read_package(directory: Path) -> Package:
         EncoderError: If the ONNX model refers to other files.
     """
     try:
-        manifest = msgspec.json.decode((directory / MANIFEST).read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        content = strict_json(read_plain(directory / MANIFEST, _MAX_MANIFEST))
+        manifest = msgspec.convert(content, Manifest)
+    except (OSError, ValueError) as error:
         raise CorruptError(
             f"the manifest of the encoder cannot be read: {error}.",
             where=str(directory / MANIFEST),
@@ -116,7 +120,12 @@ def read_package(directory: Path) -> Package:
     _check_numbers(directory, manifest)
     model, tokenizer = (_verified(directory, manifest, name) for name in (MODEL, TOKENIZER))
     refuse_external_data(model, str(directory / MODEL))
-    return Package(directory, manifest, model, tokenizer.decode())
+    try:
+        return Package(directory, manifest, model, tokenizer.decode())
+    except UnicodeDecodeError as error:
+        raise CorruptError(
+            "the tokenizer is not UTF-8 text.", where=str(directory / TOKENIZER)
+        ) from error
 
 
 def remove_package(directory: Path) -> None:
@@ -168,7 +177,7 @@ def _check_numbers(directory: Path, manifest: Manifest) -> None:
 def _verified(directory: Path, manifest: Manifest, name: str) -> bytes:
     file = directory / name
     try:
-        data = file.read_bytes()
+        data = read_plain(file, _MAX_FILE)
     except OSError as error:
         raise CorruptError(
             f"a file of the encoder cannot be read: {error}.", where=str(file)

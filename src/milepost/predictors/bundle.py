@@ -11,10 +11,8 @@ every array is checked before use. The layout::
 by its digest.
 """
 
-import json
 import math
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +24,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from milepost._base.digest import canonical_json, sha256_bytes
+from milepost._base.untrusted import read_plain, strict_json
 from milepost.entities.errors import CorruptError, StorageError
 from milepost.entities.ids import Digest
 from milepost.entities.release import BundleFile, Manifest
@@ -43,8 +42,6 @@ MAX_MANIFEST = 64 * 2**20
 
 MAX_FILE = 8 * 2**30
 """Largest other file read, in bytes."""
-
-_MAX_DEPTH = 32
 
 _Record = TypeVar("_Record", bound=msgspec.Struct)
 
@@ -195,10 +192,17 @@ def read_bundle(directory: Path, digest: Digest | None = None) -> tuple[Predicto
         unknown = [name for name in names if name not in (ARRAYS, PARAMETERS, MANIFEST)]
         if unknown:
             raise _corrupt(f"the bundle holds unknown files {unknown}.", unknown[0])
-        files = {name: _read_plain(directory / name) for name in names}
+        files = {}
+        if MANIFEST in names:
+            files[MANIFEST] = _plain(directory / MANIFEST, MAX_MANIFEST)
+            sizes = {file.name: file.size for file in read_manifest(files[MANIFEST]).files}
+            # A file of another size is refused before it is read.
+            files |= {
+                name: _plain(directory / name, sizes[name]) for name in names if name != MANIFEST
+            }
     except OSError as error:
         raise StorageError(
-            f"the bundle cannot be read: {error.strerror}.",
+            f"the bundle cannot be read: {error.strerror or error}.",
             where=str(directory),
             advice="Check the path and its permissions.",
         ) from error
@@ -215,44 +219,10 @@ def _load_arrays(data: bytes) -> dict[str, NDArray[np.generic]]:
 
 
 def _strict_json(data: bytes, name: str) -> Any:
-    """JSON without NaN, duplicate keys or deep nesting."""
     try:
-        content = json.loads(
-            data.decode(),
-            object_pairs_hook=_unique_keys,
-            parse_constant=_no_constants,
-            parse_float=_finite,
-        )
-    except (ValueError, RecursionError) as error:
+        return strict_json(data)
+    except ValueError as error:
         raise _corrupt(f"it is not strict JSON ({error}).", name) from error
-    if _deeper_than(content, _MAX_DEPTH):
-        raise _corrupt(f"it is nested more than {_MAX_DEPTH} deep.", name)
-    return content
-
-
-def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a key stands twice")
-    return result
-
-
-def _no_constants(name: str) -> object:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _finite(number: str) -> float:
-    value = float(number)
-    if not math.isfinite(value):
-        raise ValueError(f"{number} is too large")
-    return value
-
-
-def _deeper_than(content: object, depth: int) -> bool:
-    if not isinstance(content, dict | list):
-        return False
-    below = list(content.values()) if isinstance(content, dict) else content
-    return depth == 0 or any(_deeper_than(value, depth - 1) for value in below)
 
 
 def _convert(content: object, type_: type[_Record], name: str) -> _Record:
@@ -262,16 +232,11 @@ def _convert(content: object, type_: type[_Record], name: str) -> _Record:
         raise _corrupt(f"{error}.", name) from error
 
 
-def _read_plain(path: Path) -> bytes:
-    """Bytes of a plain file, never through a link and never more than allowed."""
-    limit = MAX_MANIFEST if path.name == MANIFEST else MAX_FILE
-    if not stat.S_ISREG(path.lstat().st_mode):
-        raise _corrupt("it is not a plain file.", path.name)
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        if os.fstat(file.fileno()).st_size > limit:
-            raise _corrupt(f"it is larger than {limit} bytes.", path.name)
-        return file.read(limit)
+def _plain(path: Path, most: int) -> bytes:
+    try:
+        return read_plain(path, min(most, MAX_FILE))
+    except OSError as error:
+        raise _corrupt(f"{error.strerror or error}.", path.name) from error
 
 
 def _write_durably(path: Path, data: bytes) -> None:

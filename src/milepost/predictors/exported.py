@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from milepost.entities.errors import CorruptError
+from milepost._base.digest import sha256_bytes
+from milepost._base.untrusted import read_plain
+from milepost.entities.errors import CorruptError, StorageError
 from milepost.entities.prediction import Predictions
 from milepost.entities.release import Manifest
 from milepost.models.catalog import load_encoder
@@ -17,6 +19,12 @@ from milepost.predictors.bundle import read_bundle
 
 PREDICTOR = "predictor"
 ENCODER = "encoder"
+SUMS = "SHA256SUMS"
+"""Digests of both manifests, which hold those of every other file; ``sha256sum -c`` reads it."""
+
+_MANIFEST = "manifest.json"
+_MAX_MANIFEST = 64 * 2**20
+_ADVICE = "Export the release again."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +55,8 @@ def load_exported(directory: str | Path) -> Exported:
             the predictor was measured with.
     """
     directory = Path(directory)
+    _require_folder(directory)
+    _check_sums(directory)
     predictor, manifest = read_bundle(directory / PREDICTOR)
     if manifest.encoder is None:
         return Exported(predictor, manifest, None)
@@ -55,6 +65,67 @@ def load_exported(directory: str | Path) -> Exported:
         raise CorruptError(
             "this is not the encoder that the predictor was measured with.",
             where=str(directory / ENCODER),
-            advice="Export the release again.",
+            advice=_ADVICE,
         )
     return Exported(predictor, manifest, encoder)
+
+
+def _require_folder(directory: Path) -> None:
+    try:
+        there = directory.is_dir()
+    except (OSError, ValueError):
+        there = False  # a name that no file system takes
+    if not there:
+        raise StorageError(
+            "the bundle cannot be read: there is no such folder.",
+            where=str(directory)[:500],
+            advice="Name a folder that `milepost export` wrote.",
+        )
+
+
+def sums(directory: Path) -> bytes:
+    """What ``SHA256SUMS`` must hold for the manifests that are in an exported folder.
+
+    Raises:
+        CorruptError: If a manifest or its folder is a link, or no plain file.
+        StorageError: If there is no exported release.
+    """
+    lines = ""
+    for part in (ENCODER, PREDICTOR):
+        folder = directory / part
+        if folder.is_symlink():
+            raise CorruptError("it is a link.", where=str(folder), advice=_ADVICE)
+        if part == ENCODER and not folder.exists():
+            continue
+        try:
+            data = read_plain(folder / _MANIFEST, _MAX_MANIFEST)
+        except FileNotFoundError as error:
+            raise StorageError(
+                f"the bundle cannot be read: {error.strerror}.",
+                where=str(folder),
+                advice="Name a folder that `milepost export` wrote.",
+            ) from error
+        except OSError as error:
+            raise CorruptError(
+                f"the manifest cannot be read: {error.strerror or error}.",
+                where=str(folder),
+                advice=_ADVICE,
+            ) from error
+        lines += f"{sha256_bytes(data)}  {part}/{_MANIFEST}\n"
+    return lines.encode()
+
+
+def _check_sums(directory: Path) -> None:
+    expected = sums(directory)
+    try:
+        there = read_plain(directory / SUMS, len(expected))
+    except OSError as error:
+        raise CorruptError(
+            f"{SUMS} cannot be read: {error.strerror or error}.",
+            where=str(directory),
+            advice=_ADVICE,
+        ) from error
+    if there != expected:
+        raise CorruptError(
+            f"a manifest is not the one that {SUMS} names.", where=str(directory), advice=_ADVICE
+        )

@@ -90,6 +90,9 @@ def _verdict(contest: Contest) -> list[Part]:
     shown: Role = role  # pyright: ignore[reportAssignmentType] — the table of verdicts holds roles
     said = words.verdict_words(contest)
     parts: list[Part] = [Line(((f"{icon} {said}", shown),))]
+    if contest.release is not None and contest.waits_for:
+        waits = words.waiting_words(contest.task, contest.release, contest.waits_for)
+        parts.append(Line(((waits, ""),), mark=("!", "warn")))
     if contest.decision.reasons:
         parts.append(Bullets(contest.decision.reasons))
     return parts

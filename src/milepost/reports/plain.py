@@ -34,6 +34,7 @@ def _contest(contest: Contest) -> dict[str, object]:
         "decision": contest.decision.verdict,
         "reasons": list(contest.decision.reasons),
         "release": contest.release,
+        "waits_for_approvals": contest.waits_for,
         "regime": contest.regime,
         "seed": contest.seed,
         "seconds": round(contest.seconds, 3),

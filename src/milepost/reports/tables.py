@@ -1,11 +1,11 @@
 """Tables of the command line and of notebooks; each is a document that prints itself."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from milepost.entities.contest import Evaluation
 from milepost.entities.example import Finding, QualityReport
 from milepost.entities.prediction import Predictions
-from milepost.entities.release import Channel, Release
+from milepost.entities.release import ApprovalState, Channel, Release
 from milepost.entities.scorecard import Latency, Scorecard, SliceScore
 from milepost.reports import words
 from milepost.reports.document import (
@@ -92,15 +92,41 @@ def _runs(row: TaskRow) -> str:
     return "–" if row.production is None else str(row.production)
 
 
-def releases_table(releases: Sequence[Release], channel: Channel | None) -> Document:
-    """The releases of a task, newest first, and which one is in production."""
+def releases_table(
+    releases: Sequence[Release],
+    channel: Channel | None,
+    approvals: Mapping[int, ApprovalState] | None = None,
+) -> Document:
+    """The newest releases of a task, newest first, and which one is in production.
+
+    Args:
+        releases: The newest ones, or all.
+        channel: Where production points.
+        approvals: How far each is with its approvals, by number; ``None`` shows none.
+    """
     if not releases:
         return Document((sentence("There is no release yet."),))
-    return Document((releases_grid(releases, channel),))
+    parts: list[Part] = [releases_grid(releases, channel, approvals)]
+    # Numbers have no gaps: below the oldest one shown are as many as its number says.
+    older = min(release.number for release in releases) - 1
+    if older:
+        said = f"{words.count(older, 'older release')} not shown; see all with --all."
+        parts += [BLANK, sentence(said, "dim")]
+    before, runs = (channel.previous, channel.release) if channel else (None, 0)
+    for state in (approvals or {}).values():
+        if state.lacking and state.release > runs and state.release != before:
+            said = words.waiting_words(releases[0].task, state.release, state.lacking)
+            parts.append(Line(((said, ""),), mark=("!", "warn")))
+    return Document(tuple(parts))
 
 
-def releases_grid(releases: Sequence[Release], channel: Channel | None) -> Grid:
+def releases_grid(
+    releases: Sequence[Release],
+    channel: Channel | None,
+    approvals: Mapping[int, ApprovalState] | None = None,
+) -> Grid:
     """Releases, newest first; the one in production is marked."""
+    asked = any(state.needed or state.approvals for state in (approvals or {}).values())
     columns = (
         Column("", width=1),
         Column("release", "right"),
@@ -108,13 +134,20 @@ def releases_grid(releases: Sequence[Release], channel: Channel | None) -> Grid:
         Column("made"),
         Column("by", wraps=True),
         Column("bundle"),
+        *([Column("approved by", wraps=True)] if asked else []),
         Column("", wraps=True),
     )
     newest_first = sorted(releases, key=lambda release: -release.number)
-    return Grid(columns, tuple(_release_row(r, channel) for r in newest_first))
+    states = approvals or {}
+    return Grid(
+        columns,
+        tuple(
+            _release_row(r, channel, states.get(r.number) if asked else None) for r in newest_first
+        ),
+    )
 
 
-def _release_row(release: Release, channel: Channel | None) -> Row:
+def _release_row(release: Release, channel: Channel | None, approvals: ApprovalState | None) -> Row:
     runs = channel is not None and channel.release == release.number
     before = channel is not None and channel.previous == release.number
     return Row(
@@ -125,10 +158,19 @@ def _release_row(release: Release, channel: Channel | None) -> Row:
             Cell(f"{release.created:%Y-%m-%d %H:%M}"),
             Cell(release.actor),
             Cell(words.digest(release.bundle, 8), "dim"),
+            *([Cell(_approvers(approvals))] if approvals else []),
             Cell(channel.name if channel and runs else "rollback" if before else "", "dim"),
         ),
         "strong" if runs else "",
     )
+
+
+def _approvers(state: ApprovalState) -> str:
+    names = ", ".join(approval.actor for approval in state.approvals)
+    if not state.lacking:
+        return names or "–"
+    so_far = f"{len(state.approvals)} of {state.needed}"
+    return f"{names} ({so_far})" if names else so_far
 
 
 def findings_table(quality: QualityReport) -> Document:

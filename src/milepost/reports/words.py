@@ -6,6 +6,7 @@ from datetime import datetime
 
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.decision import Verdict
+from milepost.entities.release import Approved
 from milepost.entities.scorecard import Estimate, Scorecard
 
 METRICS = {
@@ -155,8 +156,36 @@ def verdict_words(contest: Contest) -> str:
     """The verdict in words, with the release that it led to."""
     words = VERDICTS[contest.decision.verdict][1]
     if contest.release is not None and contest.decision.verdict == "released":
-        return f"{words} as release {contest.release}"
+        waits = ", not in production yet" if contest.waits_for else ""
+        return f"{words} as release {contest.release}{waits}"
     return words
+
+
+def waiting_words(task: str, release: int, lacking: int) -> str:
+    """What a release waits for, with the command that gives it."""
+    waits = f"release {release} waits for {count(lacking, 'approval')}"
+    return f"{waits}: milepost approve {task} {release}"
+
+
+def approved_words(came: Approved) -> str:
+    """What an approval came to, and what to do next."""
+    where = f"{came.task}@{came.channel.name}" if came.channel else came.task
+    said = f"Release {came.release} of {came.task} has {came.given} of " + (
+        f"{count(came.needed, 'approval')}."
+    )
+    if came.repeated:
+        said = f"You approved it before; nothing was added. {said}"
+    if came.outcome == "waiting":
+        left = came.needed - came.given
+        return f"{said} It waits for {count(left, 'more', 'more')}, from somebody else."
+    if came.outcome == "live":
+        return f"{said} {where} is now release {came.release}."
+    runs = f"stays at release {came.channel.release}" if came.channel else "points nowhere"
+    return (
+        f"{said} {where} {runs}: it was moved since release {came.release} was made, which was "
+        f"measured against something else. To put it into production all the same: "
+        f"milepost promote {came.task} {came.release}"
+    )
 
 
 def shown_scorecard(contest: Contest) -> Scorecard | None:

@@ -3,16 +3,22 @@
 Knows no table. Every write of a tenant waits for the one before it, on both databases: SQLite has
 one writer anyway (``BEGIN IMMEDIATE``), and PostgreSQL takes an advisory lock. So a number may be
 handed out by reading the largest one, and a check holds until the transaction ends.
+
+What is committed is on the disk before ``write`` returns, the name of the file included: on SQLite
+with a rollback journal the commit is the removal of the journal, and only ``synchronous=EXTRA``
+flushes the folder after it (https://www.sqlite.org/pragma.html#pragma_synchronous).
 """
 
 import contextlib
 import sqlite3
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from milepost._base.digest import sha256_bytes
@@ -23,7 +29,12 @@ WAL_SAFE = (3, 51, 3)
 """From this SQLite on a write-ahead log is safe; 3.7.0 to 3.51.2 can corrupt the file when two
 connections write or checkpoint at once (https://www.sqlite.org/wal.html, "the WAL-reset bug")."""
 
+APPENDED = "milepost_appended"
+"""Under this a transaction notes the last audit entry it appends: tenant, number, hash. When it is
+committed, ``Database.witness`` is told, if there is one; it must not raise."""
+
 _BEGIN = "milepost_begin"
+_EVERYBODY = "every tenant"
 
 
 class Database:
@@ -39,6 +50,8 @@ class Database:
 
     def __init__(self, url: str, *, timeout: float = 30.0) -> None:
         self.address = Address.parse(url)
+        self._timeout = timeout
+        self.witness: Callable[[str, int, str], None] | None = None
         self.is_sqlite = self.address.url.get_backend_name() == "sqlite"
         make = _sqlite_engine if self.is_sqlite else _postgres_engine
         self.engine = make(self.address, timeout)
@@ -65,8 +78,52 @@ class Database:
             WorkspaceError: If the place is read-only.
         """
         with self._explained(), self._writer.begin() as connection:
-            self._lock(connection, f"tenant {tenant}")
+            self._lock(connection, f"tenant {tenant}", beside=True)
+            connection.info.pop(APPENDED, None)
             yield connection
+            appended = connection.info.pop(APPENDED, None)
+        if appended is not None and self.witness is not None:
+            self.witness(*appended)
+
+    @contextmanager
+    def write_alone(self) -> Generator[Connection]:
+        """A transaction that keeps out the writes of every tenant; others may read."""
+        with self._explained(), self._writer.begin() as connection:
+            self._lock(connection, _EVERYBODY)
+            yield connection
+
+    @contextmanager
+    def frozen(self) -> Generator[Connection]:
+        """A connection that sees one moment, however long it reads; PostgreSQL only."""
+        with self._explained(), self.engine.connect() as connection:
+            connection.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+            yield connection
+
+    def copy_pages(self, file: Path) -> None:
+        """Write a consistent copy of the whole database to a new file; SQLite only.
+
+        Writers wait while it is copied, and it waits for them.
+
+        Raises:
+            StorageError: If the database stays locked, or the copy cannot be written.
+        """
+        until = time.monotonic() + self._timeout
+
+        def give_up(status: int, _remaining: int, _total: int) -> None:
+            if status in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED} and time.monotonic() > until:
+                locked = sqlite3.OperationalError("database is locked")
+                locked.sqlite_errorcode = status
+                raise locked
+
+        with self._explained(), self.engine.connect() as connection:
+            source = cast("sqlite3.Connection", connection.connection.driver_connection)
+            try:
+                with contextlib.closing(sqlite3.connect(file)) as target:
+                    source.backup(target, progress=give_up)
+            except sqlite3.Error as error:
+                raise OperationalError("backup", None, error) from error
 
     @contextmanager
     def migrate(self) -> Generator[Connection]:
@@ -79,10 +136,16 @@ class Database:
         """Close all idle connections."""
         self.engine.dispose()
 
-    def _lock(self, connection: Connection, name: str) -> None:
-        if not self.is_sqlite:
-            number = int(sha256_bytes(f"milepost {name}".encode())[:15], 16)
-            connection.execute(select(func.pg_advisory_xact_lock(number)))
+    def _lock(self, connection: Connection, name: str, *, beside: bool = False) -> None:
+        """Hold a lock until the transaction ends; ``beside`` others, but not beside all."""
+        if self.is_sqlite:
+            return
+        lock = func.pg_advisory_xact_lock(_number(name))
+        if beside:
+            shared = func.pg_advisory_xact_lock_shared(_number(_EVERYBODY))
+            connection.execute(select(shared, lock))
+        else:
+            connection.execute(select(lock))
 
     @contextmanager
     def _explained(self) -> Generator[None]:
@@ -93,6 +156,10 @@ class Database:
             if self.address.leaks(error):
                 raise explained from None
             raise explained from error
+
+
+def _number(name: str) -> int:
+    return int(sha256_bytes(f"milepost {name}".encode())[:15], 16)
 
 
 def _sqlite_engine(address: Address, timeout: float) -> Engine:
@@ -113,7 +180,7 @@ def _sqlite_engine(address: Address, timeout: float) -> Engine:
         # The driver must not open transactions by itself: its "BEGIN" is the deferred one.
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA synchronous = EXTRA")
         set_journal(connection, sqlite3.sqlite_version_info)
 
     @event.listens_for(engine, "begin")

@@ -23,6 +23,7 @@ from milepost.entities.errors import (
     InputError,
     MilepostError,
     StorageError,
+    UnreachableError,
     WorkspaceError,
 )
 
@@ -56,7 +57,7 @@ _BROKEN = _Known(
     "Restore it from a backup, or name another file.",
 )
 _UNREACHABLE = _Known(
-    StorageError,
+    UnreachableError,
     "the database server cannot be reached.",
     "Check that it runs, and the host and port in the ledger's address.",
 )
@@ -79,6 +80,24 @@ _HISTORY = _Known(
     StorageError,
     "history is never changed: rows of this table can only be added.",
     "Add a new one.",
+)
+MOVED = "this ledger has moved"
+"""What the triggers of a ledger say that was moved to another database."""
+
+_MOVED = _Known(
+    StorageError,
+    f"{MOVED} to another database; nothing was written.",
+    "Run the command again: it finds the new one.",
+)
+_LOST = _Known(
+    UnreachableError,
+    "the connection to the database server was lost; what was being written may be there or not.",
+    "Read it again, or give the same idempotency key, and try again.",
+)
+_STARTING = _Known(
+    UnreachableError,
+    "the database server is starting, stopping or recovering.",
+    "Try again in a moment.",
 )
 _BUSY = _Known(
     StorageError,
@@ -123,6 +142,9 @@ _POSTGRES: dict[str, _Known] = {
         "Try again, or raise its max_connections.",
     ),
     "55P03": _LOCKED,
+    "57P01": _LOST,
+    "57P02": _LOST,
+    "57P03": _STARTING,
     "P0001": _HISTORY,  # a trigger refused
 }
 
@@ -225,6 +247,8 @@ def _recognise(error: Exception) -> _Known | None:
     state = getattr(error.orig, "sqlstate", None)
     known = _SQLITE.get(code) or _SQLITE.get(code & 0xFF) if isinstance(code, int) else None
     known = known or (_POSTGRES.get(state) if isinstance(state, str) else None)
+    if known is _HISTORY and MOVED in str(error.orig):
+        return _MOVED
     if known:
         return known
     if isinstance(error, IntegrityError):
@@ -239,5 +263,9 @@ def _from_words(error: DBAPIError) -> _Known | None:
         return _POSTGRES["3D000"]
     if "authentication failed" in said or "no password supplied" in said:
         return _LOG_IN
-    lost = error.connection_invalidated or "connection" in said
-    return _UNREACHABLE if lost and type(error.orig).__module__.startswith("psycopg") else None
+    if not type(error.orig).__module__.startswith("psycopg"):
+        return None
+    # A statement was under way: what it did is not known. Before that, nothing was done.
+    if error.connection_invalidated and error.statement is not None:
+        return _LOST
+    return _UNREACHABLE if error.connection_invalidated or "connection" in said else None

@@ -7,21 +7,38 @@ predictions) are elsewhere; the ledger knows only their digests.
 from types import TracebackType
 from typing import Self
 
-import msgspec
+from sqlalchemy import Connection
 
 from milepost._base.clock import Clock, utc_now
 from milepost.entities.contest import Contest
+from milepost.entities.job import Lease
 from milepost.storage import tables
 from milepost.storage.database import Database
 from milepost.storage.migrations.upgrade import upgrade
-from milepost.storage.records.contests import ContestRecords
-from milepost.storage.records.releases import PRODUCTION, ReleaseRecords
+from milepost.storage.records.channels import ChannelRecords
+from milepost.storage.records.configurations import ConfigurationRecords
+from milepost.storage.records.contests import ContestRecords, same_contest
+from milepost.storage.records.datasets import DatasetRecords
+from milepost.storage.records.jobs import JobRecords
+from milepost.storage.records.lineage import LineageRecords
+from milepost.storage.records.needs import NeedRecords
+from milepost.storage.records.operations import Request
+from milepost.storage.records.releases import PRODUCTION
 from milepost.storage.records.tasks import TaskRecords, TaskVersion
 
 __all__ = ["Ledger", "TaskVersion"]
 
 
-class Ledger(TaskRecords, ContestRecords, ReleaseRecords):
+class Ledger(
+    TaskRecords,
+    DatasetRecords,
+    LineageRecords,
+    ContestRecords,
+    ChannelRecords,
+    ConfigurationRecords,
+    JobRecords,
+    NeedRecords,
+):
     """Tasks, data, contests, releases, channels, looks and audit of one tenant.
 
     Safe to share between threads; a process that forks opens its own. Every method is one
@@ -74,17 +91,23 @@ class Ledger(TaskRecords, ContestRecords, ReleaseRecords):
         expected_version: int,
         actor: str = tables.DEFAULT,
         channel: str = PRODUCTION,
+        idempotency_key: str | None = None,
+        fence: Lease | None = None,
     ) -> Contest:
         """Store a contest and, where its verdict is ``released``, release the chosen candidate.
 
         Contest, release, channel and audit rows are written in one transaction, or nothing is: a
-        verdict is never there without its release.
+        verdict is never there without its release. Where the task asks for approvals, the channel
+        stays until the last of them is given.
 
         Args:
             contest: The contest, its verdict included.
             expected_version: Version of the channel that the verdict was based on; 0 for none.
             actor: Who.
             channel: Channel that a release moves.
+            idempotency_key: With the key of the first time, an equal contest is concluded already,
+                whatever version is expected by then; how long it took does not count.
+            fence: A lease that must still be held; ``None`` asks for none.
 
         Returns:
             The contest with the number of its release, if there is one.
@@ -92,14 +115,41 @@ class Ledger(TaskRecords, ContestRecords, ReleaseRecords):
         Raises:
             UnknownNameError: If its task, or that version of it, is not in the ledger.
             ConflictError: If the contest is there already, or the channel has moved meanwhile.
+            InputError: If the key was used for another request.
+            LostError: If the lease was lost.
             StorageError: If it cannot be stored.
         """
-        chosen = contest.chosen
+        request: Request = {
+            "conclude": same_contest(contest),
+            "channel": channel,
+            "actor": actor,
+        }
         with self.database.write(self.tenant) as connection:
-            self._store_contest(connection, contest, actor)
-            if contest.decision.verdict != "released" or chosen is None:
-                return contest
-            release = self._release_candidate(
+            self._require_lease(connection, fence)
+            id = self._once(  # noqa: A001 - the record's own word
+                connection,
+                idempotency_key,
+                request,
+                str,
+                lambda: self._conclude(connection, contest, expected_version, actor, channel),
+                actor=actor,
+            )
+            return self._contest(connection, id)
+
+    def _conclude(
+        self,
+        connection: Connection,
+        contest: Contest,
+        expected_version: int,
+        actor: str,
+        channel: str,
+    ) -> str:
+        chosen, standing = contest.chosen, self._channel(connection, contest.task, channel)
+        if (standing.version if standing else 0) != expected_version:
+            standing = None  # where nothing is released, a move meanwhile takes nothing away
+        self._store_contest(connection, contest, actor, standing)
+        if contest.decision.verdict == "released" and chosen is not None:
+            self._release_candidate(
                 connection,
                 chosen.id,
                 expected_version=expected_version,
@@ -107,7 +157,7 @@ class Ledger(TaskRecords, ContestRecords, ReleaseRecords):
                 actor=actor,
                 channel=channel,
             )
-            return msgspec.structs.replace(contest, release=release.number)
+        return contest.id
 
     def close(self) -> None:
         """Close the connections."""

@@ -1,8 +1,8 @@
 """The tables of the ledger, as the newest migration leaves them.
 
 Every table leads with ``tenant``, so that one database serves many. Rows of ``task_versions``,
-``releases``, ``approvals``, ``configurations`` and ``audit`` are never changed; the migrations put
-triggers on them that refuse it.
+``releases``, ``proposals``, ``approvals``, ``configurations`` and ``audit`` are never changed; the
+migrations put triggers on them that refuse it.
 A record that is read as a whole is kept as JSON text beside the columns that are searched.
 """
 
@@ -190,6 +190,7 @@ candidates = Table(
     _text("predictions", nullable=True),
     Column("fit_seconds", Float, nullable=False),
     _text("record"),
+    Column("collected", UtcDateTime, nullable=True),
     ForeignKeyConstraint(["tenant", "contest"], ["contests.tenant", "contests.id"]),
     UniqueConstraint("tenant", "contest", "position"),
 )
@@ -244,6 +245,21 @@ approvals = Table(
     _text("role"),
     _text("reason"),
     _moment("at"),
+    ForeignKeyConstraint(
+        ["tenant", "task", "release"],
+        ["releases.tenant", "releases.task", "releases.number"],
+    ),
+)
+
+proposals = Table(
+    "proposals",
+    metadata,
+    _key("tenant"),
+    _key("task"),
+    _position("release"),
+    _text("channel"),
+    _number("version"),
+    _number("approvals"),
     ForeignKeyConstraint(
         ["tenant", "task", "release"],
         ["releases.tenant", "releases.task", "releases.number"],
@@ -310,6 +326,7 @@ leases = Table(
     _key("name"),
     Column("token", BigInteger, nullable=False),
     _text("holder", nullable=True),
+    Column("since", UtcDateTime, nullable=True),
     Column("expires", UtcDateTime, nullable=True),
 )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from milepost._base.clock import Clock, utc_now
 from milepost._base.settings import Settings
 from milepost.entities.configuration import Configuration
+from milepost.entities.lineage import RunNews
 from milepost.models.encoder import Encoder
 from milepost.storage.files.artifacts import Artifacts
 from milepost.storage.ledger import Ledger
@@ -31,6 +32,8 @@ class Context:
         actor: Who acts, for the audit log.
         clock: Gives the time.
         on_event: Told about progress.
+        tell: Tells listeners outside what happens in a contest, and never fails; ``None`` where
+            nobody listens.
     """
 
     root: Path
@@ -42,11 +45,16 @@ class Context:
     actor: str = "local"
     clock: Clock = utc_now
     on_event: Events = field(default=lambda task, what, share: None)
+    tell: Callable[[RunNews], None] | None = None
 
     @property
     def settings(self) -> Settings:
         """Numbers that a team may want to change."""
         return self.configuration.settings
+
+    def record_configuration(self) -> None:
+        """Note in the ledger what ``milepost.toml`` says; every command that acts does it first."""
+        self.ledger.record_configuration(self.configuration, self.actor)
 
 
 def local_actor() -> str:

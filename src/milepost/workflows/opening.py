@@ -2,6 +2,8 @@
 
 import logging
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -12,39 +14,52 @@ from milepost.entities.errors import WorkspaceError
 from milepost.models.cached import CachedEncoder
 from milepost.models.catalog import EncoderOptions, open_encoder
 from milepost.models.encoder import Encoder
-from milepost.storage.files.artifacts import open_artifacts
+from milepost.storage.files.artifacts import Artifacts, LimitedArtifacts, open_artifacts
+from milepost.storage.files.digest_files import make_folders
 from milepost.storage.files.vectors import FileVectorStore
 from milepost.storage.ledger import Ledger
+from milepost.storage.migrations.upgrade import LedgerMovedError
 from milepost.workflows.context import Context, local_actor
+from milepost.workflows.ledger_address import FILE, follow, ledger_url
+from milepost.workflows.listening import teller
+from milepost.workflows.new_folder import new_folder
 from milepost.workflows.tasks.files import cannot_write, write_whole
+from milepost.workflows.upkeep.audit import witness
 
-FILE = "milepost.toml"
 HIDDEN = ".milepost"
-_RELATIVE_SQLITE = "sqlite:///"
 
 
 def create(root: Path, configuration: Configuration) -> Context:
-    """Make a workspace in a new or empty folder; the configuration file is written last.
+    """Make a workspace in a new or empty folder, and open it.
 
     Raises:
         WorkspaceError: If the folder holds something already or cannot be written.
     """
-    try:
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
-            what = "there is a workspace here already." if (root / FILE).exists() else (
-                "the folder is not empty." if root.is_dir() else "this is a file."
-            )  # fmt: skip
-            raise WorkspaceError(
-                what, where=str(root), advice="Name a new folder, or open the workspace with -w."
-            )
-        for folder in ("tasks", "data", HIDDEN):
-            (root / folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(root, error) from error
-    write_whole(root / HIDDEN / ".gitignore", b"*\n")
-    context = _wire(root, configuration)
-    write_whole(root / FILE, dump_configuration(configuration).encode())
-    return context
+    with creating(root, configuration) as context:
+        return context
+
+
+@contextmanager
+def creating(root: Path, configuration: Configuration) -> Generator[Context]:
+    """A new workspace to fill; whole when the block ends, empty after an error in it.
+
+    Raises:
+        WorkspaceError: If the folder holds something already or cannot be written.
+    """
+    with new_folder(root):
+        try:
+            for folder in ("tasks", "data", HIDDEN):
+                make_folders(root / folder)
+        except OSError as error:
+            raise cannot_write(root, error) from error
+        write_whole(root / HIDDEN / ".gitignore", b"*\n")
+        context = _wire(root, configuration)
+        try:
+            yield context
+            write_whole(root / FILE, dump_configuration(configuration).encode())
+        except BaseException:
+            context.ledger.close()
+            raise
 
 
 def open_context(directory: Path | None) -> Context:
@@ -54,8 +69,17 @@ def open_context(directory: Path | None) -> Context:
         WorkspaceError: If there is none, or a newer milepost wrote it.
     """
     root = _found(directory)
+    try:
+        return _wire(root, _configuration(root))
+    except LedgerMovedError as moved:
+        # A move was decided and then broken off before the file named the new ledger.
+        follow(root, moved.address)
+        return _wire(root, _configuration(root))
+
+
+def _configuration(root: Path) -> Configuration:
     text = (root / FILE).read_text(encoding="utf-8-sig")
-    return _wire(root, parse_configuration(text, FILE))
+    return parse_configuration(text, FILE)
 
 
 def cache_folder() -> Path:
@@ -64,16 +88,23 @@ def cache_folder() -> Path:
     return Path(given) if given else user_cache_path("milepost")
 
 
+def _holds_file(folder: Path) -> bool:
+    try:
+        return (folder / FILE).is_file()
+    except (OSError, ValueError):
+        return False  # a name that no file system takes
+
+
 def _found(directory: Path | None) -> Path:
     named = directory or (
         Path(os.environ["MILEPOST_WORKSPACE"]) if os.environ.get("MILEPOST_WORKSPACE") else None
     )
     if named is not None:
-        if not (named / FILE).is_file():
+        if not _holds_file(named):
             raise WorkspaceError(
                 f"this folder holds no {FILE}.",
-                where=str(named),
-                advice=f"Make a workspace with `milepost init {named}`.",
+                where=str(named)[:500],
+                advice=f"Make a workspace with `milepost init {str(named)[:500]}`.",
             )
         return named
     here = Path.cwd()
@@ -102,24 +133,21 @@ def _wire(root: Path, configuration: Configuration) -> Context:
     def encoder() -> Encoder:
         return CachedEncoder(bare(), FileVectorStore(root / HIDDEN / "vectors"))
 
+    ledger = Ledger.open(ledger_url(root, configuration.ledger))
+    witness(ledger, root, configuration)
     return Context(
         root=root,
         configuration=configuration,
-        ledger=Ledger.open(_ledger_url(root, configuration.ledger)),
-        artifacts=open_artifacts(_artifacts_place(root, configuration.artifacts)),
+        ledger=ledger,
+        artifacts=_artifacts(root, configuration),
         encoder=encoder,
         bare_encoder=bare,
         actor=local_actor(),
+        tell=teller(root, configuration.openlineage),
     )
 
 
-def _ledger_url(root: Path, url: str) -> str:
-    """A relative SQLite path starts at the workspace."""
-    path = url.removeprefix(_RELATIVE_SQLITE)
-    if path == url or not path or path == ":memory:" or Path(path).is_absolute():
-        return url
-    return f"{_RELATIVE_SQLITE}{root / path}"
-
-
-def _artifacts_place(root: Path, place: str) -> str | Path:
-    return place if "://" in place else root / place
+def _artifacts(root: Path, configuration: Configuration) -> Artifacts:
+    place, quota = configuration.artifacts, configuration.settings.artifacts_quota_bytes
+    store = open_artifacts(place if "://" in place else root / place)
+    return store if quota is None else LimitedArtifacts(store, quota)

@@ -6,11 +6,15 @@ from milepost.data.read import read_task as read_data
 from milepost.entities.contest import Contest
 from milepost.entities.errors import InputError, TaskFileError, WorkspaceError
 from milepost.entities.example import QualityReport
+from milepost.entities.lineage import Lineage
 from milepost.reports.records import ReportSubject, TaskRow
 from milepost.workflows.contest.improve import CHANNEL
 from milepost.workflows.context import Context
 from milepost.workflows.tasks.current import current_task
 from milepost.workflows.tasks.files import task_names, write_whole
+
+_RELEASES_SHOWN = 20
+"""Newest releases that a page lists."""
 
 
 def last_contest(context: Context, name: str) -> Contest:
@@ -102,6 +106,30 @@ def write_pictures(context: Context, name: str | None, directory: Path) -> list[
     return written
 
 
+def write_lineage(lineage: Lineage, output: Path) -> Path:
+    """Draw a lineage; the ending of the file says how.
+
+    Raises:
+        InputError: If the ending is not ``.svg``, ``.png`` or ``.html``.
+        WorkspaceError: If the place cannot be written.
+    """
+    from milepost.reports.lineage import picture
+
+    if output.suffix == ".png":
+        drawn = picture.lineage_png(lineage)
+    elif output.suffix in (".svg", ".html"):
+        draw = picture.lineage_svg if output.suffix == ".svg" else picture.lineage_html
+        drawn = draw(lineage).encode()
+    else:
+        raise InputError(
+            f"the ending {output.suffix or 'of the file'!r} is not known.",
+            where=str(output),
+            advice="Name a .svg, .png or .html file.",
+        )
+    write_whole(output, drawn)
+    return output
+
+
 def _subjects(context: Context, name: str | None) -> list[ReportSubject]:
     return [_subject(context, each) for each in ([name] if name else task_names(context.root))]
 
@@ -114,7 +142,7 @@ def _subject(context: Context, name: str) -> ReportSubject:
         contest=contest,
         quality=_quality(context, name, contest, "examples"),
         test_quality=_quality(context, name, contest, "test"),
-        releases=tuple(context.ledger.releases(name)),
+        releases=context.ledger.releases(name, _RELEASES_SHOWN),
         channel=context.ledger.channel(name, CHANNEL),
     )
 

@@ -211,3 +211,26 @@ def test_a_learning_curve_leaves_out_shares_that_are_too_small():
     given = problem(copies=1)
     points = learning_curve(given, groups(given), HeadClosedForm(), 4)
     assert [examples for examples, _ in points] == [4]
+
+
+def test_what_is_wrapped_around_may_give_an_entry_that_was_kept():
+    given = problem()
+    kept = run(given, groups(given), [HeadClosedForm()], 5)[0]
+    seen = []
+
+    def around(strategy, enter):
+        seen.append(strategy.name)
+        return kept if strategy.name == kept.strategy else enter()
+
+    first, second = run(given, groups(given), [Majority(), HeadClosedForm()], 5, around=around)
+    assert seen == ["majority", "head_closed_form"]
+    assert first.fitted is not None
+    assert second is kept
+
+
+def test_only_what_the_budget_left_out_is_late():
+    given = problem(deadline=Deadline(at=0.0))
+    entries = run(given, groups(given), [Majority(), HeadClosedForm(), Refusing()], 5)
+    assert [entry.late for entry in entries] == [False, True, True]
+    given = problem()
+    assert not run(given, groups(given), [Refusing()], 5)[0].late

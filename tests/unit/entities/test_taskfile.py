@@ -1,6 +1,8 @@
 import json
 from importlib.resources import files
+from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from milepost.entities.errors import TaskFileError
 from milepost.entities.task import DataFiles, InputField, Objective, Task
 from milepost.entities.taskfile import add_to_list, dump_task, parse_task, task_schema
+from milepost.workflows.tasks.current import version_of
 
 WHOLE = """\
 name: route
@@ -160,3 +163,28 @@ def test_adding_a_file_makes_what_is_missing():
 def test_the_published_schema_is_the_one_in_force():
     published = json.loads((files("milepost.entities") / "task.schema.json").read_text())
     assert published == task_schema()
+
+
+def test_a_task_without_a_rule_keeps_the_digest_that_it_always_had():
+    """A version of the task that an earlier milepost stored is still the version of its file."""
+    kept = Path(__file__).parents[1] / "storage" / "ledgers" / "0001.json"
+    rows = json.loads(kept.read_text())["tables"]["task_versions"]
+    assert rows
+    for row in rows:
+        assert version_of(msgspec.json.decode(row["record"], type=Task)) == row["digest"]
+
+
+def test_a_rule_for_releases_is_read_written_and_checked():
+    text = "name: route\nlabels: {a: '', b: ''}\nrelease: {approvals: 2}\n"
+    task = parse_task(text, "route.yaml")
+    assert task.approvals == 2
+    assert parse_task(dump_task(task), "route.yaml") == task
+    plain = parse_task("name: route\nlabels: {a: '', b: ''}\n", "route.yaml")
+    assert plain.approvals == 0
+    assert "release" not in dump_task(plain)
+    assert version_of(plain) != version_of(task)
+    for wrong in ("{approvals: -1}", "{approvals: 21}", "{approvals: one}", "{approval: 1}"):
+        with pytest.raises(TaskFileError) as caught:
+            parse_task(text.replace("{approvals: 2}", wrong), "route.yaml")
+        assert caught.value.problems[0].line == 3
+        assert caught.value.problems[0].field.startswith("release")

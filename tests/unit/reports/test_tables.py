@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from milepost.entities.contest import Evaluation
 from milepost.entities.example import QualityReport
 from milepost.entities.prediction import Predictions
+from milepost.entities.release import Approval, ApprovalState
 from milepost.reports.document import Document
 from milepost.reports.records import DoctorRow, ReportSubject, TaskRow
 from milepost.reports.tables import (
@@ -71,6 +72,26 @@ def test_releases_are_newest_first_with_production_marked(banking: ReportSubject
     assert lines[2].split()[:3] == ["●", "2", "head_logistic"]
     assert lines[2].endswith("production")
     assert lines[3].endswith("rollback")
+
+
+def test_releases_show_who_approved_them_and_what_waits(banking: ReportSubject) -> None:
+    assert banking.channel is not None
+    newest = banking.releases[-1] if banking.releases[-1].number == 2 else banking.releases[0]
+    third = msgspec.structs.replace(newest, number=3, actor="ann")
+    yes = Approval(
+        task=third.task, release=3, actor="ben", role="owner", reason="ok", at=third.created
+    )
+    states = {
+        3: ApprovalState(release=3, needed=2, approvals=(yes,)),
+        2: ApprovalState(release=2, needed=2),
+    }
+    lines = narrow(releases_table([third, newest], banking.channel, states)).splitlines()
+    assert "approved by" in lines[0]
+    assert "ben (1 of 2)" in " ".join(lines[2].split())
+    assert any("1 older release not shown" in line for line in lines)
+    assert [line.rstrip() for line in lines if line.startswith("!")] == [
+        f"! release 3 waits for 1 approval: milepost approve {third.task} 3"
+    ]
 
 
 def test_findings_name_places(banking: ReportSubject) -> None:

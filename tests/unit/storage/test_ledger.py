@@ -38,7 +38,7 @@ def test_connections_are_set_up_for_safety(tmp_path: Path) -> None:
             return connection.scalar(sa.text(f"PRAGMA {name}"))
 
         assert pragma("foreign_keys") == 1
-        assert pragma("synchronous") == 2
+        assert pragma("synchronous") == 3
         assert pragma("busy_timeout") == 30_000
         wal = sqlite3.sqlite_version_info >= WAL_SAFE
         assert pragma("journal_mode") == ("wal" if wal else "delete")

@@ -5,7 +5,7 @@ import pytest
 from milepost.entities.errors import UnknownNameError
 from milepost.strategies import registry
 from milepost.strategies.majority import Majority
-from milepost.workflows.contest.improve import _strategies
+from milepost.workflows.contest.options import competing
 
 
 class Loud(Majority):
@@ -13,7 +13,7 @@ class Loud(Majority):
 
 
 def names(wanted):
-    return [strategy.name for strategy in _strategies(wanted)]
+    return [strategy.name for strategy in competing(wanted)]
 
 
 def test_all_take_part_and_the_floor_is_first():

@@ -5,8 +5,9 @@ from milepost._base.clock import Deadline
 from milepost.entities.ids import ContestId
 from milepost.predictors.base import Batch
 from milepost.workflows.contest.datasets import prepare
-from milepost.workflows.contest.improve import Options, _bench, _problem, improve
+from milepost.workflows.contest.improve import _bench, _problem, improve
 from milepost.workflows.contest.incumbent import _aligned, _honest_answers
+from milepost.workflows.contest.options import Options
 from milepost.workflows.contest.stored_predictions import load_predictions
 from milepost.workflows.release.bundles import load_bundle
 from milepost.workflows.tasks.current import current_task

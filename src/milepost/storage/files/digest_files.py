@@ -17,6 +17,9 @@ from milepost.entities.ids import Digest
 CHUNK = 1 << 20
 """Bytes that are read at a time."""
 
+TEMPORARY = ".tmp"
+"""How the names of files end that are still being written."""
+
 READ_ONLY = 0o444
 """Permissions of stored bytes: content that is found by its digest is never edited."""
 
@@ -25,15 +28,20 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
+def is_digest(text: str, length: int = 64) -> bool:
+    """Whether ``text`` is that many lower-case hex digits."""
+    return len(text) == length and _HEX.issuperset(text)
+
+
 def check_digest(text: str) -> Digest:
     """``text`` as a digest.
 
     Raises:
         InputError: If it is not 64 lower-case hex digits.
     """
-    if len(text) != 64 or not _HEX.issuperset(text):
+    if not isinstance(text, str) or not is_digest(text):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(
-            f"{text[:80]!r} is not a digest.", advice="A digest is 64 lower-case hex digits."
+            f"{str(text)[:80]!r} is not a digest.", advice="A digest is 64 lower-case hex digits."
         )
     return Digest(text)
 
@@ -91,7 +99,8 @@ def explained(path: Path | str) -> Generator[None]:
                 advice="Check the permissions of the file and of its folder.",
             ) from error
         raise StorageError(
-            f"reading or writing failed: {error.strerror or error}.", where=str(path)
+            f"reading or writing failed: {str(error.strerror or error).rstrip('.')}.",
+            where=str(path),
         ) from error
 
 
@@ -111,7 +120,7 @@ def write_file(path: Path, source: BinaryIO, digest: str, *, mode: int = 0o666) 
         StorageError: If the disk is full or anything else fails.
         WorkspaceError: If the folder may not be written.
     """
-    beside = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    beside = path.with_name(f".{secrets.token_hex(8)}{TEMPORARY}")
     with explained(path):
         try:
             handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -122,7 +131,7 @@ def write_file(path: Path, source: BinaryIO, digest: str, *, mode: int = 0o666) 
             if seen != digest:
                 raise corrupt(digest, str(path))
             beside.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         finally:
             # Gone already when all went well. What went wrong matters more than this.
             with contextlib.suppress(OSError):
@@ -144,10 +153,10 @@ def make_folders(path: Path) -> None:
         return
     make_folders(path.parent)
     path.mkdir(exist_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
     """Flush a folder's entries. Only POSIX has this; elsewhere the rename itself is durable."""
     if os.name != "posix":
         return

@@ -18,19 +18,46 @@ VERSION_TABLE = "milepost_version"
 """Where a ledger's version stands. It has its own name, so that another program that keeps its
 alembic versions in the same database is left alone."""
 
+MOVED_TABLE = "milepost_moved"
+"""Holds, in a ledger that was moved, the address of the new one as ``milepost.toml`` names it."""
+
+_MOVED = "moved"
+
 # alembic keeps its running environment in a module global.
 _one_at_a_time = threading.Lock()
 
 
-def upgrade(database: Database) -> None:
+class LedgerMovedError(WorkspaceError):
+    """The ledger was moved to another database.
+
+    Args:
+        where: The old one, for people.
+        address: The new one, as it is written in ``milepost.toml``.
+    """
+
+    def __init__(self, where: str, address: str) -> None:
+        super().__init__(
+            "this ledger was moved to another database.",
+            where=where,
+            advice="Name the new one as `ledger` in milepost.toml.",
+        )
+        self.address = address
+
+
+def upgrade(database: Database, version: str = VERSIONS[-1]) -> None:
     """Create or bring up to date all tables.
 
+    Args:
+        database: Where.
+        version: Which version to go up to; an older one only to fill it with old rows.
+
     Raises:
+        LedgerMovedError: If the ledger was moved to another database.
         WorkspaceError: If the ledger was written by a newer milepost, or cannot be written.
         StorageError: If the database cannot be used.
     """
     with database.read() as connection:
-        if _stored(connection, database) == VERSIONS[-1]:
+        if stored_version(connection, database) == version:
             return
     with _one_at_a_time:
         from alembic import command
@@ -41,17 +68,25 @@ def upgrade(database: Database) -> None:
         folder = str(Path(__file__).parent).replace("%", "%%")
         config.set_main_option("script_location", folder)
         with database.migrate() as connection:
-            if _stored(connection, database) == VERSIONS[-1]:
+            if stored_version(connection, database) == version:
                 return
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, version)
 
 
-def _stored(connection: Connection, database: Database) -> str | None:
-    """Version of the stored tables; ``None`` for an empty database."""
+def stored_version(connection: Connection, database: Database) -> str | None:
+    """Version of the stored tables; ``None`` for an empty database.
+
+    Raises:
+        LedgerMovedError: If the ledger was moved to another database.
+        WorkspaceError: If it is of a newer version.
+    """
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     version = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608
+    if version == _MOVED:
+        address = connection.scalar(text(f"SELECT address FROM {MOVED_TABLE}"))  # noqa: S608
+        raise LedgerMovedError(database.address.label, str(address))
     if version is not None and version not in VERSIONS:
         raise WorkspaceError(
             f"the ledger was written by a newer milepost (its tables are version {version}, "
@@ -60,3 +95,16 @@ def _stored(connection: Connection, database: Database) -> str | None:
             advice="Upgrade with: pip install --upgrade milepost.",
         )
     return version
+
+
+def mark_moved(connection: Connection, address: str) -> None:
+    """Note in a ledger, within the caller's transaction, that it is elsewhere from now on."""
+    connection.execute(text(f"CREATE TABLE {MOVED_TABLE} (address TEXT NOT NULL)"))
+    connection.execute(
+        text(f"INSERT INTO {MOVED_TABLE} VALUES (:address)"),  # noqa: S608
+        {"address": address},
+    )
+    connection.execute(
+        text(f"UPDATE {VERSION_TABLE} SET version_num = :moved"),  # noqa: S608
+        {"moved": _MOVED},
+    )

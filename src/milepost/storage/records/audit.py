@@ -12,6 +12,7 @@ from milepost._base.digest import canonical_json
 from milepost.entities.release import AuditEntry
 from milepost.storage import tables
 from milepost.storage.chain import GENESIS, entry_hash
+from milepost.storage.database import APPENDED
 from milepost.storage.records.base import Records, from_json, own
 
 _AT_ONCE = 10_000
@@ -97,6 +98,18 @@ class AuditRecords(Records):
         """Add an entry without a gap; within the caller's transaction, or not at all."""
         last = self._head(connection)
         sequence, now, stored = last.sequence + 1, self.clock(), canonical_json(details).decode()
+        digest = entry_hash(
+            last.hash,
+            self.tenant,
+            sequence,
+            now,
+            actor,
+            self.role,
+            action,
+            subject,
+            reason,
+            stored,
+        )
         connection.execute(
             insert(tables.audit).values(
                 tenant=self.tenant,
@@ -108,20 +121,10 @@ class AuditRecords(Records):
                 subject=subject,
                 reason=reason,
                 details=stored,
-                hash=entry_hash(
-                    last.hash,
-                    self.tenant,
-                    sequence,
-                    now,
-                    actor,
-                    self.role,
-                    action,
-                    subject,
-                    reason,
-                    stored,
-                ),
+                hash=digest,
             )
         )
+        connection.info[APPENDED] = (self.tenant, sequence, digest)
 
 
 def _entry(row: Row[Any]) -> AuditEntry:

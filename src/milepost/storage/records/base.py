@@ -16,6 +16,9 @@ _Record = TypeVar("_Record")
 
 _OFFERED = 1000
 
+IN_PARTS = 500
+"""Values asked for in one statement: databases bound how many a statement may have."""
+
 
 class Records:
     """A ledger's connection, clock and tenant.

@@ -7,32 +7,64 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, Row, func, insert, select
 
 from milepost.entities.contest import Candidate, Contest
-from milepost.entities.errors import ConflictError, UnknownNameError
+from milepost.entities.errors import ConflictError
+from milepost.entities.release import Channel
 from milepost.storage import tables
-from milepost.storage.records.audit import AuditRecords
-from milepost.storage.records.base import from_json, next_position, own, to_json
+from milepost.storage.records.approvals import ApprovalRecords
+from milepost.storage.records.base import IN_PARTS, from_json, next_position, own, to_json
+from milepost.storage.records.operations import Request
+from milepost.storage.records.releases import PRODUCTION
 
 
-class ContestRecords(AuditRecords):
+class ContestRecords(ApprovalRecords):
     """Contests, written once and read as they were."""
 
-    def save_contest(self, contest: Contest, actor: str = tables.DEFAULT) -> None:
+    def save_contest(
+        self,
+        contest: Contest,
+        actor: str = tables.DEFAULT,
+        *,
+        idempotency_key: str | None = None,
+    ) -> None:
         """Store a contest with all its candidates, in one transaction.
 
         A contest is stored before its release is made. ``contest.release`` is not stored: it is
         looked up among the releases when the contest is read.
 
+        Args:
+            contest: The contest.
+            actor: Who ran it.
+            idempotency_key: With the key of the first time, an equal contest is done already.
+
         Raises:
             UnknownNameError: If its task, or that version of it, is not in the ledger.
             ConflictError: If a contest with this id is there already.
+            InputError: If the key was used for another contest.
             StorageError: If it cannot be stored; nothing is stored then.
         """
         with self.database.write(self.tenant) as connection:
-            self._store_contest(connection, contest, actor)
 
-    def _store_contest(self, connection: Connection, contest: Contest, actor: str) -> None:
+            def store() -> str:
+                standing = self._channel(connection, contest.task, PRODUCTION)
+                self._store_contest(connection, contest, actor, standing)
+                return contest.id
+
+            request: Request = {"contest": same_contest(contest), "actor": actor}
+            self._once(connection, idempotency_key, request, str, store, actor=actor)
+
+    def _store_contest(
+        self, connection: Connection, contest: Contest, actor: str, standing: Channel | None
+    ) -> None:
+        """Write a contest, its candidates and their audit rows.
+
+        Args:
+            connection: Of the transaction.
+            contest: The contest.
+            actor: Who ran it.
+            standing: The channel whose release was the incumbent.
+        """
         table = tables.contests
-        record = to_json(replace(contest, candidates=(), release=None))
+        record = to_json(replace(contest, candidates=(), release=None, waits_for=0))
         rows = [
             self._candidate_row(contest, position, candidate)
             for position, candidate in enumerate(contest.candidates)
@@ -66,6 +98,50 @@ class ContestRecords(AuditRecords):
         )
         if rows:
             connection.execute(insert(tables.candidates), rows)
+        self._audit_contest(connection, contest, actor, standing)
+
+    def _audit_contest(
+        self, connection: Connection, contest: Contest, actor: str, standing: Channel | None
+    ) -> None:
+        chosen, reasons = contest.chosen, " ".join(contest.decision.reasons)
+        if chosen is not None and chosen.scorecard is not None:
+            certified = chosen.scorecard.objective
+            self._append_audit(
+                connection,
+                actor=actor,
+                action="candidate.certified",
+                subject=chosen.id,
+                reason=f"it was chosen among {len(contest.candidates)} candidates",
+                details={
+                    "task": contest.task,
+                    "contest": contest.id,
+                    "candidate": chosen.id,
+                    "bundle": chosen.bundle,
+                    "regime": contest.regime,
+                    "metric": chosen.scorecard.metric,
+                    "value": certified.value,
+                    "low": certified.low,
+                    "high": certified.high,
+                    "n": certified.n,
+                    "examples": contest.examples,
+                    "holdout": contest.holdout,
+                },
+            )
+        self._append_audit(
+            connection,
+            actor=actor,
+            action="gate.decided",
+            subject=contest.id,
+            reason=reasons,
+            details={
+                "task": contest.task,
+                "task_version": contest.task_version,
+                "contest": contest.id,
+                "candidate": chosen.id if chosen else None,
+                "verdict": contest.decision.verdict,
+                "incumbent": standing.release if standing else None,
+            },
+        )
 
     def contest(self, id: str) -> Contest:  # noqa: A002 - the record's own word
         """A contest by its id.
@@ -73,14 +149,15 @@ class ContestRecords(AuditRecords):
         Raises:
             UnknownNameError: If there is none.
         """
-        table = tables.contests
         with self.database.read() as connection:
-            row = connection.execute(
-                select(table).where(*own(table, self.tenant, id=id))
-            ).one_or_none()
-            if row is None:
-                raise self._unknown(connection, "contest", id, table.c.id)
-            return self._contests(connection, [row])[0]
+            return self._contest(connection, id)
+
+    def _contest(self, connection: Connection, id: str) -> Contest:  # noqa: A002
+        table = tables.contests
+        row = connection.execute(select(table).where(*own(table, self.tenant, id=id))).one_or_none()
+        if row is None:
+            raise self._unknown(connection, "contest", id, table.c.id)
+        return self._contests(connection, [row])[0]
 
     def contests(self, task: str, limit: int | None = None) -> tuple[Contest, ...]:
         """Contests of a task, newest first.
@@ -119,7 +196,8 @@ class ContestRecords(AuditRecords):
             UnknownNameError: If there is none.
         """
         with self.database.read() as connection:
-            return _candidate(self._candidate_found(connection, id))
+            row = self._candidate_found(connection, id)
+        return _candidate(row.id, row.record)
 
     def contest_of(self, candidate: str) -> Contest:
         """The contest that a candidate took part in.
@@ -141,13 +219,11 @@ class ContestRecords(AuditRecords):
     def _require_version(self, connection: Connection, contest: Contest) -> None:
         self._require_task(connection, contest.task)
         table = tables.task_versions
-        of_task = own(table, self.tenant, task=contest.task)
-        known = connection.scalars(
-            select(table.c.digest).where(*of_task).order_by(table.c.number)
-        ).all()
-        if contest.task_version not in known:
-            raise UnknownNameError(
-                f"version of the task {contest.task!r}", contest.task_version, known
+        where = own(table, self.tenant, task=contest.task, digest=contest.task_version)
+        if connection.scalar(select(table.c.number).where(*where)) is None:
+            kind = f"version of the task {contest.task!r}"
+            raise self._unknown(
+                connection, kind, contest.task_version, table.c.digest, table.c.task == contest.task
             )
 
     def _candidate_row(
@@ -176,40 +252,42 @@ class ContestRecords(AuditRecords):
     def _contests(self, connection: Connection, rows: Sequence[Row[Any]]) -> tuple[Contest, ...]:
         """The records of those rows, with their candidates and releases."""
         ids = [row.id for row in rows]
+        candidates, releases = tables.candidates, tables.releases
         members: dict[str, list[Candidate]] = {each: [] for each in ids}
-        for row in _in_parts(connection, self.tenant, ids):
-            members[row.contest].append(_candidate(row))
-        table = tables.releases
-        made = connection.execute(
-            select(table.c.contest, func.max(table.c.number).label("number"))
-            .where(table.c.tenant == self.tenant, table.c.task.in_({row.task for row in rows}))
-            .group_by(table.c.contest)
-        )
-        release = {row.contest: row.number for row in made}
+        made: dict[str, int] = {}
+        for start in range(0, len(ids), IN_PARTS):
+            part = ids[start : start + IN_PARTS]
+            for row in connection.execute(
+                select(candidates.c.id, candidates.c.contest, candidates.c.record)
+                .where(candidates.c.tenant == self.tenant, candidates.c.contest.in_(part))
+                .order_by(candidates.c.contest, candidates.c.position)
+            ):
+                members[row.contest].append(_candidate(row.id, row.record))
+            for row in connection.execute(
+                select(releases.c.contest, func.max(releases.c.number).label("number"))
+                .where(releases.c.tenant == self.tenant, releases.c.contest.in_(part))
+                .group_by(releases.c.contest)
+            ):
+                made[row.contest] = row.number
+        waiting: dict[str, dict[int, int]] = {}
+        for task in {row.task for row in rows}:
+            numbers = [made[row.id] for row in rows if row.task == task and row.id in made]
+            waiting[task] = self._waiting(connection, task, numbers)
         return tuple(
             replace(
                 from_json(row.record, Contest, where=f"contest {row.id}"),
                 candidates=tuple(members[row.id]),
-                release=release.get(row.id),
+                release=made.get(row.id),
+                waits_for=waiting[row.task].get(made.get(row.id, 0), 0),
             )
             for row in rows
         )
 
 
-def _in_parts(connection: Connection, tenant: str, contests: Sequence[str]) -> list[Any]:
-    """Candidates of those contests in order; asked in parts, for a statement's size is bounded."""
-    table = tables.candidates
-    rows: list[Any] = []
-    for start in range(0, len(contests), 500):
-        rows.extend(
-            connection.execute(
-                select(table.c.id, table.c.contest, table.c.record)
-                .where(table.c.tenant == tenant, table.c.contest.in_(contests[start : start + 500]))
-                .order_by(table.c.contest, table.c.position)
-            ).all()
-        )
-    return rows
+def same_contest(contest: Contest) -> Contest:
+    """A contest without what differs when a resumed job asks again for the same one."""
+    return replace(contest, release=None, waits_for=0, seconds=0.0)
 
 
-def _candidate(row: Row[Any]) -> Candidate:
-    return from_json(row.record, Candidate, where=f"candidate {row.id}")
+def _candidate(id: str, record: str) -> Candidate:  # noqa: A002 - the record's own word
+    return from_json(record, Candidate, where=f"candidate {id}")

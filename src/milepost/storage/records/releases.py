@@ -1,4 +1,4 @@
-"""The part of the ledger about what may answer: releases, channels, and the audit of both."""
+"""The part of the ledger about what may answer: releases and channels as they are."""
 
 from datetime import UTC
 from typing import Any
@@ -11,130 +11,14 @@ from milepost.entities.errors import ConflictError, InputError
 from milepost.entities.ids import Digest
 from milepost.entities.release import Channel, Release
 from milepost.storage import tables
-from milepost.storage.records.audit import AuditRecords
 from milepost.storage.records.base import next_position, own
+from milepost.storage.records.operations import OperationRecords
 
 PRODUCTION = "production"
 
 
-class ReleaseRecords(AuditRecords):
+class ReleaseRecords(OperationRecords):
     """Releases, which never change, and channels, which move only together with an audit row."""
-
-    def make_release(
-        self,
-        candidate: str,
-        *,
-        expected_version: int,
-        reason: str,
-        actor: str = tables.DEFAULT,
-        channel: str = PRODUCTION,
-    ) -> Release:
-        """Release a stored candidate under its task's next number and point a channel at it.
-
-        Release, channel and audit rows are written in one transaction, or nothing is.
-
-        Args:
-            candidate: Id of the candidate; its contest must be stored.
-            expected_version: Version of the channel on which the decision was based; 0 when there
-                was no channel yet.
-            reason: Why, in words.
-            actor: Who.
-            channel: Name of the channel.
-
-        Raises:
-            UnknownNameError: If there is no such candidate.
-            InputError: If the candidate failed, so that it has no bundle.
-            ConflictError: If the channel has another version by now.
-        """
-        with self.database.write(self.tenant) as connection:
-            return self._release_candidate(
-                connection,
-                candidate,
-                expected_version=expected_version,
-                reason=reason,
-                actor=actor,
-                channel=channel,
-            )
-
-    def _release_candidate(
-        self,
-        connection: Connection,
-        candidate: str,
-        *,
-        expected_version: int,
-        reason: str,
-        actor: str,
-        channel: str,
-    ) -> Release:
-        table = tables.releases
-        chosen = self._releasable(connection, candidate)
-        of_task = own(table, self.tenant, task=chosen.task)
-        release = Release(
-            task=chosen.task,
-            number=next_position(connection, table.c.number, of_task),
-            candidate=chosen.id,
-            contest=chosen.contest,
-            bundle=chosen.bundle,
-            strategy=chosen.strategy,
-            created=self.clock(),
-            actor=actor,
-        )
-        release = msgspec.structs.replace(release, digest=content_digest(release))
-        connection.execute(
-            insert(table).values(tenant=self.tenant, **msgspec.structs.asdict(release))
-        )
-        self._append_audit(
-            connection,
-            actor=actor,
-            action="release.made",
-            subject=f"{release.task}#{release.number}",
-            reason=reason,
-            details={
-                "bundle": release.bundle,
-                "candidate": release.candidate,
-                "contest": release.contest,
-                "release": release.digest,
-            },
-        )
-        before = self._channel(connection, release.task, channel)
-        after = _moved(before, release.task, channel, release.number, expected_version)
-        self._store_move(connection, after, actor=actor, reason=reason)
-        return release
-
-    def move_channel(
-        self,
-        task: str,
-        name: str,
-        to: int,
-        *,
-        expected_version: int,
-        reason: str,
-        actor: str = tables.DEFAULT,
-    ) -> Channel:
-        """Point a channel at another release, with its audit row in the same transaction.
-
-        Args:
-            task: Name of the task.
-            name: Name of the channel; it is made when it is not there.
-            to: Number of the release.
-            expected_version: Version that the channel was seen in; 0 when it was not there.
-            reason: Why, in words.
-            actor: Who.
-
-        Returns:
-            The channel as it is now.
-
-        Raises:
-            UnknownNameError: If there is no such task or release.
-            ConflictError: If the channel has another version by now.
-            InputError: If it points there already.
-        """
-        with self.database.write(self.tenant) as connection:
-            self._release_found(connection, task, to)
-            before = self._channel(connection, task, name)
-            after = _moved(before, task, name, to, expected_version)
-            self._store_move(connection, after, actor=actor, reason=reason)
-            return after
 
     def release(self, task: str, number: int) -> Release:
         """A release by its number.
@@ -143,23 +27,32 @@ class ReleaseRecords(AuditRecords):
             UnknownNameError: If there is no such task or release.
         """
         with self.database.read() as connection:
-            return _release(self._release_found(connection, task, number))
+            return as_release(self._release_found(connection, task, number))
 
-    def releases(self, task: str) -> tuple[Release, ...]:
-        """All releases of a task, newest first.
+    def releases(
+        self, task: str, limit: int | None = None, *, before: int | None = None
+    ) -> tuple[Release, ...]:
+        """Releases of a task, newest first.
+
+        Args:
+            task: Name of the task.
+            limit: The most to return; ``None`` returns all.
+            before: Only releases with a smaller number; ``None`` for no bound.
 
         Raises:
             UnknownNameError: If there is no such task.
         """
         table = tables.releases
+        bound = () if before is None else (table.c.number < before,)
         with self.database.read() as connection:
             self._require_task(connection, task)
             rows = connection.execute(
                 select(table)
-                .where(*own(table, self.tenant, task=task))
+                .where(*own(table, self.tenant, task=task), *bound)
                 .order_by(table.c.number.desc())
+                .limit(limit)
             ).all()
-        return tuple(_release(row) for row in rows)
+        return tuple(as_release(row) for row in rows)
 
     def channel(self, task: str, name: str = PRODUCTION) -> Channel | None:
         """Where a channel points; ``None`` when it was never moved.
@@ -181,6 +74,12 @@ class ReleaseRecords(AuditRecords):
                 f"the candidate {id!r} has no stored predictor, so that it cannot be released.",
                 advice="Choose one that did not fail.",
             )
+        if row.collected is not None:
+            raise InputError(
+                f"the predictor of the candidate {id!r} was collected, so that it cannot be "
+                "released.",
+                advice="Choose one of a newer contest.",
+            )
         return row
 
     def _release_found(self, connection: Connection, task: str, number: int) -> Row[Any]:
@@ -195,6 +94,26 @@ class ReleaseRecords(AuditRecords):
                 connection, "release", str(number), table.c.number, table.c.task == task
             )
         return row
+
+    def _store_release(self, connection: Connection, chosen: Row[Any], actor: str) -> Release:
+        """Write a candidate's row as its task's next release."""
+        table = tables.releases
+        of_task = own(table, self.tenant, task=chosen.task)
+        release = Release(
+            task=chosen.task,
+            number=next_position(connection, table.c.number, of_task),
+            candidate=chosen.id,
+            contest=chosen.contest,
+            bundle=chosen.bundle,
+            strategy=chosen.strategy,
+            created=self.clock(),
+            actor=actor,
+        )
+        release = msgspec.structs.replace(release, digest=content_digest(release))
+        connection.execute(
+            insert(table).values(tenant=self.tenant, **msgspec.structs.asdict(release))
+        )
+        return release
 
     def _channel(self, connection: Connection, task: str, name: str) -> Channel | None:
         row = connection.execute(
@@ -239,7 +158,7 @@ class ReleaseRecords(AuditRecords):
             )
             # The tenant's writes wait for each other; this holds even for one that did not.
             if swapped.rowcount != 1:
-                raise _conflict(channel.task, channel.name)
+                raise moved_meanwhile(channel.task, channel.name)
         self._append_audit(
             connection,
             actor=actor,
@@ -254,7 +173,7 @@ class ReleaseRecords(AuditRecords):
         )
 
 
-def _moved(before: Channel | None, task: str, name: str, to: int, expected_version: int) -> Channel:
+def moved(before: Channel | None, task: str, name: str, to: int, expected_version: int) -> Channel:
     """The channel after the move.
 
     Raises:
@@ -263,7 +182,7 @@ def _moved(before: Channel | None, task: str, name: str, to: int, expected_versi
     """
     version = before.version if before else 0
     if version != expected_version:
-        raise _conflict(task, name)
+        raise moved_meanwhile(task, name)
     if before is not None and before.release == to:
         raise InputError(
             f"the channel {name!r} of {task!r} points at release {to} already.",
@@ -278,14 +197,16 @@ def _moved(before: Channel | None, task: str, name: str, to: int, expected_versi
     )
 
 
-def _conflict(task: str, name: str) -> ConflictError:
+def moved_meanwhile(task: str, name: str) -> ConflictError:
+    """The error for a channel that has another version than the decision was based on."""
     return ConflictError(
         f"somebody else moved the channel {name!r} of {task!r} in the meantime.",
         advice="Look at where it points now, and decide anew.",
     )
 
 
-def _release(row: Row[Any]) -> Release:
+def as_release(row: Row[Any]) -> Release:
+    """The record of a row of releases."""
     return Release(
         task=row.task,
         number=row.number,

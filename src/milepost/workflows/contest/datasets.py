@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost.data.read import Reading, TaskData, read_task
-from milepost.data.snapshot import snapshot_digest, write_snapshot
+from milepost.data.snapshot import read_snapshot, snapshot_digest, write_snapshot
 from milepost.data.split import Sides, assign_sides
 from milepost.entities.errors import DataError
 from milepost.entities.example import Dataset, Examples, Finding, QualityReport
@@ -40,6 +40,7 @@ class Material:
         examples_digest: Digest of the snapshot of all examples.
         holdout_digest: Digest of what is certified on; ``None`` when cross-fitted.
         quality: What was found, leaks and quarantined rows included.
+        split: How it follows from the stored snapshots.
     """
 
     labels: tuple[str, ...]
@@ -49,6 +50,34 @@ class Material:
     holdout: Examples | None
     holdout_y: NDArray[np.int64] | None
     examples_digest: Digest
+    holdout_digest: Digest | None
+    quality: QualityReport
+    split: "Split"
+
+
+class Split(msgspec.Struct, frozen=True, kw_only=True):
+    """What a contest works on as rows of stored snapshots, from which it can be had again.
+
+    Attributes:
+        labels: Label names in column order.
+        regime: How numbers are certified.
+        examples: Digest of the snapshot of all examples.
+        examples_artifact: Where its bytes are.
+        test_artifact: Where those of the test file's snapshot are; ``None`` without a test file.
+        train: Rows of the examples to train on.
+        holdout: Rows to certify on, of the test file where there is one, else of the examples;
+            ``None`` when cross-fitted.
+        holdout_digest: Digest of what is certified on; ``None`` when cross-fitted.
+        quality: What was found, leaks and quarantined rows included.
+    """
+
+    labels: tuple[str, ...]
+    regime: Regime
+    examples: Digest
+    examples_artifact: Digest
+    test_artifact: Digest | None
+    train: tuple[int, ...]
+    holdout: tuple[int, ...] | None
     holdout_digest: Digest | None
     quality: QualityReport
 
@@ -82,39 +111,69 @@ def prepare(context: Context, task: Task, contest: ContestId) -> Material:
     sides = data.sides or _drawn(context, task, examples, contest)
     labels = tuple(task.labels) or tuple(sorted({c for c in examples.labels if c is not None}))
     quality = _with_findings(data.examples.quality, sides.findings)
-    examples_digest = _keep(context, task, "examples", data.examples._replace(quality=quality))
+    kept = _keep(context, task, "examples", data.examples._replace(quality=quality))
     train = _labelled(examples, sides.rows("train"))
-    train_y = label_indices(train.labels, labels)
-    if len(set(train_y.tolist())) < 2:
+    if len({examples.labels[i] for i in train} & set(labels)) < 2:
         raise DataError(
             "what is left to train on has a single label.",
             where=f"tasks/{task.name}.yaml",
             advice="Add examples of the other labels.",
         )
-    holdout, holdout_digest = None, None
+    holdout, holdout_digest, test = None, None, None
     if data.test is not None:
         holdout = _labelled(data.test.examples, range(len(data.test.examples)))
-        holdout_digest = _keep(context, task, "test", data.test)
+        test = _keep(context, task, "test", data.test)
+        holdout_digest = test.digest
     elif sides.regime == "holdout":
-        holdout = _labelled(examples, sides.rows("holdout"))
-        holdout = holdout.take(once_per_message(holdout).tolist())
-        holdout_digest = snapshot_digest(holdout)
-    if holdout is not None and not len(holdout):
+        rows = _labelled(examples, sides.rows("holdout"))
+        holdout = tuple(rows[i] for i in once_per_message(examples.take(rows)).tolist())
+        holdout_digest = snapshot_digest(examples.take(holdout))
+    if holdout is not None and not holdout:
         raise DataError(
             "the test file has no labelled row.",
             where=f"tasks/{task.name}.yaml",
             advice=f"Is {task.data.label!r} its label column?",
         )
-    return Material(
+    split = Split(
         labels=labels,
         regime=sides.regime,
+        examples=kept.digest,
+        examples_artifact=kept.artifact,
+        test_artifact=test.artifact if test is not None else None,
         train=train,
-        train_y=train_y,
         holdout=holdout,
-        holdout_y=None if holdout is None else label_indices(holdout.labels, labels),
-        examples_digest=examples_digest,
         holdout_digest=holdout_digest,
         quality=quality,
+    )
+    return _material(split, examples, data.test.examples if data.test is not None else None)
+
+
+def prepared(context: Context, split: Split) -> Material:
+    """What ``prepare`` gave, from the snapshots that it stored.
+
+    Raises:
+        StorageError: If a snapshot is gone or is not what it was.
+    """
+    examples = read_snapshot(context.artifacts.get(split.examples_artifact))
+    test = split.test_artifact
+    return _material(split, examples, read_snapshot(context.artifacts.get(test)) if test else None)
+
+
+def _material(split: Split, examples: Examples, test: Examples | None) -> Material:
+    train, holdout = examples.take(split.train), None
+    if split.holdout is not None:
+        holdout = (examples if test is None else test).take(split.holdout)
+    return Material(
+        labels=split.labels,
+        regime=split.regime,
+        train=train,
+        train_y=label_indices(train.labels, split.labels),
+        holdout=holdout,
+        holdout_y=None if holdout is None else label_indices(holdout.labels, split.labels),
+        examples_digest=split.examples,
+        holdout_digest=split.holdout_digest,
+        quality=split.quality,
+        split=split,
     )
 
 
@@ -147,8 +206,9 @@ def _drawn(context: Context, task: Task, examples: Examples, contest: ContestId)
     return sides
 
 
-def _labelled(examples: Examples, rows: Sequence[int]) -> Examples:
-    return examples.take([i for i in rows if examples.labels[i] is not None])
+def _labelled(examples: Examples, rows: Sequence[int]) -> tuple[int, ...]:
+    """Those of the rows that have a label."""
+    return tuple(i for i in rows if examples.labels[i] is not None)
 
 
 def _with_findings(quality: QualityReport, findings: Sequence[Finding]) -> QualityReport:
@@ -158,20 +218,16 @@ def _with_findings(quality: QualityReport, findings: Sequence[Finding]) -> Quali
     return msgspec.structs.replace(quality, findings=(*new, *quality.findings))
 
 
-def _keep(context: Context, task: Task, role: str, reading: Reading) -> Digest:
+def _keep(context: Context, task: Task, role: str, reading: Reading) -> Dataset:
     """Store a snapshot and its record; the same content is stored once."""
-    digest = snapshot_digest(reading.examples)
-    artifact = context.artifacts.put(write_snapshot(reading.examples))
-    context.ledger.save_dataset(
-        Dataset(
-            digest=digest,
-            artifact=artifact,
-            task=task.name,
-            role=role,
-            rows=len(reading.examples),
-            sources=reading.sources,
-            quality=reading.quality,
-        ),
-        actor=context.actor,
+    dataset = Dataset(
+        digest=snapshot_digest(reading.examples),
+        artifact=context.artifacts.put(write_snapshot(reading.examples)),
+        task=task.name,
+        role=role,
+        rows=len(reading.examples),
+        sources=reading.sources,
+        quality=reading.quality,
     )
-    return digest
+    context.ledger.save_dataset(dataset, actor=context.actor)
+    return dataset

@@ -1,57 +1,54 @@
 """Improve a task: data → contest → scorecards → gate → release, each step a record in the ledger.
 
 Nothing is visible before it is whole: bundles are stored first, then the contest with all its
-candidates, its release, the channel and the audit rows in one transaction.
+candidates, its release, the channel and the audit rows in one transaction. Until then the contest
+is a job: however its process ends, the next one goes on after the last finished step.
 """
 
-import secrets
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from milepost._base.clock import Deadline
 from milepost.contests.runner import Entry, Events, HeldVectors, learning_curve, run
-from milepost.entities.contest import Candidate, Contest, CurvePoint
+from milepost.entities.contest import Contest, CurvePoint
 from milepost.entities.decision import Decision
-from milepost.entities.errors import InputError
+from milepost.entities.errors import DataError, UnknownNameError
 from milepost.entities.example import QualityReport
 from milepost.entities.ids import ContestId, Digest
+from milepost.entities.job import Plan
 from milepost.entities.release import Channel, Manifest
 from milepost.entities.task import Task
 from milepost.metrics.intervals import estimate
 from milepost.releases.gate import decide
 from milepost.strategies.head_closed_form import HeadClosedForm
-from milepost.strategies.registry import strategy_named, with_plugins
 from milepost.strategy import Problem, Strategy
 from milepost.workflows.contest.datasets import Material, once_per_message, prepare
 from milepost.workflows.contest.incumbent import incumbent_evidence
 from milepost.workflows.contest.judge import FLOOR_STRATEGY, Bench, Judgement, judge
-from milepost.workflows.contest.stored_predictions import store_predictions
+from milepost.workflows.contest.options import Options, check_options, competing, work_key
+from milepost.workflows.contest.steps import (
+    STRATEGY,
+    Entries,
+    keep_curve,
+    keep_judgement,
+    keep_material,
+    store_candidates,
+)
 from milepost.workflows.context import Context
-from milepost.workflows.release.bundles import store_bundle
+from milepost.workflows.listening import announced
 from milepost.workflows.tasks.current import current_task, version_of
+from milepost.workflows.upkeep.jobs import Work, working
 from milepost.workflows.versions import code_version
 
 CHANNEL = "production"
-MOST_SEED = 2**32 - 1
-"""Largest seed: what every generator of the strategies takes."""
+KIND = "improve"
+"""Kind of the jobs that contests are."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How to run a contest.
-
-    Attributes:
-        budget: Wall seconds for the task; ``None`` for no limit.
-        seed: The one seed, from 0 to ``MOST_SEED``.
-        strategies: Names of the strategies that compete; ``None`` for all.
-    """
-
-    budget: float | None = None
-    seed: int = 0
-    strategies: Sequence[str] | None = None
+_log = logging.getLogger("milepost.jobs")
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -70,102 +67,161 @@ class Improvement:
 def improve(context: Context, name: str, options: Options) -> Improvement:
     """Let strategies compete on a task, judge them, and release what passes the gate.
 
+    Goes on with a contest that was interrupted, where task, data, options and code are the same.
+
     Raises:
         InputError: If the task file, its data or an option cannot be used.
+        HeldError: If another process improves the task at this moment.
+        LostError: If the job was cancelled meanwhile.
     """
-    started, clock_start = context.clock(), time.monotonic()
-    _check(options)
+    check_options(options)
     task = current_task(context, name)
-    standing = context.ledger.channel(name, CHANNEL)
-    strategies = _strategies(options.strategies)
-    deadline = Deadline.after(options.budget)
-    contest_id = ContestId(f"c{secrets.token_hex(6)}")
-
-    def event(what: str, share: float) -> None:
-        context.on_event(name, what, share)
-
-    event("reading data", 0.0)
+    strategies = competing(options.strategies)
     context.encoder()  # one that cannot be opened is found before anything is recorded
-    material = prepare(context, task, contest_id)
-    problem = _problem(context, task, material, options.seed, deadline, event)
-    event("contest", 0.1)
-    entries = run(problem, material.train.groups, strategies, context.settings.folds, event)
-    event("judging", 0.9)
-    bench = _bench(context, task, material, problem, contest_id)
-    judgement = judge(bench, entries, contest_id)
-    curve = _curve(bench, problem, entries, context.settings.folds)
-    decision = _decide(context, bench, judgement, standing)
-    stored = _store(context, bench, judgement)
+    context.record_configuration()
+
+    def key() -> Digest:
+        return work_key(context, task, options, strategies)
+
+    plan = Plan(
+        kind=KIND,
+        subject=name,
+        key=key(),
+        arguments={
+            "budget": options.budget,
+            "seed": options.seed,
+            "strategies": [strategy.name for strategy in strategies],
+        },
+    )
+    with (
+        working(context, plan) as work,
+        announced(context, task, _contest_id(work), work.job.created),
+    ):
+        if work.finished:
+            done = sum(step.startswith(STRATEGY) for step in work.finished)
+            _log.info("Resuming: %d of %d strategies were done.", done, len(strategies))
+        work.tell("reading data", 0.0)
+        material = keep_material(
+            context,
+            work,
+            lambda: _read(context, task, _contest_id(work), lambda: key() == plan.key),
+        )
+        contest = _concluded(context, work)
+        if contest is None:
+            contest = _contest(context, work, _Asked(task, strategies, options), material)
+        return Improvement(contest=contest, quality=material.quality)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """What a contest was asked for: the task, who competes, and how."""
+
+    task: Task
+    strategies: Sequence[Strategy]
+    options: Options
+
+
+def _contest(context: Context, work: Work, asked: _Asked, material: Material) -> Contest:
+    """Hold the contest, as far as no earlier process did, and conclude it."""
+    task, options = asked.task, asked.options
+    spent, started = work.spent, time.monotonic()
+    budget = options.budget
+    deadline = Deadline.after(None if budget is None else max(0.0, budget - spent))
+    standing = work.reach(lambda: context.ledger.channel(task.name, CHANNEL))
+    problem = _problem(context, task, material, options.seed, deadline, work.tell)
+    entries = Entries(
+        context, work, problem, material.train.ids, _template(task, material, options.seed), {}
+    )
+    entered = run(
+        problem,
+        material.train.groups,
+        asked.strategies,
+        context.settings.folds,
+        lambda what, share: work.tell(what, 0.1 + 0.7 * share),
+        entries.around,
+    )
+    work.tell("judging", 0.8)
+    contest_id = _contest_id(work)
+    bench = work.reach(lambda: _bench(context, task, material, problem, contest_id))
+    fitted = {entry.strategy: entry.fitted for entry in entered if entry.fitted is not None}
+    judgement = keep_judgement(work, bench, fitted, lambda: judge(bench, entered, contest_id))
+    work.tell("learning curve", 0.9)
+    folds = context.settings.folds
+    curve = keep_curve(work, problem, lambda: _curve(bench, problem, entered, folds))
+    work.tell("recording", 0.95)
     contest = Contest(
         id=contest_id,
-        task=name,
+        task=task.name,
         task_version=version_of(task),
         examples=material.examples_digest,
         holdout=material.holdout_digest,
         regime=material.regime,
         seed=options.seed,
-        budget_seconds=options.budget,
-        started=started,
-        seconds=time.monotonic() - clock_start,
-        candidates=stored,
+        budget_seconds=budget,
+        started=work.job.created,
+        seconds=spent + time.monotonic() - started,
+        candidates=store_candidates(context, bench, judgement, entries),
         curve=curve,
-        decision=decision,
+        decision=_decide(context, bench, judgement, standing),
         code=code_version(),
     )
-    event("recording", 0.98)
-    recorded = context.ledger.conclude(
-        contest,
-        expected_version=standing.version if standing else 0,
-        actor=context.actor,
-        channel=CHANNEL,
+    return _conclude(context, work, contest, standing)
+
+
+def _contest_id(work: Work) -> ContestId:
+    """The same in every process that works on the job."""
+    return ContestId(f"c{work.job.id[1:]}")
+
+
+def _read(
+    context: Context, task: Task, contest: ContestId, unchanged: Callable[[], bool]
+) -> Material:
+    material = prepare(context, task, contest)
+    if not unchanged():
+        raise DataError(
+            "a data file changed while it was read.",
+            where=f"tasks/{task.name}.yaml",
+            advice="Run the command again once it is whole.",
+        )
+    return material
+
+
+def _concluded(context: Context, work: Work) -> Contest | None:
+    """The contest, where an earlier process concluded it and ended before it could say so."""
+    if work.job.attempts == 1:
+        return None
+    try:
+        return context.ledger.contest(_contest_id(work))
+    except UnknownNameError:
+        return None
+
+
+def _conclude(context: Context, work: Work, contest: Contest, standing: Channel | None) -> Contest:
+    """Make it visible, once: a repeated call finds it done, and only the job's holder may."""
+    return work.reach(
+        lambda: context.ledger.conclude(
+            contest,
+            expected_version=standing.version if standing else 0,
+            actor=context.actor,
+            channel=CHANNEL,
+            idempotency_key=contest.id,
+            fence=work.lease,
+        )
     )
-    return Improvement(contest=recorded, quality=material.quality)
 
 
-def _check(options: Options) -> None:
-    """Refuse a seed or a budget that cannot be used.
-
-    Raises:
-        InputError: Naming which one and what is allowed.
-    """
-    if not isinstance(options.seed, int):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError(
-            f"the seed {options.seed!r} is not a whole number.", where="seed", advice="Such as 0."
-        )
-    if not isinstance(options.budget, int | float | None):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError(
-            f"the budget {options.budget!r} is not a number.",
-            where="budget",
-            advice="Give seconds, such as 60.",
-        )
-    if isinstance(options.strategies, str):
-        raise InputError(
-            "strategies is one text.", where="strategies", advice=f"Give [{options.strategies!r}]."
-        )
-    if not 0 <= options.seed <= MOST_SEED:
-        raise InputError(
-            f"the seed {options.seed} is out of range.",
-            where="seed",
-            advice=f"It is a whole number from 0 to {MOST_SEED}.",
-        )
-    if options.budget is not None and not 0 < options.budget < float("inf"):
-        raise InputError(
-            f"the budget of {options.budget:g} seconds is out of range.",
-            where="budget",
-            advice="Give more than 0 seconds, or None for no limit.",
-        )
-
-
-def _strategies(names: Sequence[str] | None) -> list[Strategy]:
-    """The competing strategies, those of plug-ins last; ``majority`` always takes part.
-
-    Raises:
-        UnknownNameError: If a name is not known.
-        InputError: If an installed plug-in cannot be used.
-    """
-    table = with_plugins()
-    wanted = list(table) if names is None else [FLOOR_STRATEGY, *names]
-    return [strategy_named(name, table=table) for name in dict.fromkeys(wanted)]
+def _template(task: Task, material: Material, seed: int) -> Manifest:
+    """What the manifests of all the contest's predictors have in common."""
+    return Manifest(
+        kind="",
+        task=task.name,
+        task_version=version_of(task),
+        labels=material.labels,
+        strategy="",
+        examples=material.examples_digest,
+        seed=seed,
+        code=code_version(),
+    )
 
 
 def _problem(
@@ -180,7 +236,7 @@ def _problem(
     held = material.holdout.texts if material.holdout is not None else ()
 
     def encoding(done: int, total: int) -> None:
-        event(f"encoding {done:,} of {total:,} texts", 0.1 * done / max(1, total))
+        event(f"encoding {done:,} of {total:,} texts", 0.1 + 0.1 * done / max(1, total))
 
     return Problem(
         labels=material.labels,
@@ -284,41 +340,3 @@ def _decide(
         context.settings.confidence,
     )
     return msgspec.structs.replace(decision, reasons=(*decision.reasons, *left_out))
-
-
-def _store(context: Context, bench: Bench, judgement: Judgement) -> tuple[Candidate, ...]:
-    stored: list[Candidate] = []
-    for candidate in judgement.candidates:
-        predictor = judgement.predictors.get(candidate.strategy)
-        card = candidate.scorecard
-        if predictor is None or card is None:
-            stored.append(candidate)
-            continue
-        reads_vectors = predictor.uses == "vectors"
-        manifest = Manifest(
-            kind=predictor.kind,
-            task=bench.task.name,
-            task_version=version_of(bench.task),
-            labels=bench.labels,
-            strategy=candidate.strategy,
-            parameters=candidate.parameters,
-            encoder=Digest(bench.encoder.digest) if reads_vectors else None,
-            variant=bench.encoder.variant if reads_vectors else None,
-            examples=Digest(bench.provenance["examples"]),
-            seed=bench.seed,
-            code=code_version(),
-            metrics={name: each.value for name, each in card.metrics.items()},
-        )
-        stored.append(
-            msgspec.structs.replace(
-                candidate,
-                bundle=store_bundle(context, predictor, manifest),
-                predictions=store_predictions(
-                    context,
-                    bench.judged.ids,
-                    bench.labels,
-                    judgement.probabilities[candidate.strategy],
-                ),
-            )
-        )
-    return tuple(stored)

@@ -14,6 +14,7 @@ from milepost.entities.contest import Contest
 from milepost.entities.example import Examples
 from milepost.entities.release import Channel, Release
 from milepost.evaluation.scorecard import Evidence, build_scorecard
+from milepost.evaluation.slices import slice_masks
 from milepost.predictors.base import Predictor
 from milepost.releases.gate import IncumbentEvidence
 from milepost.workflows.contest.judge import Bench, Judgement, compare_answers
@@ -54,6 +55,7 @@ def incumbent_evidence(
             probabilities=probabilities,
             ids=judged.ids,
             texts=judged.texts,
+            slice_masks=slice_masks(judged, bench.task.input_name, bench.task.objective.slices),
             temperature=predictor.temperature,
             looks=bench.looks,
             sampling=bench.sampling,

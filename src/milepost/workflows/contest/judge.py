@@ -133,6 +133,21 @@ def judge(bench: Bench, entries: Sequence[Entry], contest: ContestId) -> Judgeme
     )
 
 
+def judged_again(
+    bench: Bench,
+    fitted: Mapping[str, Fitted],
+    candidates: tuple[Candidate, ...],
+    against_majority: Comparison | None,
+) -> Judgement:
+    """A judgement that was recorded, with the predictions of the same entries beside it."""
+    return Judgement(
+        candidates=candidates,
+        predictors={name: each.predictor for name, each in fitted.items()},
+        probabilities={name: _judged_probabilities(bench, each) for name, each in fitted.items()},
+        against_majority=against_majority,
+    )
+
+
 def compare_answers(
     bench: Bench,
     against: str,

@@ -1,9 +1,10 @@
 """Bundles in the artifact store: a manifest that names its files by digest, and back."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from milepost.entities.errors import UnknownNameError, WorkspaceError
+from milepost.entities.errors import InputError, UnknownNameError, WorkspaceError
 from milepost.entities.ids import CandidateId, Digest
 from milepost.entities.release import Manifest
 from milepost.models.catalog import save_encoder
@@ -15,9 +16,9 @@ from milepost.predictors.bundle import (
     read_manifest,
     write_bundle,
 )
-from milepost.predictors.exported import ENCODER, PREDICTOR
+from milepost.predictors.exported import ENCODER, PREDICTOR, SUMS, sums
 from milepost.workflows.context import Context
-from milepost.workflows.tasks.files import cannot_write
+from milepost.workflows.tasks.files import cannot_write, write_whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,36 +71,65 @@ def find_answerer(
         record = context.ledger.candidate(candidate)
         if record.bundle is None or context.ledger.contest_of(candidate).task != task:
             raise UnknownNameError("candidate with a predictor", candidate, _tried(context, task))
+        _require_kept(context, candidate)
         predictor, manifest = load_bundle(context, record.bundle)
         return Answerer(predictor, manifest, record.id, None)
     if release is None:
         channel = context.ledger.channel(task, "production")
         if channel is None:
-            raise WorkspaceError(
-                f"the task {task!r} has no release yet.",
-                advice=f"Run `milepost improve {task}`, or name a candidate with --candidate.",
-            )
+            raise nothing_live(context, task)
         release = channel.release
     row = context.ledger.release(task, release)
     predictor, manifest = load_bundle(context, row.bundle)
     return Answerer(predictor, manifest, row.candidate, row.number)
 
 
+def nothing_live(context: Context, task: str) -> WorkspaceError:
+    """The error for a task whose production channel points nowhere."""
+    made = context.ledger.releases(task, 1)
+    if not made:
+        return WorkspaceError(
+            f"the task {task!r} has no release yet.",
+            advice=f"Run `milepost improve {task}`, or name a candidate with --candidate.",
+        )
+    number = made[0].number
+    return WorkspaceError(
+        f"the task {task!r} has no release in production yet: release {number} waits for approval.",
+        advice=f"Approve it with `milepost approve {task} {number} --reason '…'`, or name it with "
+        "--release.",
+    )
+
+
+def _require_kept(context: Context, candidate: str) -> None:
+    """Raise ``InputError`` if retention has given the candidate's predictor up."""
+    when = context.ledger.given_up(candidate)
+    if when is not None:
+        raise InputError(
+            f"the predictor of {candidate!r} was collected on {when:%Y-%m-%d at %H:%M} UTC: it was "
+            "not released, and keep_contests keeps those of newer contests only.",
+            advice="Use a release, or a candidate of a newer contest.",
+        )
+
+
 def _tried(context: Context, task: str) -> list[str]:
-    contests = context.ledger.contests(task)
+    contests = context.ledger.contests(task, limit=20)
     return [c.id for contest in contests for c in contest.candidates if c.bundle is not None]
 
 
 def export_bundle(context: Context, digest: Digest, directory: Path) -> None:
     """Write a bundle as a folder that answers outside its workspace.
 
-    The folder holds ``predictor/`` and, where the predictor reads vectors, ``encoder/``;
-    ``milepost.predictors.exported`` loads it.
+    The folder holds ``predictor/`` and, where the predictor reads vectors, ``encoder/``, and
+    ``SHA256SUMS``, written last; ``milepost.predictors.exported`` loads it.
 
     Raises:
         WorkspaceError: If the folder exists and is not empty, is a file, or cannot be written.
     """
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+    try:
+        taken = directory.exists() and (not directory.is_dir() or any(directory.iterdir()))
+    except (OSError, ValueError) as error:
+        raise cannot_write(directory, error) from error
+    if taken:
         what = "the folder is not empty." if directory.is_dir() else "this is a file."
         raise WorkspaceError(what, where=str(directory), advice="Name a new folder.")
     predictor, manifest = load_bundle(context, digest)
@@ -108,5 +138,11 @@ def export_bundle(context: Context, digest: Digest, directory: Path) -> None:
         if manifest.encoder is not None:
             save_encoder(context.bare_encoder(), directory / ENCODER)
         write_bundle(directory / PREDICTOR, predictor, manifest)
-    except OSError as error:
-        raise cannot_write(directory, error) from error
+        write_whole(directory / SUMS, sums(directory))
+    except BaseException as error:
+        # The folder was empty, and half of an export would be in the way of the next one.
+        for part in (PREDICTOR, ENCODER):
+            shutil.rmtree(directory / part, ignore_errors=True)
+        if isinstance(error, (OSError, ValueError)):
+            raise cannot_write(directory, error) from error
+        raise

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from milepost.entities.errors import (
@@ -13,13 +14,34 @@ from milepost.entities.errors import (
 )
 from milepost.entities.task import Task
 from milepost.entities.taskfile import add_to_list, dump_task, parse_task
+from milepost.storage.files.digest_files import make_folders, sync_folder
 
 FOLDER = "tasks"
 
 
 def task_names(root: Path) -> list[str]:
-    """Names of all tasks, sorted, whether their files are valid or not."""
-    return sorted(path.stem for path in (root / FOLDER).glob("*.yaml"))
+    """Names of all tasks, sorted, whether their files are valid or not.
+
+    Raises:
+        InputError: If the name of a file is not text.
+    """
+    names = sorted(path.stem for path in (root / FOLDER).glob("*.yaml"))
+    for name in names:
+        if not _is_text(name):
+            raise InputError(
+                f"the name of the file {name!r} is not UTF-8 text.",
+                where=FOLDER,
+                advice="Rename the file.",
+            )
+    return names
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def task_path(root: Path, name: str) -> Path:
@@ -83,13 +105,13 @@ def append_data_file(root: Path, name: str, role: str, file: str) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: temporary file, fsync, rename.
+    """Write a file whole or not at all: temporary file, fsync, rename, fsync of the folder.
 
     Raises:
         WorkspaceError: If the folder cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -101,16 +123,20 @@ def write_whole(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
+        sync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # Gone already when all went well. What went wrong matters more than this.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
-def cannot_write(path: Path, error: OSError) -> WorkspaceError:
-    """The error for a place that cannot be written."""
+def cannot_write(path: Path, error: OSError | ValueError) -> WorkspaceError:
+    """The error for a place that cannot be written, or a name that no file system takes."""
+    why = error.strerror if isinstance(error, OSError) else None
     return WorkspaceError(
-        f"cannot write here: {error.strerror or error}.",
-        where=str(path),
+        f"cannot write here: {why or error}.",
+        where=str(path)[:500],
         advice="Check the permissions and the free space, or choose another folder.",
     )

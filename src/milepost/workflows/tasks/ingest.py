@@ -184,6 +184,7 @@ def add_task(
         table, content, suffix = bring(test)
         read_examples([table], task, context.settings, unknown_labels="keep")
         files.append(("test", content, suffix))
+    context.record_configuration()
     data = task.data
     for role, content, suffix in files:
         stem = f"{task.name}-test" if role == "test" else task.name
@@ -211,12 +212,15 @@ def add_file(
         if role == "test":
             raise UnknownNameError("task", name, task_names(context.root))
         task = make_task(table, name, columns, Objective())
-        return carry_out(context, _plan(table, content, suffix, task))
+        plan = _plan(table, content, suffix, task)
+        context.record_configuration()
+        return carry_out(context, plan)
     task = read_task(context.root, name)
     renamed = _as_declared(table, task, columns)
     if renamed is not table:
         table, content, suffix = renamed, table_bytes(renamed.columns), ".parquet"
     quality = _fits(context, task, table, role)
+    context.record_configuration()
     stem = f"{name}-test" if role == "test" else name
     file = free_name(context.root, stem, suffix)
     write_whole(context.root / file, content)

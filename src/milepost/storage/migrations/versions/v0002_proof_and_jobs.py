@@ -23,7 +23,7 @@ def upgrade() -> None:
     _approvals()
     _settings()
     _jobs()
-    for table in ("audit", "releases", "approvals", "configurations"):
+    for table in ("audit", "releases", "proposals", "approvals", "configurations"):
         refuse_changes(table)
 
 
@@ -98,6 +98,20 @@ def _release_digests() -> None:
 
 def _approvals() -> None:
     op.create_table(
+        "proposals",
+        _text("tenant"),
+        _text("task"),
+        _integer("release"),
+        _text("channel"),
+        _integer("version"),
+        _integer("approvals"),
+        sa.PrimaryKeyConstraint("tenant", "task", "release"),
+        sa.ForeignKeyConstraint(
+            ["tenant", "task", "release"],
+            ["releases.tenant", "releases.task", "releases.number"],
+        ),
+    )
+    op.create_table(
         "approvals",
         _text("tenant"),
         _text("task"),
@@ -140,12 +154,14 @@ def _settings() -> None:
 
 
 def _jobs() -> None:
+    op.add_column("candidates", _moment("collected", nullable=True))
     op.create_table(
         "leases",
         _text("tenant"),
         _text("name"),
         sa.Column("token", sa.BigInteger, nullable=False),
         _text("holder", nullable=True),
+        _moment("since", nullable=True),
         _moment("expires", nullable=True),
         sa.PrimaryKeyConstraint("tenant", "name"),
     )

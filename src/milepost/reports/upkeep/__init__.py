@@ -1,0 +1,1 @@
+"""Tables about looking after a workspace. Records in, documents out; no I/O."""

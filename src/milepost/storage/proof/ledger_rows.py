@@ -1,0 +1,171 @@
+"""What a verification reads from the ledger: entries as plain rows, and the rows that they record.
+
+Entries are read page by page, so that nobody who writes waits for a long verification.
+"""
+
+from collections.abc import Generator, Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Row, String, Table, cast, func, select
+
+from milepost._base.digest import digest_of
+from milepost.storage import tables
+from milepost.storage.database import Database
+from milepost.storage.proof.chain_check import RawRow
+from milepost.storage.proof.kept_rows import Kept
+from milepost.storage.records.base import from_json
+from milepost.storage.records.releases import as_release, content_digest
+
+PAGE = 10_000
+"""Entries that are read at a time."""
+
+
+class _Card(msgspec.Struct):
+    metric: str
+    regime: str
+    metrics: dict[str, dict[str, object]]
+
+
+class _Candidate(msgspec.Struct):
+    """What of a candidate's record its audit entry repeats."""
+
+    scorecard: _Card | None = None
+
+
+class Standing(NamedTuple):
+    """A tenant's log and rows at one moment.
+
+    Attributes:
+        tenant: Whose.
+        last: Number of the last entry; 0 for none.
+        kept: The rows that entries speak of.
+    """
+
+    tenant: str
+    last: int
+    kept: list[Kept]
+
+
+def standing(database: Database) -> list[Standing]:
+    """All tenants with an audit log or with rows that need one, each as of the same moment."""
+    moment = database.read() if database.is_sqlite else database.frozen()
+    with moment as connection:
+        audit = tables.audit
+        ends = select(audit.c.tenant, func.max(audit.c.sequence)).group_by(audit.c.tenant)
+        last = {row[0]: row[1] for row in connection.execute(ends)}
+        tenants = {*last, *connection.scalars(select(tables.tasks.c.tenant).distinct())}
+        return [
+            Standing(tenant, _number(last.get(tenant)), list(_kept(connection, tenant)))
+            for tenant in sorted(tenants)
+        ]
+
+
+def last_entry(database: Database, tenant: str) -> int:
+    """Number of a tenant's last entry; 0 for none."""
+    audit = tables.audit
+    with database.read() as connection:
+        return _number(
+            connection.scalar(select(func.max(audit.c.sequence)).where(audit.c.tenant == tenant))
+        )
+
+
+def entry_rows(database: Database, tenant: str, after: int, last: int) -> Generator[RawRow]:
+    """Entries after a number up to ``last``, in their order, as plain tuples."""
+    table, moment = tables.audit, _moment(database)
+    names = ("actor", "role", "action", "subject", "reason", "details", "hash")
+    columns = [table.c.sequence, moment, *(table.c[name] for name in names)]
+    while True:
+        page = (
+            select(*columns)
+            .where(table.c.tenant == tenant, table.c.sequence > after, table.c.sequence <= last)
+            .order_by(table.c.sequence)
+            .limit(PAGE)
+        )
+        with database.read() as connection:
+            rows = connection.execute(page).all()
+        yield from map(tuple, rows)  # pyright: ignore[reportReturnType]
+        if len(rows) < PAGE:
+            return
+        after = rows[-1].sequence
+
+
+def _moment(database: Database) -> Any:
+    """The time of an entry as it was hashed: ISO 8601 in UTC with microseconds."""
+    at = tables.audit.c.at
+    if database.is_sqlite:
+        # Stored as text without a zone, always UTC.
+        return func.replace(cast(at, String), " ", "T").concat("+00:00")
+    utc = func.timezone("UTC", at)
+    return func.to_char(utc, 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
+
+
+def _number(value: object) -> int:
+    # In a database whose rows were tampered with anything may stand.
+    return value if isinstance(value, int) else 0
+
+
+def _kept(connection: Connection, tenant: str) -> Generator[Kept]:
+    for row in _rows(connection, tables.releases, tenant):
+        digest = content_digest(as_release(row))
+        yield Kept(
+            "release",
+            f"{row.task}#{row.number}",
+            {
+                "release": digest,
+                "bundle": row.bundle,
+                "candidate": row.candidate,
+                "contest": row.contest,
+            },
+            must=True,
+            broken=digest != row.digest,
+        )
+    for row in _rows(connection, tables.channels, tenant):
+        facts = {"from": row.previous, "to": row.release, "version": row.version}
+        yield Kept("channel", f"{row.task}@{row.name}", facts, must=True)
+    for row in _rows(connection, tables.approvals, tenant):
+        facts = {"role": row.role, "reason": row.reason}
+        yield Kept("approval", f"{row.task}#{row.release} by {row.actor}", facts, must=True)
+    yield from _older(connection, tenant)
+
+
+def _older(connection: Connection, tenant: str) -> Generator[Kept]:
+    """Rows that the first version of the tables kept without an entry."""
+    for row in _rows(connection, tables.tasks, tenant, ("name", "version")):
+        yield Kept("task", row.name, {"after": row.version})
+    for row in _rows(connection, tables.contests, tenant, ("id", "verdict", "task_version")):
+        facts = {"verdict": row.verdict, "task_version": row.task_version}
+        yield Kept("contest", row.id, facts)
+    chosen = tables.candidates.c.chosen.is_(True)
+    for row in _rows(connection, tables.candidates, tenant, ("id", "record"), chosen):
+        yield Kept("candidate", row.id, _certified(row.record))
+    for row in _rows(connection, tables.datasets, tenant):
+        facts = {"digest": row.digest, "artifact": row.artifact, "rows": row.rows}
+        yield Kept("dataset", f"{row.task}/{row.role}", facts)
+    for number, row in enumerate(_rows(connection, tables.configurations, tenant), start=1):
+        broken = digest_of(from_json(row.record, dict[str, object], where="settings")) != row.digest
+        yield Kept("setting", str(number), {"after": row.digest}, must=True, broken=broken)
+
+
+def _certified(record: str) -> dict[str, object]:
+    """The numbers that a candidate was certified with; empty where its record has none."""
+    try:
+        card = msgspec.json.decode(record, type=_Candidate).scorecard
+    except msgspec.DecodeError:
+        return {"metric": None}
+    if card is None:
+        return {}
+    return {"metric": card.metric, "regime": card.regime, **card.metrics.get(card.metric, {})}
+
+
+def _rows(
+    connection: Connection,
+    table: Table,
+    tenant: str,
+    names: Iterable[str] = (),
+    *where: ColumnElement[bool],
+) -> list[Row[Any]]:
+    """Rows of a tenant in the order of their keys."""
+    columns = [table.c[name] for name in names] or list(table.c)
+    statement = select(*columns).where(table.c.tenant == tenant, *where)
+    return list(connection.execute(statement.order_by(*table.primary_key)).all())

@@ -1,0 +1,141 @@
+"""Records made up for tests: small, valid, with odd texts and numbers that round badly."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from milepost._base.digest import canonical_json, digest_of
+from milepost.entities.contest import Candidate, Contest
+from milepost.entities.decision import Decision, Verdict
+from milepost.entities.example import Dataset, Finding, QualityReport, SourceFile
+from milepost.entities.ids import CandidateId, ContestId, Digest
+from milepost.entities.scorecard import Estimate, Scorecard
+from milepost.entities.task import ReleaseRule, Task
+from milepost.storage.chain import GENESIS, entry_hash
+from milepost.storage.ledger import Ledger
+
+START = datetime(2026, 1, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+"""Where the ticking clock begins; a second before a month ends."""
+
+TASK = Task(name="route", labels={"refund": "Money back", "card": "", "ärger": "😀 \x00"})
+"""A task whose labels hold what is hard to store."""
+
+
+class Ticking:
+    """A clock that goes on by a second at each look."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        """The next second."""
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+def some_digest(seed: object) -> Digest:
+    """A digest, equal for equal seeds."""
+    return Digest(digest_of(seed))
+
+
+def task_digest(task: Task) -> Digest:
+    """What versions of a task are told apart by in tests."""
+    return Digest(digest_of(task))
+
+
+def some_task(name: str = "route", approvals: int | None = None) -> Task:
+    """The task under another name, asking for approvals where a number is given."""
+    task = msgspec.structs.replace(TASK, name=name)
+    if approvals is None:
+        return task
+    return msgspec.structs.replace(task, release=ReleaseRule(approvals=approvals))
+
+
+def some_estimate(value: float) -> Estimate:
+    """An estimate with an interval that holds it."""
+    return Estimate(
+        value=value, low=value - 0.1, high=1.0, n=7, method="wilson", at_least=0.1, at_most=1.0
+    )
+
+
+def some_contest(
+    number: int, *, task: Task = TASK, failures: int = 1, verdict: Verdict = "released"
+) -> Contest:
+    """A contest with one candidate that was chosen, and some that failed."""
+    name = ContestId(f"c{number:012x}")
+    good = Candidate(
+        id=CandidateId(f"{name}-head"),
+        strategy="head",
+        parameters={"shrinkage": 0.1, "layers": [1, 2], "note": 'a "quoted" \x00 € text'},
+        selection=some_estimate(0.1 + 0.2),
+        scorecard=Scorecard(
+            regime="holdout", metric="accuracy", metrics={"accuracy": some_estimate(2 / 3)}
+        ),
+        bundle=some_digest(name),
+        predictions=some_digest("p"),
+        chosen=True,
+        fit_seconds=0.25,
+    )
+    bad = [
+        Candidate(id=CandidateId(f"{name}-bad{i}"), strategy=f"bad{i}", error="ValueError: boom")
+        for i in range(failures)
+    ]
+    return Contest(
+        id=name,
+        task=task.name,
+        task_version=task_digest(task),
+        examples=some_digest("e"),
+        holdout=some_digest("h"),
+        regime="holdout",
+        seed=2**40,
+        budget_seconds=None,
+        started=START,
+        seconds=1 / 3,
+        candidates=(good, *bad),
+        decision=Decision(verdict=verdict, reasons=("It is good enough.",)),
+        code="0.1.0",
+    )
+
+
+def some_dataset(
+    seed: str, *, task: str = "route", role: str = "examples", path: str = "a.csv"
+) -> Dataset:
+    """A snapshot of one file."""
+    return Dataset(
+        digest=some_digest(seed),
+        artifact=some_digest(seed + "artifact"),
+        task=task,
+        role=role,
+        rows=3,
+        sources=(SourceFile(path=path, sha256=some_digest("file"), rows=4),),
+        quality=QualityReport(
+            rows=4,
+            used=3,
+            labelled=2,
+            label_counts={"refund": 2},
+            findings=(
+                Finding(check="empty", severity="error", count=1, summary="One row is empty."),
+            ),
+        ),
+    )
+
+
+def chained(ledger: Ledger) -> bool:
+    """Whether the hash of every audit entry follows from it and the one before."""
+    last = GENESIS
+    for entry in ledger.audit_stream():
+        last = entry_hash(
+            last,
+            ledger.tenant,
+            entry.sequence,
+            entry.at,
+            entry.actor,
+            entry.role,
+            entry.action,
+            entry.subject,
+            entry.reason,
+            canonical_json(entry.details).decode(),
+        )
+        if last != entry.hash:
+            return False
+    return True

@@ -1,0 +1,123 @@
+"""What a contest is asked for: options, who competes, and when two contests are the same work."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from milepost._base.digest import digest_of, sha256_file
+from milepost.entities.errors import InputError
+from milepost.entities.ids import Digest
+from milepost.entities.task import Task
+from milepost.strategies.registry import strategy_named, with_plugins
+from milepost.strategy import Strategy
+from milepost.workflows.contest.judge import FLOOR_STRATEGY
+from milepost.workflows.context import Context
+from milepost.workflows.tasks.current import version_of
+from milepost.workflows.versions import code_version
+
+MOST_SEED = 2**32 - 1
+"""Largest seed: what every generator of the strategies takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to run a contest.
+
+    Attributes:
+        budget: Wall seconds for the task, those of finished steps of an interrupted run included;
+            ``None`` for no limit.
+        seed: The one seed, from 0 to ``MOST_SEED``.
+        strategies: Names of the strategies that compete; ``None`` for all.
+    """
+
+    budget: float | None = None
+    seed: int = 0
+    strategies: Sequence[str] | None = None
+
+
+def check_options(options: Options) -> None:
+    """Refuse a seed or a budget that cannot be used.
+
+    Raises:
+        InputError: Naming which one and what is allowed.
+    """
+    if not isinstance(options.seed, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(
+            f"the seed {options.seed!r} is not a whole number.", where="seed", advice="Such as 0."
+        )
+    if not isinstance(options.budget, int | float | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(
+            f"the budget {options.budget!r} is not a number.",
+            where="budget",
+            advice="Give seconds, such as 60.",
+        )
+    if isinstance(options.strategies, str):
+        raise InputError(
+            "strategies is one text.", where="strategies", advice=f"Give [{options.strategies!r}]."
+        )
+    if not 0 <= options.seed <= MOST_SEED:
+        raise InputError(
+            f"the seed {options.seed} is out of range.",
+            where="seed",
+            advice=f"It is a whole number from 0 to {MOST_SEED}.",
+        )
+    if options.budget is not None and not 0 < options.budget < float("inf"):
+        raise InputError(
+            f"the budget of {options.budget:g} seconds is out of range.",
+            where="budget",
+            advice="Give more than 0 seconds, or None for no limit.",
+        )
+
+
+def competing(names: Sequence[str] | None) -> list[Strategy]:
+    """The competing strategies, those of plug-ins last; ``majority`` always takes part.
+
+    Raises:
+        UnknownNameError: If a name is not known.
+        InputError: If an installed plug-in cannot be used.
+    """
+    table = with_plugins()
+    wanted = list(table) if names is None else [FLOOR_STRATEGY, *names]
+    return [strategy_named(name, table=table) for name in dict.fromkeys(wanted)]
+
+
+def work_key(
+    context: Context, task: Task, options: Options, strategies: Sequence[Strategy]
+) -> Digest:
+    """Digest of everything that makes two contests the same work.
+
+    The budget is no part of it: it decides when to stop, not what comes out of a strategy.
+    """
+    files = [*task.data.example_files, *task.data.test_files]
+    encoder = context.encoder()
+    return Digest(
+        digest_of(
+            {
+                "task": version_of(task),
+                "data": [_file_digest(context.root / file) for file in files],
+                "seed": options.seed,
+                "strategies": [_made_of(strategy) for strategy in strategies],
+                "encoder": [encoder.digest, encoder.variant],
+                "settings": context.settings,
+                "code": code_version(),
+            }
+        )
+    )
+
+
+def _file_digest(path: Path) -> str | None:
+    """SHA-256 of a data file; ``None`` where it cannot be read, which the reader will say."""
+    try:
+        return sha256_file(path)
+    except OSError:
+        return None
+
+
+def _made_of(strategy: Strategy) -> list[object]:
+    """A strategy's name, parameters and code: a plug-in may change without a new version."""
+    module = sys.modules[type(strategy).__module__]
+    source = _file_digest(Path(module.__file__)) if module.__file__ else None
+    parameters = asdict(cast("Any", strategy)) if is_dataclass(strategy) else {}
+    return [strategy.name, module.__name__, source, repr(sorted(parameters.items()))]
