@@ -205,7 +205,7 @@ def test_unknown_names_offer_the_nearest(milepost, improved, is_refusal, tree):
     is_refusal(milepost(*w, "predict", "route", "hi", "--release", "9"), "no release '9'")
     is_refusal(milepost(*w, "predict", "route", "hi", "--candidate", "c0-x"), "no candidate 'c0-x'")
     is_refusal(milepost(*w, "export", "route", "out", "--release", "9"), "no release '9'")
-    is_refusal(milepost(*w, "imprve"), "Did you mean 'improve'?")
+    is_refusal(milepost(*w, "imprve"), "Did you mean 'improve'")
     assert tree(improved) == before
     assert not (milepost.folder / "out").exists()
     ws = mp.Workspace.open(improved)

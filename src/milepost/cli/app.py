@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a verdict against, 2 bad input, 130 interrupted.
 """
 
 import sys
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -26,6 +27,15 @@ from milepost.cli.shared import GIVEN_WORKSPACE, WorkspaceOption, complain
 from milepost.entities.errors import InputError, MilepostError
 
 INTERRUPTED = 130
+
+PANELS: dict[str, tuple[ModuleType, ...]] = {
+    "Tasks and data": (workspaces, data),
+    "Contests": (improving, jobs),
+    "Answers": (answering,),
+    "Releases": (releasing, lineage, reporting),
+    "Keeping what is there": (keeping, backups, auditing),
+}
+"""Where the help shows the commands of each module."""
 
 app = typer.Typer(
     name="milepost",
@@ -58,20 +68,12 @@ def root(
     GIVEN_WORKSPACE.set(workspace)
 
 
-for module in (
-    workspaces,
-    data,
-    improving,
-    jobs,
-    lineage,
-    answering,
-    releasing,
-    reporting,
-    backups,
-    keeping,
-    auditing,
-):
-    module.register(app)
+for panel, modules in PANELS.items():
+    for module in modules:
+        groups, commands = len(app.registered_groups), len(app.registered_commands)
+        module.register(app)
+        for added in (*app.registered_groups[groups:], *app.registered_commands[commands:]):
+            added.rich_help_panel = panel
 
 
 def run(arguments: list[str]) -> int:

@@ -52,7 +52,7 @@ def test_problems_are_counted_and_listed(capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["imprve"], ["No such command 'imprve'", "Did you mean 'improve'?"]),
+        (["imprve"], ["No such command 'imprve'", "Did you mean 'improve'"]),
         (["predict"], ["Missing argument", "milepost predict -h"]),
         (["tasks", "--jsn"], ["No such option: --jsn", "--json"]),
         (["promote", "route", "two"], ["valid integer", "milepost promote -h"]),
