@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a verdict against, 2 bad input, 130 interrupted.
 """
 
 import sys
+from io import TextIOWrapper
 from types import ModuleType
 from typing import Annotated
 
@@ -78,6 +79,10 @@ for panel, modules in PANELS.items():
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; without a command it shows the help."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # Half a character in somebody's file is shown as \\udc80, not as a traceback.
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(args=arguments or ["--help"], prog_name="milepost", standalone_mode=False)
     except MilepostError as error:

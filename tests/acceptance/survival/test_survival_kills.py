@@ -38,7 +38,7 @@ def contest_in(child):
     return document["tasks"][0]["id"]
 
 
-@pytest.mark.parametrize("kills", [FEW, many(17)])
+@pytest.mark.parametrize("kills", [FEW, many(34)])
 def test_killed_in_a_promotion(kills, desk, warm, moments, invariants, sleep_until, opened):
     acknowledged = 0
     for _ in range(kills):
@@ -58,7 +58,7 @@ def test_killed_in_a_promotion(kills, desk, warm, moments, invariants, sleep_unt
     assert acknowledged >= kills
 
 
-@pytest.mark.parametrize("kills", [FEW, many(17)])
+@pytest.mark.parametrize("kills", [FEW, many(34)])
 def test_killed_in_an_improvement(kills, desk, warm, moments, invariants, opened):
     def improve(seed):
         # With the same seed it goes on where the killed one stopped.
@@ -131,7 +131,7 @@ def keys(table):
     return lambda row: [v.encode() if isinstance(v := row[n], str) else v for n in names]
 
 
-@pytest.mark.parametrize("kills", [FEW, many(9)])
+@pytest.mark.parametrize("kills", [FEW, many(17)])
 def test_killed_in_a_migration_of_the_tables(kills, old_ledger, warm, moments, invariants):
     halfway = 0
     for _ in range(kills):
@@ -167,7 +167,7 @@ def ledger_of(desk):
     return tomllib.loads((desk / "milepost.toml").read_text())["ledger"]
 
 
-@pytest.mark.parametrize("kills", [FEW, many(8)])
+@pytest.mark.parametrize("kills", [FEW, many(15)])
 def test_killed_in_a_move_to_another_database(
     kills, desk, kind, warm, moments, invariants, new_server_database, content
 ):
