@@ -24,6 +24,9 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         chosen: Whether the contest put it before the gate.
         error: Why there is no scorecard; ``None`` when there is one.
         fit_seconds: Wall time of fitting, folds included.
+        fit_cpu_seconds: Processor time of fitting, folds included, and of encoding for the first
+            candidate that needs vectors; ``None`` where it was not measured.
+        fit_cost_usd: ``fit_cpu_seconds`` at the workspace's price of a CPU-hour.
         against: Paired comparison with ``majority`` on the same examples.
     """
 
@@ -37,6 +40,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     chosen: bool = False
     error: str | None = None
     fit_seconds: float = 0.0
+    fit_cpu_seconds: float | None = None
+    fit_cost_usd: float | None = None
     against: Comparison | None = None
 
 

@@ -226,6 +226,8 @@ def _candidate(
             parameters=dict(entry.parameters),
             error=entry.error,
             fit_seconds=entry.seconds,
+            fit_cpu_seconds=entry.cpu_seconds,
+            fit_cost_usd=_cost(bench, entry),
         )
     card = build_scorecard(
         Evidence(
@@ -256,7 +258,13 @@ def _candidate(
         ),
         scorecard=msgspec.structs.replace(card, latency=timed[entry.strategy]),
         fit_seconds=entry.seconds,
+        fit_cpu_seconds=entry.cpu_seconds,
+        fit_cost_usd=_cost(bench, entry),
     )
+
+
+def _cost(bench: Bench, entry: Entry) -> float:
+    return entry.cpu_seconds / 3600 * bench.settings.cpu_usd_per_hour
 
 
 def _chosen(bench: Bench, row: Candidate, selection: Selection) -> Candidate:

@@ -40,6 +40,7 @@ class KeptEntry(msgspec.Struct, frozen=True, kw_only=True):
         parameters: Its parameters.
         error: Why there is nothing; ``None`` after a success.
         seconds: Wall time of all its fits.
+        cpu_seconds: Processor time of all its fits.
         manifest: Of its predictor, whose files are stored; ``None`` after a failure. The certified
             metrics are still missing in it.
         out_of_fold: Digest of the stored out-of-fold probabilities; ``None`` after a failure.
@@ -49,6 +50,7 @@ class KeptEntry(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, object]
     error: str | None
     seconds: float
+    cpu_seconds: float
     manifest: Manifest | None = None
     out_of_fold: Digest | None = None
 
@@ -146,6 +148,7 @@ class Entries:
             fitted=fitted,
             error=kept.error,
             seconds=kept.seconds,
+            cpu_seconds=kept.cpu_seconds,
         )
         return entry, kept
 
@@ -231,6 +234,7 @@ def _kept(entry: Entry) -> KeptEntry:
         parameters=dict(entry.parameters),
         error=entry.error,
         seconds=entry.seconds,
+        cpu_seconds=entry.cpu_seconds,
     )
 
 
