@@ -35,16 +35,20 @@ class Size:
 def fill(ledger: Any, first: str, size: Size) -> None:
     """Fill a ledger that knows one contest of the task ``first`` already."""
     from milepost.entities.task import Task
+    from milepost.workflows.tasks.current import version_of
 
     known, real = ledger.task(first), ledger.contests(first, 1)[0]
+    versions = {first: real.task_version}
     names = [first, *(f"task-{i:03d}" for i in range(1, size.tasks))]
     for name in names[1:]:
-        ledger.save_task(Task(name=name, labels=known.task.labels), known.digest)
+        task = Task(name=name, labels=known.task.labels)
+        versions[name] = version_of(task)
+        ledger.save_task(task, versions[name])
     head = ledger.audit_head()
     with ledger.database.engine.begin() as connection:
         driver = connection.connection.driver_connection
         acts: list[tuple[str, str, str, dict[str, object]]] = []
-        rows = _rows(names, real, size, acts)
+        rows = _rows(names, real, size, acts, versions)
         for table, columns, values in rows:
             _insert(ledger, driver, table, columns, values)
         entries = _entries(acts, head, size.entries)
@@ -69,8 +73,11 @@ def _rows(
     real: Any,
     size: Size,
     acts: list[tuple[str, str, str, dict[str, object]]],
+    versions: dict[str, Any],
 ) -> Iterator[tuple[str, Sequence[str], list[tuple[object, ...]]]]:
     """Rows by table; what each would be audited as goes into ``acts``."""
+    from msgspec.structs import replace
+
     from milepost.entities.release import Release
     from milepost.storage.records.base import to_json
     from milepost.storage.records.releases import content_digest
@@ -81,7 +88,7 @@ def _rows(
     for task, count in zip(names, share, strict=True):
         for number in range(1, count + 1):
             at = START + timedelta(seconds=len(releases))
-            contest = _contest(task, len(releases), at, real)
+            contest = replace(_contest(task, len(releases), at, real), task_version=versions[task])
             chosen = contest.candidates[0]
             release = Release(
                 task=task,
@@ -97,7 +104,7 @@ def _rows(
             moment = _stored(at)
             bare = to_json(_without_candidates(contest))
             contests.append(
-                ("default", contest.id, task, number + 1, real.task_version, real.examples, None,
+                ("default", contest.id, task, number + 1, versions[task], real.examples, None,
                  "holdout", 0, "released", moment, 1.0, "0", bare, moment, "bench")
             )  # fmt: skip
             for position, each in enumerate(contest.candidates):

@@ -78,8 +78,11 @@ def test_a_truncated_log_is_seen_against_the_checkpoints(milepost, improved) -> 
 def test_checkpoints_elsewhere(milepost, improved, tmp_path) -> None:
     away = tmp_path / "safe"
     (improved / ".milepost" / "checkpoints").rename(away)
-    blind = milepost.ok("-w", improved, "audit", "verify")
-    assert "no checkpoint" in blind.out
+    blind = milepost("-w", improved, "audit", "verify")
+    assert blind.code == 1
+    said = " ".join(blind.out.split())
+    assert "there is no checkpoint" in said.lower()
+    assert "--checkpoints PLACE" in said
     assert milepost.ok("-w", improved, "audit", "verify", "--checkpoints", away).code == 0
     toml = improved / "milepost.toml"
     toml.write_text(toml.read_text().replace('".milepost/checkpoints"', f'"{away}"'))
@@ -102,9 +105,10 @@ def test_reading_writes_no_checkpoint_and_makes_no_key(
     )
     for command in (
         ("tasks",), ("releases", "route"), ("candidates", "route"), ("audit", "log"),
-        ("audit", "verify"), ("audit", "export"),
+        ("audit", "export"),
     ):  # fmt: skip
         stranger.ok("-w", improved, *command)
+    assert stranger("-w", improved, "audit", "verify").code == 1
     assert objects(improved) == []
     assert not (tmp_path / "keys").exists()
 

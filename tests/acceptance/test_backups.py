@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sqlite3
 import time
 from pathlib import Path
 
@@ -68,6 +69,45 @@ def test_restored_it_answers_the_same(milepost, kept):
     assert not list(ws.root.glob(".unfinished"))
 
 
+def verified(milepost, desk):
+    """What `audit verify` says of the log, all of it signed."""
+    found = milepost.ok("-w", desk, "audit", "verify", "--json").json
+    assert found["findings"] == []
+    (log,) = found["tenants"]
+    assert log["covered"] == log["entries"]
+    return log
+
+
+def test_the_restored_log_is_signed_to_its_end_and_goes_on(milepost, kept):
+    before = verified(milepost, kept / "desk")
+    made = milepost.ok("-w", kept / "desk", "backup", kept / "backups", "--json").json
+    signed = [f for f in made["manifest"]["files"] if f["name"].startswith("checkpoints/")]
+    assert len(signed) == before["checkpoints"]
+    milepost.ok("restore", kept / "backups", "again")
+    after = verified(milepost, "again")
+    # The entry that says that it was restored has one of its own.
+    assert after["entries"] == before["entries"] + 1
+    assert after["checkpoints"] == before["checkpoints"] + 1
+    milepost.ok("-w", "again", "promote", "route", "1")
+    assert verified(milepost, "again")["entries"] == after["entries"] + 1
+
+
+def test_an_old_backup_with_a_file_in_place_of_a_folder_of_checkpoints(milepost, kept):
+    backup = newest(kept / "backups")
+    manifest = json.loads((backup / "manifest.json").read_text())
+    name = next(f["name"] for f in manifest["files"] if f["name"].startswith("checkpoints/"))
+    folder = name.rpartition("/")[0]
+    manifest["files"] = [
+        file for file in manifest["files"] if not file["name"].startswith("checkpoints/")
+    ]
+    shutil.rmtree(backup / folder)
+    (backup / folder).touch()
+    manifest["files"].append({"name": folder, "sha256": sha256_file(backup / folder), "size": 0})
+    (backup / "manifest.json").write_text(json.dumps(manifest))
+    milepost.ok("restore", kept / "backups", "again", "--backup", backup.name)
+    verified(milepost, "again")
+
+
 def test_a_backup_is_noted_where_it_was_made(backed_up):
     folder, second = backed_up
     with open_context(folder / "desk").ledger as ledger:
@@ -129,6 +169,73 @@ def test_an_audit_log_that_was_changed_with_its_digests(kept, change):
     rewritten(backup, "audit", change)
     with pytest.raises(CorruptError, match="audit log"):
         mp.Workspace.check_backup(kept / "backups", backup.name)
+
+
+@pytest.mark.parametrize(
+    ("table", "old", "new"),
+    [
+        ("releases", b'"strategy":"tfidf_linear"', b'"strategy":"majority"'),
+        ("releases", b'"number":1', b'"number":9'),
+        ("channels", b'"release":2', b'"release":1'),
+        ("approvals", b'"reason":"seen"', b'"reason":"never"'),
+        ("tasks", b'"version":"', b'"version":"0'),
+        ("datasets", b'"rows":', b'"rows":1'),
+    ],
+)
+def test_rows_that_were_changed_with_their_digests(kept, tmp_path, table, old, new):
+    asked = (kept / "desk" / "tasks" / "route.yaml").read_text()
+    (kept / "desk" / "tasks" / "route.yaml").write_text(asked + "release: {approvals: 1}\n")
+    ws = mp.Workspace.open(kept / "desk")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MILEPOST_ACTOR", "second")
+        mp.Workspace.open(kept / "desk").approve("route", 1, reason="seen")
+    made = ws.backup(kept / "backups").manifest.id
+    backup = kept / "backups" / made
+
+    def change(lines):
+        assert any(old in line for line in lines)
+        return [line.replace(old, new) for line in lines]
+
+    rewritten(backup, table, change)
+    with pytest.raises(mp.MilepostError):
+        mp.Workspace.check_backup(kept / "backups", made)
+    with pytest.raises(mp.MilepostError):
+        mp.Workspace.restore(kept / "backups", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_ledger_that_a_restore_would_refuse_is_not_backed_up(milepost, kept, is_refusal):
+    with sqlite3.connect(kept / "desk" / ".milepost" / "ledger.db") as connection:
+        connection.execute("UPDATE channels SET release = 1")
+    connection.close()
+    there = len(mp.Workspace.backups(kept / "backups"))
+    done = milepost("-w", kept / "desk", "backup", kept / "backups")
+    is_refusal(done, "route@production is not what", "audit verify")
+    assert len(mp.Workspace.backups(kept / "backups")) == there
+
+
+def test_a_damaged_artifact_is_named_with_what_needs_it(milepost, kept, is_refusal):
+    with open_context(kept / "desk").ledger as ledger:
+        digest = ledger.release("route", 1).bundle
+    manifest = json.loads(next((kept / "desk").rglob(digest)).read_bytes())
+    for bad in (manifest["files"][0]["sha256"], digest):
+        path = next((kept / "desk").rglob(bad))
+        path.chmod(0o644)
+        path.write_bytes(b"damaged")
+        # Elsewhere: a place that has the artifact does not read it again.
+        done = milepost("-w", kept / "desk", "backup", milepost.folder / "elsewhere")
+        is_refusal(done, "release route#1", ".milepost/artifacts", bad, "verify --all")
+        assert ".copy-" not in done.err
+    assert mp.Workspace.backups(milepost.folder / "elsewhere") == []
+
+
+def test_the_newest_of_backups_made_within_a_second(backed_up):
+    folder, second = backed_up
+    names = [made.id for made in mp.Workspace.backups(folder / "backups")]
+    times = [made.created for made in mp.Workspace.backups(folder / "backups")]
+    assert names[-1] == second.manifest.id
+    assert times == sorted(times)
+    assert all(len(name) == len("20260131T235959.123456Z-3f2a") for name in names)
 
 
 @pytest.mark.parametrize("name", ["../../x", "/etc/x", "tasks/../../x", "a\\b", "", "a//b"])
@@ -196,8 +303,7 @@ def test_a_backup_is_deleted_by_deleting_its_folder(kept):
     assert third.added_files
     stored = len(list((place / "artifacts").rglob("????????????????*")))
     shutil.rmtree(place / third.manifest.id)
-    shutil.rmtree(kept / "desk")
-    desk = mp.Workspace.restore(place, kept / "desk")[0]
+    desk = mp.Workspace.restore(place, kept / "again")[0]
     desk.backup(place)
     assert len(list((place / "artifacts").rglob("????????????????*"))) < stored
     mp.Workspace.check_backup(place)
@@ -236,8 +342,11 @@ def test_moved_to_a_server_and_back(milepost, kept, new_postgres_database, is_re
     assert milepost.ok("-w", desk, "releases", "route", "--json").json == before
     is_refusal(milepost("-w", desk, "migrate-store", reference), "there already")
     is_refusal(
-        milepost("-w", desk, "migrate-store", "sqlite:///.milepost/ledger.db"), "moved to another"
+        milepost("-w", desk, "migrate-store", "sqlite:///.milepost/ledger.db"),
+        "old copy",
+        "Name another file",
     )
+    verified(milepost, desk)
     milepost.ok("-w", desk, "migrate-store", "sqlite:///.milepost/home.db")
     assert milepost.ok("-w", desk, "releases", "route", "--json").json == before
     del milepost.environment["DB_WORD"]
@@ -245,8 +354,16 @@ def test_moved_to_a_server_and_back(milepost, kept, new_postgres_database, is_re
     milepost.environment["DB_WORD"] = "s3cret"
     is_refusal(
         milepost("restore", kept / "backups", "new", "--ledger", reference),
-        "moved to another",
+        "old copy",
     )
+    again = ("restore", kept / "backups", "new", "--ledger")
+    encoded = "postgresql://me:p%40ss%2Fword@localhost/x"
+    for address in (url, encoded, "postgresql://me@localhost/x?password=p%2540ss"):
+        for command in (("-w", desk, "migrate-store"), again):
+            done = milepost(*command, address)
+            is_refusal(done, "holds a password", "PGPASSWORD")
+            assert "p%40" not in done.err
+        assert not list((milepost.folder / "new").glob("*"))
     empty = new_postgres_database().replace("s3cret", "${DB_WORD}")
     milepost.ok("restore", kept / "backups", "new", "--ledger", empty)
     assert milepost.ok("-w", "new", "releases", "route", "--json").json == before

@@ -2,14 +2,21 @@
 
 import json
 import os
+import re
+import socket
 import sqlite3
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import milepost as mp
+from milepost._base import process
 from milepost.cli.app import run
+from milepost.storage.ledger import Ledger
+from milepost.workflows.upkeep.collect import collect
 
 MONTH = 30 * 24 * 3600
 
@@ -94,7 +101,8 @@ def spoil(path: Path) -> None:
 
 
 def test_gc_deletes_what_nothing_needs_and_only_when_it_is_old(inside, improved) -> None:
-    inside.ok("-w", improved, "gc", "--older-than", "0s")
+    make_old(improved)
+    inside.ok("-w", improved, "gc")
     needed = stored(improved)
     loose = put(improved, b"left by a command that was broken off")
     half = place(improved, loose).with_name(".0123456789abcdef.tmp")
@@ -152,6 +160,96 @@ def test_gc_deletes_nothing_when_a_manifest_cannot_be_read(inside, improved, is_
     place(improved, manifest).unlink()
     is_refusal(inside("-w", improved, "gc"), manifest, "nothing was deleted")
     assert stored(improved) == before - {manifest}
+
+
+def test_the_youngest_stay_whatever_age_is_asked_for(inside, improved) -> None:
+    loose = put(improved, b"put by a command that will record it in a moment")
+    assert inside.ok("-w", improved, "gc", "--older-than", "0s", "--json").json["young"] >= 1
+    assert loose in stored(improved)
+    context = mp.Workspace.open(improved)._context
+    assert collect(context, older_than=0, least=timedelta(0)).deleted >= 1
+    assert loose not in stored(improved)
+
+
+def test_what_was_put_since_a_running_job_began_stays(inside, improved) -> None:
+    context = mp.Workspace.open(improved)._context
+    began = context.clock() - timedelta(hours=3)
+    with Ledger.open(f"sqlite:///{improved}/.milepost/ledger.db", clock=lambda: began) as earlier:
+        lease = earlier.acquire("improve route", process.identity(), 24 * 3600)
+    its, before = put(improved, b"of the job"), put(improved, b"of nobody")
+    make_old(improved)
+    hour_ago = context.clock().timestamp() - 3600
+    os.utime(place(improved, its), (hour_ago, hour_ago))
+    done = inside.ok("-w", improved, "gc", "--older-than", "0s")
+    assert f"A job runs since {began:%Y-%m-%d %H:%M} UTC" in " ".join(done.out.split())
+    assert its in stored(improved)
+    assert before not in stored(improved)
+    context.ledger.give_back(lease)
+    assert inside.ok("-w", improved, "gc", "--older-than", "0s", "--json").json["deleted"] == 1
+    assert its not in stored(improved)
+
+
+@pytest.mark.parametrize("break_it", [spoil, Path.unlink])
+def test_a_lost_manifest_of_a_candidate_is_told_and_stops_nothing(
+    inside, improved, break_it
+) -> None:
+    contest = mp.Workspace.open(improved).contest("route")
+    unreleased = next(c for c in contest.candidates if c.predictions and not c.chosen)
+    files = json.loads(place(improved, unreleased.bundle).read_text())["files"]
+    loose = put(improved, b"loose")
+    break_it(place(improved, unreleased.bundle))
+    make_old(improved)
+    done = inside.ok("-w", improved, "gc")
+    assert unreleased.bundle in done.out
+    assert loose not in stored(improved)
+    assert {unreleased.predictions, *(file["sha256"] for file in files)} <= stored(improved)
+    assert len(inside.ok("-w", improved, "gc", "--json").json["faults"]) == 1
+
+
+def test_a_contest_concluded_meanwhile_gives_nothing_up(inside, improved, monkeypatch) -> None:
+    assert inside("-w", improved, "improve", "route", "--strategy", "majority").code == 1
+    ledger = mp.Workspace.open(improved)._context.ledger
+    newest = ledger.contests("route")[0]
+    bundles = {c.bundle for c in newest.candidates if c.bundle}
+    assert bundles
+    really = Ledger.give_up
+
+    def give_up_and_conclude(self, *given, **named):
+        gone = really(self, *given, **named)
+        later = [msgspec.structs.replace(c, id=f"later-{c.strategy}") for c in newest.candidates]
+        none = [msgspec.structs.replace(c, bundle=None, predictions=None) for c in later]
+        self.save_contest(msgspec.structs.replace(newest, id="later", candidates=tuple(none)))
+        return gone
+
+    monkeypatch.setattr(Ledger, "give_up", give_up_and_conclude)
+    settings(improved, "keep_contests = 1")
+    make_old(improved)
+    inside.ok("-w", improved, "gc")
+    assert ledger.contests("route")[0].id == "later"
+    assert bundles <= stored(improved)
+
+
+@pytest.mark.parametrize("what", ["artifacts", "checkpoints"])
+def test_a_server_that_cannot_be_reached_is_said_without_its_password(
+    inside, improved, is_refusal, caplog, what
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        closed = f"127.0.0.1:{free.getsockname()[1]}"
+    path = improved / "milepost.toml"
+    text = re.sub(rf"(?m)^{what} = .*$", "", path.read_text())
+    path.write_text(f'{what} = "ftp://u:s3cret@{closed}/x"\n{text}')
+    if what == "artifacts":
+        done = inside("-w", improved, "verify")
+        is_refusal(done, "cannot be reached", closed)
+    else:
+        done = inside("-w", improved, "audit", "verify")
+        is_refusal(done, "cannot be reached", closed)
+        written = inside.ok("-w", improved, "promote", "route", "1")
+        assert "is now release 1" in written.out
+        assert caplog.text.count("checkpoints cannot be reached") == 1
+        assert "s3cret" not in written.out + written.err + caplog.text
+    assert "s3cret" not in done.out + done.err
 
 
 def test_gc_deletes_nothing_when_the_ledger_cannot_be_read(inside, improved, is_refusal) -> None:
@@ -249,7 +347,8 @@ def test_verify_names_what_is_wrong_and_the_other_release_answers(inside, improv
 
 def test_verify_all_finds_missing_and_spoilt_artifacts_and_counts_orphans(inside, improved) -> None:
     # What jobs left, so that only one artifact is loose.
-    inside.ok("-w", improved, "gc", "--older-than", "0s")
+    make_old(improved)
+    inside.ok("-w", improved, "gc")
     put(improved, b"loose")
     done = inside.ok("-w", improved, "verify", "--all")
     assert "Nothing needs 1 artifact (5 B)" in done.out

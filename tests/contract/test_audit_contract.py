@@ -14,14 +14,14 @@ import sqlalchemy as sa
 from jsonschema import Draft202012Validator
 
 from milepost._base.clock import utc_now
-from milepost._base.digest import digest_of
+from milepost._base.digest import digest_of, sha256_bytes
 from milepost.entities.audit import AuditReport, Checkpoint, Expected
 from milepost.entities.configuration import Configuration
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.decision import Decision
 from milepost.entities.ids import CandidateId, ContestId, Digest
 from milepost.entities.scorecard import Estimate, Scorecard
-from milepost.entities.task import Task
+from milepost.entities.task import ReleaseRule, Task
 from milepost.storage import tables
 from milepost.storage.ledger import Ledger
 from milepost.storage.proof.checkpoints import Checkpoints, object_name, signed
@@ -32,7 +32,7 @@ from milepost.storage.proof.verification import verify
 from milepost.storage.proof.witness import Witness
 
 TASK = Task(name="route", labels={"refund": "Money back", "card": ""})
-DIGEST = Digest(digest_of(TASK))
+DIGEST = Digest(sha256_bytes(msgspec.json.encode(TASK)))
 COLUMNS = ("at", "actor", "role", "action", "subject", "reason", "details", "hash")
 
 
@@ -62,7 +62,16 @@ class Desk:
         for _ in range(2):
             self.move()
 
-    def release(self, number: int) -> None:
+    def strict(self) -> None:
+        """A task that asks for an approval, a release that waits for it, and two looks."""
+        task = Task(name="strict", labels=TASK.labels, release=ReleaseRule(approvals=1))
+        version = Digest(sha256_bytes(msgspec.json.encode(task)))
+        self.ledger.save_task(task, version, "ann")
+        self.release(9, "strict", version)
+        for purpose in ("certify", "certify again"):
+            self.ledger.record_look("route", Digest(digest_of("h")), purpose, actor="ann")
+
+    def release(self, number: int, task: str = "route", version: Digest = DIGEST) -> None:
         name = ContestId(f"c{number:012x}")
         value = Estimate(
             value=0.9, low=0.8, high=1.0, n=7, method="wilson", at_least=0.8, at_most=1.0
@@ -76,8 +85,8 @@ class Desk:
         )
         contest = Contest(
             id=name,
-            task="route",
-            task_version=DIGEST,
+            task=task,
+            task_version=version,
             examples=Digest(digest_of("e")),
             holdout=None,
             regime="holdout",
@@ -89,7 +98,7 @@ class Desk:
             decision=Decision(verdict="released", reasons=("It is good enough.",)),
             code="0.1.0",
         )
-        channel = self.ledger.channel("route")
+        channel = self.ledger.channel(task)
         self.ledger.conclude(
             contest, expected_version=channel.version if channel else 0, actor="ann"
         )
@@ -126,6 +135,7 @@ class Desk:
 
     def disarm(self) -> list[str]:
         guarded = ["audit", "releases", "approvals", "configurations", "task_versions"]
+        guarded.append("proposals")
         if self.ledger.database.is_sqlite:
             acts = ("update", "delete")
             dropped = [f"DROP TRIGGER IF EXISTS {t}_no_{a}" for t in guarded for a in acts]
@@ -273,13 +283,81 @@ def test_going_on_after_a_truncation_is_seen_and_said(
         ("UPDATE candidates SET record = replace(record, '0.9', '0.99')", "-head is not what"),
         ("UPDATE configurations SET record = '{{}}'", "the row of setting 1 was edited"),
         ("DELETE FROM configurations", "recorded setting 1, which is not in the ledger"),
+        ("DELETE FROM proposals", "recorded proposal strict#1, which is not in the ledger"),
+        ("UPDATE proposals SET approvals = 0", "proposal strict#1 is not what entry"),
+        ("UPDATE proposals SET channel = 'x'", "proposal strict#1 is not what entry"),
+        ("UPDATE proposals SET version = 7", "proposal strict#1 is not what entry"),
+        (
+            "INSERT INTO proposals (tenant, task, release, channel, version, approvals) "
+            "VALUES ('default', 'route', 1, 'production', 0, 0)",
+            "no entry recorded proposal route#1",
+        ),
+        (
+            "UPDATE task_versions SET record = replace(record, '\"approvals\":1', "
+            "'\"approvals\":0')",
+            "the row of task version strict",
+        ),
+        ("UPDATE task_versions SET number = 9 WHERE task = 'strict'", "task version strict"),
+        ("DELETE FROM looks WHERE number = 1", "recorded look route 1 at"),
+        ("UPDATE looks SET purpose = 'none'", "look route 1 at"),
+        ("UPDATE looks SET contest = 'other'", "look route 1 at"),
+        ("UPDATE looks SET actor = 'eve'", "look route 1 at"),
+        ("UPDATE looks SET holdout = '{zeros}' WHERE number = 2", "recorded look route 2 at"),
+        ("UPDATE contests SET record = replace(record, 'good', 'bad')", "contest c000000000001"),
+        ("UPDATE contests SET actor = 'eve' WHERE task = 'strict'", "contest c000000000009 is"),
+        ("UPDATE candidates SET bundle = '{zeros}'", "contest c000000000001 is not what entry"),
+        (
+            "UPDATE candidates SET record = replace(record, 'parameters', 'more') "
+            "WHERE task = 'strict'",
+            "contest c000000000009 is not what entry",
+        ),
+        (
+            "UPDATE candidates SET position = 5 WHERE task = 'strict'",
+            "contest c000000000009 is not what entry",
+        ),
     ],
 )
 def test_rows_are_held_against_their_entries(desk: Desk, statement: str, words: str) -> None:
+    desk.strict()
     desk.attack(statement.format(zeros="0" * 64))
     faults = desk.verify().findings
     assert {fault.kind for fault in faults} == {"record"}
-    assert words in faults[0].what
+    assert any(words.format(zeros="0" * 64) in fault.what for fault in faults)
+
+
+def test_the_rule_of_approvals_cannot_be_taken_away_unnoticed(desk: Desk) -> None:
+    desk.strict()
+    assert desk.verify().findings == ()
+    desk.attack(
+        "DELETE FROM proposals",
+        "UPDATE task_versions SET record = replace(record, '\"approvals\":1', '\"approvals\":0')",
+    )
+    desk.ledger.move_channel(
+        "strict", "production", 1, expected_version=0, reason="it is", actor="eve"
+    )
+    said = " ".join(fault.what for fault in desk.verify().findings)
+    assert "proposal strict#1, which is not in the ledger" in said
+    assert "the row of task version strict" in said
+
+
+def test_what_is_collected_later_is_no_edit(desk: Desk) -> None:
+    desk.attack("UPDATE candidates SET collected = '2026-01-01 00:00:00.000000'")
+    assert desk.verify().findings == ()
+
+
+def test_an_entry_from_before_digests_of_contests_is_believed(desk: Desk) -> None:
+    log = desk.ledger.audit(action="gate.decided")[0]
+    details = {k: v for k, v in log.details.items() if k not in {"record", "candidates"}}
+    with desk.ledger.database.write("default") as connection:
+        desk.ledger._append_audit(
+            connection,
+            actor=log.actor,
+            action=log.action,
+            subject=log.subject,
+            reason=log.reason,
+            details=details,
+        )
+    assert desk.verify().findings == ()
 
 
 def test_rows_without_an_entry(desk: Desk) -> None:
@@ -348,9 +426,16 @@ class TestCheckpoints:
     def test_none_at_all(self, desk: Desk) -> None:
         for name, _ in list(desk.checkpoints.all()):
             (desk.folder / name).unlink()
-        (limit,) = desk.verify().findings
-        assert (limit.kind, limit.severity) == ("no_checkpoint", "warning")
-        assert desk.verify().intact
+        (fault,) = desk.verify().findings
+        assert (fault.kind, fault.severity) == ("unsigned", "fault")
+        assert not desk.verify().intact
+        # A head that was noted proves as much as a checkpoint of it.
+        head = desk.ledger.audit_head()
+        noted = Expected(sequence=head.sequence, hash=Digest(head.hash))
+        assert desk.verify(noted).findings == ()
+        # Of a ledger from before checkpoints, the next change signs what is there.
+        desk.move()
+        assert desk.verify().findings == ()
 
     def test_a_place_that_cannot_be_written_is_said_once_and_caught_up(
         self, desk: Desk, caplog: pytest.LogCaptureFixture, tmp_path: Path

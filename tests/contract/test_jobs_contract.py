@@ -101,8 +101,14 @@ def test_the_same_work_goes_on_and_other_work_takes_its_place(ledger):
     ledger.finish_step(first.id, lease, step("data", digest("x")))
     ledger.end_job(first.id, lease, "interrupted")
     assert pins(ledger)
-    again, lease, steps, superseded = ledger.begin_job(plan(), identity(), SECONDS)
+    assert first.actors == ("default",)
+    again, lease, steps, superseded = ledger.begin_job(plan(), identity(), SECONDS, "ann")
     assert (again.id, again.attempts, superseded) == (first.id, 2, ())
+    assert (again.actor, again.actors) == ("default", ("default", "ann"))
+    assert again.arguments == plan().arguments
+    progress = ("fitting", 0.5)
+    ledger.finish_step(again.id, lease, step("more", digest("y")), progress)
+    assert (ledger.job(first.id).doing, ledger.job(first.id).share) == progress
     assert [s.name for s in steps] == ["data"]
     ledger.end_job(again.id, lease, "failed", "the disk is full.")
     assert ledger.job(first.id).error == "the disk is full."

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from msgspec.structs import replace
 
 from milepost.entities.errors import ConflictError, InputError, UnknownNameError
 from milepost.entities.release import Channel
@@ -60,11 +61,12 @@ class TestApprovals:
 
     def test_who_ran_the_contest_counts_as_a_maker(self, asking: Ledger) -> None:
         ruled = some_task(approvals=2)
-        asking.save_contest(some_contest(3, task=ruled), "dan")
+        ran = replace(some_contest(3, task=ruled), actors=("eve", "dan"))
+        asking.save_contest(ran, "dan")
         asking.make_release(
             some_contest(3).chosen.id, expected_version=1, reason="by hand", actor="ben"
         )
-        for maker in ("ben", "dan"):
+        for maker in ("ben", "dan", "Eve"):
             with pytest.raises(InputError, match="cannot approve"):
                 asking.approve("route", 3, reason="mine", actor=maker)
         assert asking.approve("route", 3, reason="fine", actor="ann").given == 1

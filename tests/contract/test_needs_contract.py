@@ -1,17 +1,21 @@
 """One suite over SQLite and PostgreSQL for what artifacts the ledger needs."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from milepost._base import process
 from milepost._base.digest import digest_of
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.decision import Decision
 from milepost.entities.errors import InputError, UnknownNameError
 from milepost.entities.example import Dataset, QualityReport
 from milepost.entities.ids import CandidateId, ContestId, Digest
+from milepost.entities.job import Plan, Step
 from milepost.entities.task import Task
 from milepost.storage.ledger import Ledger
 
@@ -110,7 +114,7 @@ def filled(ledger: Ledger) -> Ledger:
 
 
 def test_an_empty_ledger_needs_nothing(ledger: Ledger) -> None:
-    assert ledger.needed_artifacts() == (frozenset(), frozenset(), frozenset())
+    assert ledger.needed_artifacts() == (frozenset(),) * 4
     assert ledger.pins() == {}
     assert ledger.every_channel() == ()
 
@@ -118,6 +122,7 @@ def test_an_empty_ledger_needs_nothing(ledger: Ledger) -> None:
 def test_rows_need_their_artifacts(filled: Ledger) -> None:
     needs = filled.needed_artifacts()
     assert needs.bundles == bundles(*ALL)
+    assert needs.released == bundles((1, "best"))
     assert needs.files == predictions(*ALL) | {digest("snapshot")}
     assert [(c.name, c.release) for c in filled.every_channel()] == [("production", 1)]
 
@@ -173,6 +178,42 @@ def test_pins_hold_until_they_are_let_go(ledger: Ledger) -> None:
     assert ledger.needed_artifacts().pinned == {one}
     with pytest.raises(InputError, match="not a digest"):
         ledger.pin("job:1", [Digest("../x")])
+
+
+def test_the_oldest_job_that_may_still_run_is_known_to_all_tenants(
+    ledger: Ledger, url: str
+) -> None:
+    assert ledger.working_since() is None
+    with Ledger.open(url, tenant="other", clock=Ticking()) as other:
+        first = other.acquire("improve theirs", process.identity(), 60)
+        ledger.acquire("improve route", process.identity(), 60)
+        assert ledger.working_since() == first.since
+        other.give_back(first)
+    assert ledger.working_since() > first.since
+
+
+@pytest.mark.parametrize(("hours", "counts"), [(2, True), (48, False)])
+def test_a_silent_process_counts_for_a_day(ledger: Ledger, hours: int, counts: bool) -> None:
+    lease = ledger.acquire("improve route", process.identity(), 60)
+    ledger.clock.now += timedelta(hours=hours)
+    assert ledger.working_since() == (lease.since if counts else None)
+
+
+def test_a_process_that_has_ended_does_not_count(ledger: Ledger) -> None:
+    program = "from milepost._base import process; print(process.identity())"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    ledger.acquire("improve route", ended.stdout.strip(), 60)
+    assert ledger.working_since() is None
+
+
+def test_what_jobs_stored_is_known_after_their_end(ledger: Ledger) -> None:
+    plan = Plan(kind="improve", subject="route", key="k", arguments={})
+    begun = ledger.begin_job(plan, process.identity(), 60)
+    step = Step(name="s", result={}, artifacts=(digest(1), digest(2)), seconds=1.0, finished=NOW)
+    ledger.finish_step(begun.job.id, begun.lease, step)
+    ledger.end_job(begun.job.id, begun.lease, "done")
+    assert ledger.pins() == {}
+    assert ledger.stored_by_jobs() == {digest(1), digest(2)}
 
 
 def test_what_was_collected_is_in_the_audit_log(ledger: Ledger) -> None:

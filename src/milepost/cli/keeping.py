@@ -28,7 +28,8 @@ def gc(
         typer.Option(
             "--older-than",
             metavar="AGE",
-            help="Leave what was put since, such as 90m or 48h. Default: garbage_hours.",
+            help="Leave what was put since, such as 90m or 48h; at least 10 minutes. "
+            "Default: garbage_hours.",
             show_default=False,
         ),
     ] = None,

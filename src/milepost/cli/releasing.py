@@ -98,8 +98,10 @@ def promote(
 ) -> None:
     """Point production at a release that has the approvals it needs."""
     opened = open_workspace(workspace)
+    before = opened.channel(task)
     channel = opened.promote(task, release, reason=reason, idempotency_key=key)
-    stdout().print(f"{task}@{channel.name} is now release {channel.release}.")
+    when = "already" if before and before.version == channel.version else "now"
+    stdout().print(f"{task}@{channel.name} is {when} release {channel.release}.")
 
 
 def rollback(

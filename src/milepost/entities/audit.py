@@ -20,10 +20,10 @@ FaultKind = Literal[
     "checkpoint",
     "signer",
     "record",
-    "no_checkpoint",
+    "unsigned",
     "uncovered",
 ]
-"""What can be wrong. The last two are warnings: they limit what could be seen, and prove nothing.
+"""What can be wrong. The last is a warning: it limits what could be seen, and proves nothing.
 
 - ``edited``, ``deleted``, ``reordered``, ``inserted``: entries that do not follow from each other.
 - ``truncated``: a checkpoint stands beyond the end of the log.
@@ -32,6 +32,7 @@ FaultKind = Literal[
 - ``checkpoint``: a checkpoint is missing, damaged, or does not bear its own signature.
 - ``signer``: a checkpoint is signed with a key that is not believed.
 - ``record``: a release, channel, approval or other row is not what its entry recorded.
+- ``unsigned``: there are entries, and no checkpoint that can be believed.
 """
 
 

@@ -70,6 +70,7 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
         curve: Learning curve of the closed-form head.
         decision: What the gate said.
         release: Number of the release that it led to, or ``None``.
+        actors: Everybody whose process worked on it; none of them may approve its release.
         code: milepost version.
         waits_for: Approvals that its release still lacks before it goes into production.
     """
@@ -89,6 +90,7 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
     decision: Decision
     release: int | None = None
     code: str
+    actors: tuple[str, ...] = ()
     waits_for: int = 0
 
     @property

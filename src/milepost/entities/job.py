@@ -92,7 +92,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         error: What it failed with, or who cancelled it; ``None`` otherwise.
         created: When it began.
         updated: Last sign of life.
-        actor: Who asked for it.
+        actor: Who asked for it first.
+        actors: Everybody whose process has worked on it, in that order.
         holder: Who works on it, such as ``process 4242 on host-a``; ``None`` when nobody does.
     """
 
@@ -110,6 +111,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     updated: datetime
     actor: str
+    actors: tuple[str, ...] = ()
     holder: str | None = None
 
 

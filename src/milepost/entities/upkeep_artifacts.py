@@ -7,6 +7,22 @@ import msgspec
 from milepost.entities.ids import Digest
 
 
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is not as it should be.
+
+    Attributes:
+        subject: What it concerns, such as ``route#3``, ``route@production`` or ``artifacts``.
+        what: One sentence: what is wrong.
+        where: File, digest or address; empty when the subject says it.
+        advice: One sentence: what to do.
+    """
+
+    subject: str
+    what: str
+    where: str = ""
+    advice: str = ""
+
+
 class Collection(msgspec.Struct, frozen=True, kw_only=True):
     """What a collection came to.
 
@@ -23,6 +39,9 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
         young_bytes: Their bytes.
         given_up: Candidates whose predictors and predictions ``keep_contests`` gave up this time.
         quota_bytes: The most that artifacts may take; ``None`` without a limit.
+        running_since: When the oldest job that is running began, where that is why ``before`` is
+            earlier than was asked.
+        faults: Candidates, none of them released, whose manifests cannot be read.
     """
 
     dry_run: bool
@@ -37,22 +56,8 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
     young_bytes: int = 0
     given_up: tuple[str, ...] = ()
     quota_bytes: int | None = None
-
-
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is not as it should be.
-
-    Attributes:
-        subject: What it concerns, such as ``route#3``, ``route@production`` or ``artifacts``.
-        what: One sentence: what is wrong.
-        where: File, digest or address; empty when the subject says it.
-        advice: One sentence: what to do.
-    """
-
-    subject: str
-    what: str
-    where: str = ""
-    advice: str = ""
+    running_since: datetime | None = None
+    faults: tuple[Fault, ...] = ()
 
 
 class VerifiedRelease(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,10 +14,12 @@ from sqlalchemy import Connection, Table, func, inspect, select, text
 from milepost.entities.backup import TableCount
 from milepost.entities.errors import WorkspaceError
 from milepost.storage import tables
+from milepost.storage.database import Database
 from milepost.storage.driver_errors import MOVED
 from milepost.storage.migrations.upgrade import (
     VERSION_TABLE,
     VERSIONS,
+    LedgerMovedError,
     mark_moved,
     stored_version,
     upgrade,
@@ -137,13 +139,24 @@ class Arrival(AuditRecords):
         """Make empty tables; what the same token left unfinished is removed before."""
         label = self.database.address.label
         with self.database.migrate() as connection:
-            stored = stored_version(connection, self.database)
+            stored = _version(connection, self.database)
             if stored is not None:
                 names = set(inspect(connection).get_table_names())
                 if not _is_ours(connection, label, names, token):
                     _require_empty(connection, label, names)
                 _drop_all(connection)
         upgrade(self.database, version)
+
+
+def _version(connection: Connection, database: Database) -> str | None:
+    try:
+        return stored_version(connection, database)
+    except LedgerMovedError as moved:
+        raise WorkspaceError(
+            "this is the old copy of a ledger that was moved away; it takes no more rows.",
+            where=moved.where,
+            advice="Name another file or database, or delete this one first.",
+        ) from None
 
 
 def _is_ours(connection: Connection, label: str, names: set[str], token: str) -> bool:

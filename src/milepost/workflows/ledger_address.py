@@ -11,13 +11,18 @@ from milepost._base.clock import utc_now
 from milepost.entities.configuration import parse_configuration
 from milepost.entities.errors import InputError, WorkspaceError
 from milepost.storage.database import Database
+from milepost.storage.driver_errors import Address
+from milepost.storage.ledger import Ledger
 from milepost.storage.moving import Arrival
 from milepost.storage.tables import DEFAULT
 from milepost.workflows.tasks.files import write_whole
+from milepost.workflows.upkeep.audit import witness
 
 FILE = "milepost.toml"
 _RELATIVE_SQLITE = "sqlite:///"
 _REFERENCE = re.compile(r"\$\{(\w+)\}")
+# What a reference stands for while an address is looked at: digits can be part of a host or a port.
+_STAND_IN = "80901706"
 _STRING = r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\''
 
 
@@ -50,6 +55,31 @@ def ledger_url(root: Path, written: str) -> str:
     return f"{_RELATIVE_SQLITE}{root / path}"
 
 
+def refuse_password(written: str) -> None:
+    """Refuse an address that is to be written down and holds a password.
+
+    Args:
+        written: As ``milepost.toml`` shall name it. In place of a password there may be a single
+            ``${NAME}``, and one may stand for the whole address.
+
+    Raises:
+        InputError: If it holds a password, in any encoding, or a part of one.
+        WorkspaceError: If it cannot be read.
+    """
+    if _REFERENCE.fullmatch(written):
+        return
+    # A person who chose just these digits is asked for a variable as everybody else.
+    secrets = Address.parse(_REFERENCE.sub(_STAND_IN, written)).secrets
+    if _STAND_IN in written or any(secret != _STAND_IN for secret in secrets):
+        raise InputError(
+            "the address holds a password.",
+            where=FILE,
+            advice="Leave it out and set PGPASSWORD or a .pgpass file, or write an environment "
+            "variable in its place, such as 'postgresql://user:${DB_PASSWORD}@host/database' in "
+            "single quotes.",
+        )
+
+
 def with_places(text: str, **places: str) -> str:
     """The text of ``milepost.toml`` with other addresses; comments and order stay.
 
@@ -78,6 +108,21 @@ def with_places(text: str, **places: str) -> str:
     return whole
 
 
+def sign_head(database: Database, root: Path) -> None:
+    """Let a ledger that arrived have its last audit entry signed, which no commit told of.
+
+    Args:
+        database: The ledger, as the workspace names it.
+        root: Folder of the workspace.
+    """
+    text = (root / FILE).read_text(encoding="utf-8-sig")
+    ledger = Ledger(database, utc_now, DEFAULT)
+    head = ledger.audit_head()
+    witness(ledger, root, parse_configuration(text, FILE))
+    if database.witness is not None and head.sequence:
+        database.witness(ledger.tenant, head.sequence, head.hash)
+
+
 def follow(root: Path, address: str) -> None:
     """Bring a decided move to its end: the file names the new ledger, which is open from now on.
 
@@ -96,6 +141,7 @@ def follow(root: Path, address: str) -> None:
             pass
         write_whole(path, with_places(text, ledger=address).encode())
         Arrival(target, utc_now, DEFAULT).finish()
+        sign_head(target, root)
     finally:
         target.close()
     if old.startswith(_RELATIVE_SQLITE) and old != ledger_url(root, address):

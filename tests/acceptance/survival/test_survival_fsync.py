@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from milepost.storage.files.artifacts import open_artifacts
+
 CALL = re.compile(r"^(?:\[pid +\d+\] |\d+ +)?(\w+)\((.*)\) = (-?\d+)(?:<([^>]*)>)?")
 TRACED = (
     "openat,fsync,fdatasync,write,pwrite64,rename,renameat,renameat2,unlink,unlinkat,link,linkat"
@@ -112,3 +114,17 @@ def test_an_artifact_is_on_the_disk_before_it_is_said(tmp_path, traced):
     assert data[-1] < named[0], "the bytes must be on the disk before they get their name"
     folder = [n for n in trace.at(SYNC, f"<{Path(final).parent}>") if named[0] < n < said]
     assert folder, "the name must be on the disk before it is said"
+
+
+def test_bytes_that_another_process_put_are_on_the_disk_before_they_are_said(tmp_path, traced):
+    root = tmp_path / "artifacts"
+    digest = open_artifacts(root).put(b"what is stored")
+    trace = traced(PUT, root)
+    said = trace.at(("write",), "stored ")[-1]
+    assert not trace.at(("rename", "renameat", "renameat2"), digest)
+    # Whoever put them may have been killed before it flushed any of the names.
+    folder = root / digest[:2] / digest[2:4]
+    for each in (folder, folder.parent, root, root.parent):
+        flushed = trace.at(SYNC, f"<{each}>")
+        assert flushed, each
+        assert flushed[0] < said

@@ -1,6 +1,7 @@
 """What only some artifact stores promise."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from milepost._base.digest import sha256_bytes
 from milepost.entities.errors import StorageError, WorkspaceError
 from milepost.storage.files.artifacts import LocalArtifacts, open_artifacts
+from milepost.storage.proof.places import open_place
 
 
 def files(folder: Path) -> list[str]:
@@ -99,6 +101,24 @@ def test_an_address_that_cannot_be_used_keeps_its_password(url: str) -> None:
     with pytest.raises(WorkspaceError) as caught:
         open_artifacts(url)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("opened", [open_artifacts, open_place])
+def test_a_server_that_does_not_answer_is_told_without_its_password(opened) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        closed = f"127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(StorageError, match="cannot be reached") as caught:
+        opened(f"ftp://user:s3cret@{closed}/x")
+    assert closed in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(StorageError, match="a folder where a checkpoint should be"):
+        open_place(tmp_path).read(["a"])
 
 
 def test_artifacts_do_not_need_sql() -> None:

@@ -13,7 +13,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from milepost._base.digest import sha256_bytes
+from milepost._base.digest import sha256_bytes, sha256_file
+from milepost.storage.files import local
 from milepost.storage.files.artifacts import Artifacts, LocalArtifacts
 from milepost.storage.files.remote import RemoteArtifacts
 
@@ -224,6 +225,20 @@ def test_a_reader_never_misses_what_was_put(tmp_path: Path, order: list[int]) ->
         return store.get(DIGEST)
 
     check(store, turns.run(put_and_read, lambda: store.delete(DIGEST, before)))
+
+
+def test_a_delete_between_the_look_and_the_reading_of_a_put(tmp_path: Path, monkeypatch) -> None:
+    store = LocalArtifacts(tmp_path)
+    store.put(DATA)
+    age(store, tmp_path / DIGEST[:2] / DIGEST[2:4] / DIGEST)
+
+    def deleted_before(path: Path) -> str:
+        assert store.delete(DIGEST, limit())
+        return sha256_file(path)
+
+    monkeypatch.setattr(local, "sha256_file", deleted_before)
+    assert store.put(DATA) == DIGEST
+    assert store.get(DIGEST) == DATA
 
 
 def test_what_a_killed_delete_left_is_read_and_put_back(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from milepost.entities.configuration import Configuration, dump_configuration
 from milepost.entities.errors import InputError, WorkspaceError
-from milepost.workflows.ledger_address import ledger_url, with_places
+from milepost.workflows.ledger_address import ledger_url, refuse_password, with_places
 from milepost.workflows.new_folder import new_folder
 
 ROOT = Path("/work space")
@@ -35,6 +35,43 @@ def test_the_url_behind_an_address(written: str, url: str, monkeypatch: pytest.M
 def test_a_variable_that_is_not_set() -> None:
     with pytest.raises(WorkspaceError, match="MILEPOST_NOT_SET"):
         ledger_url(ROOT, "postgresql://${MILEPOST_NOT_SET}@host/db")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "sqlite:///a@b:c.db",
+        "postgresql://host:5432/db",
+        "postgresql://me@host/db?sslmode=require",
+        "postgresql://me:@host/db",
+        "postgresql://me:${WORD}@host:${PORT}/${DB}",
+        "postgresql://me@/db?host=/run&password=${WORD}",
+        "${WHOLE}",
+    ],
+)
+def test_addresses_that_hold_no_password(written: str) -> None:
+    refuse_password(written)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "postgresql://me:geheim@host/db",
+        "postgresql://me:p%40ss%2Fword@host/db",
+        "postgresql://me:p%40ssw0rdX@/three?host=/run",
+        "postgresql://me:%24%7BWORD%7D@host/db",
+        "postgresql://me:${WORD}x@host/db",
+        "postgresql://me:${ONE}${TWO}@host/db",
+        "postgresql://me@host/db?password=p%2540",
+        "postgresql://me@host/db?pass%77ord=geheim",
+        "postgresql://me@host/db?sslpassword=geheim",
+        "postgresql://me:${WORD}@host/db?password=geheim",
+    ],
+)
+def test_addresses_with_a_password_are_refused(written: str) -> None:
+    with pytest.raises(InputError, match="holds a password") as told:
+        refuse_password(written)
+    assert "geheim" not in str(told.value)
 
 
 @pytest.mark.parametrize(

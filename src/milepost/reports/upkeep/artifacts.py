@@ -1,5 +1,7 @@
 """What `milepost gc` and `milepost verify` print."""
 
+from collections.abc import Sequence
+
 from milepost.entities.upkeep_artifacts import Collection, Fault, Verification
 from milepost.reports import words
 from milepost.reports.document import (
@@ -60,6 +62,11 @@ def collection_table(collection: Collection) -> Document:
         verb = "would give up" if collection.dry_run else "gave up"
         many = words.count(len(collection.given_up), "unreleased candidate")
         said.append(f"keep_contests {verb} the predictors and predictions of {many}.")
+    if collection.running_since is not None:
+        said.append(
+            f"A job runs since {collection.running_since:%Y-%m-%d %H:%M} UTC: what was put since "
+            "then stays."
+        )
     if collection.quota_bytes is not None:
         left = collection.needed_bytes + collection.young_bytes
         share = words.percent(left / collection.quota_bytes)
@@ -68,6 +75,8 @@ def collection_table(collection: Collection) -> Document:
         said.append("Nothing was deleted: this was a dry run.")
     if said:
         parts += [BLANK, *(sentence(each) for each in said)]
+    if collection.faults:
+        parts += [BLANK, *_faults(collection.faults)]
     return Document(tuple(parts))
 
 
@@ -108,11 +117,7 @@ def verification_table(verification: Verification) -> Document:
         if left_out:
             said = f"{words.count(left_out, 'older release')} read too; see all with --json."
             parts += [sentence(said, "dim"), BLANK]
-    for fault in verification.faults[:_SHOWN]:
-        parts += _fault(fault)
-    if len(verification.faults) > _SHOWN:
-        more = words.count(len(verification.faults) - _SHOWN, "more fault")
-        parts += [sentence(f"{more}; see all with --json.", "dim")]
+    parts += _faults(verification.faults)
     parts.append(_summary(verification))
     if verification.orphans:
         said = (
@@ -121,6 +126,14 @@ def verification_table(verification: Verification) -> Document:
         )
         parts.append(Line(((said, ""),), mark=("·", "dim")))
     return Document(tuple(parts))
+
+
+def _faults(faults: Sequence[Fault]) -> list[Part]:
+    parts = [part for fault in faults[:_SHOWN] for part in _fault(fault)]
+    if len(faults) > _SHOWN:
+        more = words.count(len(faults) - _SHOWN, "more fault")
+        parts.append(sentence(f"{more}; see all with --json.", "dim"))
+    return parts
 
 
 def _fault(fault: Fault) -> list[Part]:

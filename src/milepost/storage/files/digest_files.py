@@ -26,6 +26,10 @@ READ_ONLY = 0o444
 _HEX = frozenset("0123456789abcdef")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+_UNSYNCED = {errno.EACCES, errno.EPERM, errno.EINVAL}
+
+# Folders whose names this process has seen flushed.
+_settled: set[Path] = set()
 
 
 def is_digest(text: str, length: int = 64) -> bool:
@@ -148,12 +152,25 @@ def copy_bytes(source: BinaryIO, target: BinaryIO) -> str:
 
 
 def make_folders(path: Path) -> None:
-    """Make a folder and those above it, so that they are still there after a power cut."""
+    """Make a folder and those above it, so that they are still there after a power cut.
+
+    One that is there may be another process's that has not flushed its name, or was killed before:
+    it is flushed here, once per process.
+    """
     if path.is_dir():
+        if path not in _settled:
+            try:
+                sync_folder(path.parent)
+            except OSError as error:
+                # A folder that may be passed through but not read, or that cannot be flushed.
+                if error.errno not in _UNSYNCED:
+                    raise
+            _settled.add(path)
         return
     make_folders(path.parent)
     path.mkdir(exist_ok=True)
     sync_folder(path.parent)
+    _settled.add(path)
 
 
 def sync_folder(path: Path) -> None:

@@ -38,6 +38,7 @@ from milepost.storage.files.digest_files import (
     is_digest,
     make_folders,
     missing,
+    sync_folder,
     verified,
     write_file,
 )
@@ -76,7 +77,10 @@ class LocalArtifacts:
         with explained(path):
             try:
                 os.utime(path, follow_symlinks=False)
-                return path.is_file()
+                if not path.is_file():
+                    return False
+                self._settle(path.parent)
+                return True
             except FileNotFoundError:
                 return False
             except PermissionError:
@@ -191,6 +195,12 @@ class LocalArtifacts:
         yield from path.parent.glob(f".{digest}.*{_ASIDE}")
         yield path
 
+    def _settle(self, folder: Path) -> None:
+        """Flush the names in a folder; whoever gave them may have been killed before it did."""
+        for each in (self.root, folder.parent, folder):
+            make_folders(each)
+        sync_folder(folder)
+
     def _opened(self, digest: str) -> BufferedReader:
         with explained(self.root):
             for place in self._places(digest):
@@ -202,11 +212,17 @@ class LocalArtifacts:
         path = self._path(digest)
         with explained(path):
             # Bytes that went bad under this name are put right by storing them again.
-            sound = path.is_file() and sha256_file(path) == digest
-            if not (sound and self.refresh(digest)):
+            if not (_is_sound(path, digest) and self.refresh(digest)):
                 make_folders(path.parent)
                 write_file(path, source, digest, mode=READ_ONLY)
         return Digest(digest)
+
+
+def _is_sound(path: Path, digest: str) -> bool:
+    try:
+        return path.is_file() and sha256_file(path) == digest
+    except FileNotFoundError:
+        return False  # a delete took it between the two
 
 
 def _open_plain(path: Path) -> BufferedReader:

@@ -98,6 +98,7 @@ class RemoteArtifacts:
 
         Raises:
             WorkspaceError: If the kind of address is unknown, or what it needs is not installed.
+            StorageError: If a server that is asked at once, as one for FTP is, does not answer.
         """
         try:
             parts = urlsplit(url)
@@ -119,6 +120,12 @@ class RemoteArtifacts:
             ) from None
         except (ValueError, TypeError):
             raise _unusable(label) from None
+        except Exception as error:  # noqa: BLE001 - each protocol has its own, some with passwords
+            raise StorageError(
+                f"the artifact store cannot be reached ({type(error).__name__}).",
+                where=label,
+                advice="Check its address, the network, and the credentials in the environment.",
+            ) from None
         return cls(cast("AbstractFileSystem", system), str(root), label)
 
     def put(self, data: bytes) -> Digest:

@@ -279,8 +279,7 @@ class _Check:
         if not last:
             return
         if not newest:
-            what = "there is no checkpoint that can be believed: if all entries were rewritten, "
-            self._add("no_checkpoint", 1, last, what + "it could not be seen.")
+            self._add("unsigned", 1, last, _UNSIGNED)
         elif newest < last:
             first = newest + 1
             what = (
@@ -294,7 +293,7 @@ class _Check:
         if len(self.found) >= MOST:
             self.done.more += 1
             return
-        limit = kind in {"no_checkpoint", "uncovered"}
+        limit = kind == "uncovered"
         self.found.append(
             AuditFinding(
                 kind=kind,
@@ -308,10 +307,17 @@ class _Check:
         )
 
 
+_UNSIGNED = (
+    "there is no checkpoint that can be believed, though every change signs one: they were "
+    "deleted, and all entries may have been rewritten. Or their place was moved or could not be "
+    "written, or the log is from a version before checkpoints and nothing was changed since."
+)
 _STRAY = "an entry after entry {} has a number that is taken or is none."
 
 _ADVICE: dict[FaultKind, str] = {
-    "no_checkpoint": "The next change to the workspace writes one.",
+    "unsigned": "Look where they should be with `milepost audit verify --checkpoints PLACE`, or "
+    "hold the log against a head that you noted with `--expect`. If all is well, the next change "
+    "to the workspace signs the log as it is now.",
     "uncovered": "The next change to the workspace writes one that covers them.",
     "truncated": "If a backup was restored, keep these checkpoints apart and name a new place.",
 }

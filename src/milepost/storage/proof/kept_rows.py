@@ -41,6 +41,14 @@ class Mismatch(NamedTuple):
     what: str
 
 
+def _details(row: RawRow) -> dict[str, object]:
+    """What an entry says; empty where that cannot be read, which the chain tells."""
+    try:
+        return _decode(row[7])
+    except (msgspec.DecodeError, TypeError):
+        return {}
+
+
 def _subject(row: RawRow) -> str:
     return row[5]
 
@@ -49,17 +57,40 @@ def _approver(row: RawRow) -> str:
     return f"{row[5]} by {row[2]}"
 
 
-_ACTIONS: dict[str, tuple[str, Callable[[RawRow], str]]] = {
-    "release.made": ("release", _subject),
-    "channel.moved": ("channel", _subject),
-    "release.approved": ("approval", _approver),
-    "task.added": ("task", _subject),
-    "task.changed": ("task", _subject),
-    "gate.decided": ("contest", _subject),
-    "candidate.certified": ("candidate", _subject),
-    "dataset.recorded": ("dataset", _subject),
+def _proposal(row: RawRow) -> str | None:
+    return row[5] if "approvals" in _details(row) else None
+
+
+def _version(row: RawRow) -> str:
+    return f"{row[5]} {_details(row).get('after')}"
+
+
+def _look(row: RawRow) -> str | None:
+    said = _details(row)
+    if "look" not in said:
+        return None
+    return look_name(row[5].removesuffix("/holdout"), said.get("holdout"), said.get("look"))
+
+
+def look_name(task: str, holdout: object, number: object) -> str:
+    """Name of a look: the task, which one it was, and at which holdout."""
+    return f"{task} {number} at {holdout}"
+
+
+_TASK = (("task", _subject), ("task version", _version))
+
+_ACTIONS: dict[str, tuple[tuple[str, Callable[[RawRow], str | None]], ...]] = {
+    "release.made": (("release", _subject), ("proposal", _proposal)),
+    "channel.moved": (("channel", _subject),),
+    "release.approved": (("approval", _approver),),
+    "task.added": _TASK,
+    "task.changed": _TASK,
+    "gate.decided": (("contest", _subject),),
+    "candidate.certified": (("candidate", _subject),),
+    "dataset.recorded": (("dataset", _subject),),
+    "holdout.looked": (("look", _look),),
 }
-"""What an act is about, and the name of that."""
+"""What an act is about, and the name of each; ``None`` where this one is not about it."""
 
 SETTING = "setting.changed"
 """Each of these has a row of its own: the n-th entry and the n-th row belong together."""
@@ -78,7 +109,10 @@ class Recorder:
         for row in rows:
             known = _ACTIONS.get(row[4])
             if known is not None:
-                newest[known[0], known[1](row)] = row
+                for noun, name_of in known:
+                    name = name_of(row)
+                    if name is not None:
+                        newest[noun, name] = row
             elif row[4] == SETTING:
                 self._counts[SETTING] += 1
                 newest["setting", str(self._counts[SETTING])] = row
@@ -107,9 +141,8 @@ class Recorder:
 
 def _differences(kept: Kept, entry: RawRow) -> list[str]:
     """Names of what the row and the entry say differently."""
-    try:
-        details = _decode(entry[7])
-    except (msgspec.DecodeError, TypeError):
+    details = _details(entry)
+    if not details:
         return ["all details"]
-    said = {**details, "role": entry[3], "reason": entry[6]}
+    said = {**details, "actor": entry[2], "role": entry[3], "reason": entry[6]}
     return [name for name, value in kept.facts.items() if name in said and said[name] != value]

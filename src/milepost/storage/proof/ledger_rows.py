@@ -4,17 +4,24 @@ Entries are read page by page, so that nobody who writes waits for a long verifi
 """
 
 from collections.abc import Generator, Iterable
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, String, Table, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Result, String, Table, cast, func, select
 
-from milepost._base.digest import digest_of
+from milepost._base.digest import digest_of, sha256_bytes
 from milepost.storage import tables
 from milepost.storage.database import Database
 from milepost.storage.proof.chain_check import RawRow
-from milepost.storage.proof.kept_rows import Kept
+from milepost.storage.proof.kept_rows import Kept, look_name
 from milepost.storage.records.base import from_json
+from milepost.storage.records.contests import (
+    CANDIDATE,
+    CONTEST,
+    candidates_digest,
+    contest_digest,
+)
 from milepost.storage.records.releases import as_release, content_digest
 
 PAGE = 10_000
@@ -126,6 +133,9 @@ def _kept(connection: Connection, tenant: str) -> Generator[Kept]:
     for row in _rows(connection, tables.approvals, tenant):
         facts = {"role": row.role, "reason": row.reason}
         yield Kept("approval", f"{row.task}#{row.release} by {row.actor}", facts, must=True)
+    for row in _rows(connection, tables.proposals, tenant):
+        facts = {"approvals": row.approvals, "channel": row.channel, "version": row.version}
+        yield Kept("proposal", f"{row.task}#{row.release}", facts, must=True)
     yield from _older(connection, tenant)
 
 
@@ -133,9 +143,24 @@ def _older(connection: Connection, tenant: str) -> Generator[Kept]:
     """Rows that the first version of the tables kept without an entry."""
     for row in _rows(connection, tables.tasks, tenant, ("name", "version")):
         yield Kept("task", row.name, {"after": row.version})
-    for row in _rows(connection, tables.contests, tenant, ("id", "verdict", "task_version")):
-        facts = {"verdict": row.verdict, "task_version": row.task_version}
-        yield Kept("contest", row.id, facts)
+    for row in _rows(connection, tables.task_versions, tenant):
+        # The digest of a task is that of the text that is stored, in the order of its labels.
+        broken = sha256_bytes(str(row.record).encode()) != row.digest
+        facts = {"version": row.number}
+        yield Kept("task version", f"{row.task} {row.digest}", facts, broken=broken)
+    candidates = _candidates(connection, tenant)
+    names = [column.name for column in CONTEST]
+    for row in _rows(connection, tables.contests, tenant, names).mappings():
+        facts = {
+            "verdict": row["verdict"],
+            "task_version": row["task_version"],
+            "record": contest_digest(row),
+            "candidates": candidates.get(row["id"], candidates_digest(())),
+        }
+        yield Kept("contest", row["id"], facts)
+    for row in _rows(connection, tables.looks, tenant):
+        facts = {"contest": row.contest, "reason": row.purpose, "actor": row.actor}
+        yield Kept("look", look_name(row.task, row.holdout, row.number), facts)
     chosen = tables.candidates.c.chosen.is_(True)
     for row in _rows(connection, tables.candidates, tenant, ("id", "record"), chosen):
         yield Kept("candidate", row.id, _certified(row.record))
@@ -145,6 +170,20 @@ def _older(connection: Connection, tenant: str) -> Generator[Kept]:
     for number, row in enumerate(_rows(connection, tables.configurations, tenant), start=1):
         broken = digest_of(from_json(row.record, dict[str, object], where="settings")) != row.digest
         yield Kept("setting", str(number), {"after": row.digest}, must=True, broken=broken)
+
+
+def _candidates(connection: Connection, tenant: str) -> dict[str, str]:
+    """Digest of each contest's candidates, by its id."""
+    table = tables.candidates
+    statement = select(*CANDIDATE).where(table.c.tenant == tenant)
+    rows = connection.execute(
+        # A few at a time: their records are the largest texts of the ledger.
+        statement.order_by(table.c.contest, table.c.position).execution_options(yield_per=500)
+    )
+    return {
+        contest: candidates_digest(members)
+        for contest, members in groupby(rows.mappings(), key=lambda row: row["contest"])
+    }
 
 
 def _certified(record: str) -> dict[str, object]:
@@ -164,8 +203,9 @@ def _rows(
     tenant: str,
     names: Iterable[str] = (),
     *where: ColumnElement[bool],
-) -> list[Row[Any]]:
-    """Rows of a tenant in the order of their keys."""
+) -> Result[Any]:
+    """Rows of a tenant in the order of their keys, read a few at a time."""
     columns = [table.c[name] for name in names] or list(table.c)
     statement = select(*columns).where(table.c.tenant == tenant, *where)
-    return list(connection.execute(statement.order_by(*table.primary_key)).all())
+    ordered = statement.order_by(*table.primary_key).execution_options(yield_per=500)
+    return connection.execute(ordered)

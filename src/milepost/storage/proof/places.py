@@ -70,7 +70,11 @@ class LocalPlace:
             with (self.root / name).open("rb") as file:
                 return file.read(_MOST_BYTES)
         except IsADirectoryError:
-            return b""
+            raise StorageError(
+                "there is a folder where a checkpoint should be.",
+                where=str(self.root / name),
+                advice="Find out who made it, and remove it.",
+            ) from None
 
 
 class RemotePlace:
@@ -134,11 +138,15 @@ class RemotePlace:
                 raise
             # Each protocol has errors of its own, and some repeat the address with its password.
             except Exception as error:  # noqa: BLE001
-                raise StorageError(
-                    f"the checkpoints cannot be reached ({type(error).__name__}).",
-                    where=self.label,
-                    advice="Look at the address and at its credentials.",
-                ) from None
+                raise _unreachable(self.label, error) from None
+
+
+def _unreachable(label: str, error: Exception) -> StorageError:
+    return StorageError(
+        f"the checkpoints cannot be reached ({type(error).__name__}).",
+        where=label,
+        advice="Look at the address and at its credentials.",
+    )
 
 
 def open_place(place: str | Path) -> Place:
@@ -146,6 +154,7 @@ def open_place(place: str | Path) -> Place:
 
     Raises:
         WorkspaceError: If the kind of address is unknown, or what it needs is not installed.
+        StorageError: If a server that is asked at once, as one for FTP is, does not answer.
     """
     text = str(place)
     if isinstance(place, Path) or "://" not in text:
@@ -154,9 +163,10 @@ def open_place(place: str | Path) -> Place:
         return LocalPlace(Path(text.removeprefix("file://")))
     from fsspec.core import url_to_fs
 
-    parts = urlsplit(text)
-    label = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    label = "checkpoints"
     try:
+        parts = urlsplit(text)
+        label = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         system, root = url_to_fs(text)
     except ImportError as error:
         raise WorkspaceError(
@@ -168,4 +178,6 @@ def open_place(place: str | Path) -> Place:
             where=label,
             advice="Name a folder, or an address that fsspec knows, such as s3://bucket/folder.",
         ) from None
+    except Exception as error:  # noqa: BLE001 - each protocol has its own, some with passwords
+        raise _unreachable(label, error) from None
     return RemotePlace(cast("AbstractFileSystem", system), str(root), label)

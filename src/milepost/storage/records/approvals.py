@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, or_, select
 
+from milepost.entities.contest import Contest
 from milepost.entities.errors import InputError
 from milepost.entities.release import Approval, ApprovalOutcome, ApprovalState, Approved, Channel
 from milepost.entities.task import Task
@@ -171,10 +172,11 @@ class ApprovalRecords(ReleaseRecords):
                 "an approval needs a name.", advice="Set MILEPOST_ACTOR to yours, and try again."
             )
         table = tables.contests
-        ran = connection.scalar(
-            select(table.c.actor).where(*own(table, self.tenant, id=row.contest))
-        )
-        if _same(actor, row.actor) or _same(actor, str(ran)):
+        ran = connection.execute(
+            select(table.c.actor, table.c.record).where(*own(table, self.tenant, id=row.contest))
+        ).one()
+        contest = from_json(ran.record, Contest, where=f"contest {row.contest}")
+        if any(_same(actor, each) for each in (row.actor, ran.actor, *contest.actors)):
             raise InputError(
                 f"{actor} made release {row.number} of {row.task!r} and cannot approve it.",
                 advice="Ask somebody else to: "

@@ -1,19 +1,40 @@
 """The part of the ledger about contests and their candidates."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Column, Connection, Float, Row, func, insert, select
 
+from milepost._base.digest import digest_of
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.errors import ConflictError
+from milepost.entities.ids import Digest
 from milepost.entities.release import Channel
 from milepost.storage import tables
 from milepost.storage.records.approvals import ApprovalRecords
 from milepost.storage.records.base import IN_PARTS, from_json, next_position, own, to_json
 from milepost.storage.records.operations import Request
 from milepost.storage.records.releases import PRODUCTION
+
+# Fixed by name: a column of a later version must not change the digests of this one.
+CONTEST = tuple(
+    tables.contests.c[name]
+    for name in (
+        *("id", "task", "sequence", "task_version", "examples", "holdout", "regime", "seed"),
+        *("verdict", "seconds", "code", "actor", "record"),
+    )
+)
+"""What of a contest's row its audit entry has a digest of; ``started`` is in the record too."""
+
+CANDIDATE = tuple(
+    tables.candidates.c[name]
+    for name in (
+        *("id", "contest", "position", "task", "strategy", "chosen", "failed", "value", "low"),
+        *("high", "n", "bundle", "predictions", "fit_seconds", "record"),
+    )
+)
+"""The same of a candidate's row."""
 
 
 class ContestRecords(ApprovalRecords):
@@ -76,32 +97,37 @@ class ContestRecords(ApprovalRecords):
                 f"the contest {contest.id!r} is stored already.",
                 advice="A stored contest is never changed; begin a new one.",
             )
-        connection.execute(
-            insert(table).values(
-                tenant=self.tenant,
-                id=contest.id,
-                task=contest.task,
-                sequence=next_position(connection, table.c.sequence, of_task),
-                task_version=contest.task_version,
-                examples=contest.examples,
-                holdout=contest.holdout,
-                regime=contest.regime,
-                seed=contest.seed,
-                verdict=contest.decision.verdict,
-                started=contest.started,
-                seconds=contest.seconds,
-                code=contest.code,
-                record=record,
-                created=self.clock(),
-                actor=actor,
-            )
-        )
+        values: dict[str, object] = {
+            "tenant": self.tenant,
+            "id": contest.id,
+            "task": contest.task,
+            "sequence": next_position(connection, table.c.sequence, of_task),
+            "task_version": contest.task_version,
+            "examples": contest.examples,
+            "holdout": contest.holdout,
+            "regime": contest.regime,
+            "seed": contest.seed,
+            "verdict": contest.decision.verdict,
+            "started": contest.started,
+            "seconds": contest.seconds,
+            "code": contest.code,
+            "record": record,
+            "created": self.clock(),
+            "actor": actor,
+        }
+        connection.execute(insert(table).values(**values))
         if rows:
             connection.execute(insert(tables.candidates), rows)
-        self._audit_contest(connection, contest, actor, standing)
+        stored = {"record": contest_digest(values), "candidates": candidates_digest(rows)}
+        self._audit_contest(connection, contest, actor, standing, stored)
 
     def _audit_contest(
-        self, connection: Connection, contest: Contest, actor: str, standing: Channel | None
+        self,
+        connection: Connection,
+        contest: Contest,
+        actor: str,
+        standing: Channel | None,
+        stored: Mapping[str, Digest],
     ) -> None:
         chosen, reasons = contest.chosen, " ".join(contest.decision.reasons)
         if chosen is not None and chosen.scorecard is not None:
@@ -140,6 +166,7 @@ class ContestRecords(ApprovalRecords):
                 "candidate": chosen.id if chosen else None,
                 "verdict": contest.decision.verdict,
                 "incumbent": standing.release if standing else None,
+                **stored,
             },
         )
 
@@ -284,9 +311,25 @@ class ContestRecords(ApprovalRecords):
         )
 
 
+def contest_digest(row: Mapping[Any, Any]) -> Digest:
+    """SHA-256 over a row of contests, its record included, but the moment when it was stored."""
+    return Digest(digest_of([_plain(column, row) for column in CONTEST]))
+
+
+def candidates_digest(rows: Iterable[Mapping[Any, Any]]) -> Digest:
+    """SHA-256 over a contest's rows of candidates, in their order, but what is collected later."""
+    return Digest(digest_of([[_plain(column, row) for column in CANDIDATE] for row in rows]))
+
+
+def _plain(column: Column[Any], row: Mapping[Any, Any]) -> object:
+    """A value as every database gives it back: a whole number in a column of floats is one."""
+    value = row[column.name]
+    return float(value) if isinstance(column.type, Float) and isinstance(value, int) else value
+
+
 def same_contest(contest: Contest) -> Contest:
     """A contest without what differs when a resumed job asks again for the same one."""
-    return replace(contest, release=None, waits_for=0, seconds=0.0)
+    return replace(contest, release=None, waits_for=0, seconds=0.0, actors=())
 
 
 def _candidate(id: str, record: str) -> Candidate:  # noqa: A002 - the record's own word

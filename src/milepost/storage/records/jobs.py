@@ -27,6 +27,9 @@ from milepost.storage import tables
 from milepost.storage.records.base import from_json, next_position, own, to_json
 from milepost.storage.records.leases import LeaseRecords
 
+_ACTORS = "actors"
+"""Beside the arguments of a job: everybody whose process has worked on it."""
+
 
 class Begun(NamedTuple):
     """A job that this process may work on.
@@ -84,7 +87,7 @@ class JobRecords(LeaseRecords):
                 identity = self._new_job(connection, plan, actor)
             else:
                 identity = JobId(same)
-                self._again(connection, identity, plan)
+                self._again(connection, identity, plan, actor)
             row = self._found(connection, identity)
             return Begun(
                 _job(row, "running", process.described(holder)),
@@ -104,10 +107,19 @@ class JobRecords(LeaseRecords):
             self._set(connection, job, doing=doing, share=min(1.0, max(0.0, share)))
             return renewed
 
-    def finish_step(self, job: str, lease: Lease, step: Step) -> None:
+    def finish_step(
+        self, job: str, lease: Lease, step: Step, progress: tuple[str, float] | None = None
+    ) -> None:
         """Record a finished step and keep its artifacts from garbage collection.
 
         Recording it again replaces it, so that a write whose answer was lost may be repeated.
+
+        Args:
+            job: The job.
+            lease: Of whoever works on it.
+            step: What was finished.
+            progress: What is being done, and the share of the job that is done, 0 to 1; ``None``
+                leaves what was said last.
 
         Raises:
             LostError: If the lease was lost, or the job was cancelled.
@@ -129,7 +141,8 @@ class JobRecords(LeaseRecords):
                 )
             )
             self._pin(connection, job, step.artifacts)
-            self._set(connection, job)
+            said = {} if progress is None else {"doing": progress[0], "share": progress[1]}
+            self._set(connection, job, **said)
 
     def end_job(self, job: str, lease: Lease, status: JobStatus, error: str | None = None) -> None:
         """Say how the work of this process on a job ended, and give its lease back.
@@ -222,7 +235,7 @@ class JobRecords(LeaseRecords):
                 subject=plan.subject,
                 key=plan.key,
                 status="running",
-                arguments=to_json(plan.arguments),
+                arguments=to_json({**plan.arguments, _ACTORS: [actor]}),
                 doing="",
                 share=0.0,
                 attempts=1,
@@ -234,13 +247,15 @@ class JobRecords(LeaseRecords):
         )
         return identity
 
-    def _again(self, connection: Connection, job: JobId, plan: Plan) -> None:
+    def _again(self, connection: Connection, job: JobId, plan: Plan, actor: str) -> None:
+        before = _job(self._found(connection, job), "running", None).actors
+        actors = dict.fromkeys((*before, actor))
         self._set(
             connection,
             job,
             status="running",
             error=None,
-            arguments=to_json(plan.arguments),
+            arguments=to_json({**plan.arguments, _ACTORS: list(actors)}),
             attempts=tables.jobs.c.attempts + 1,
         )
 
@@ -334,13 +349,15 @@ def _already(error: HeldError, plan: Plan, unfinished: Sequence[Row[Any]]) -> He
 
 def _job(row: Row[Any], status: JobStatus, holder: str | None) -> Job:
     where = f"job {row.id}"
+    arguments = from_json(row.arguments, dict[str, object], where=where)
+    actors = arguments.pop(_ACTORS, None)
     return Job(
         id=row.id,
         kind=row.kind,
         subject=row.subject,
         key=row.key,
         status=status,
-        arguments=from_json(row.arguments, dict[str, object], where=where),
+        arguments=arguments,
         doing=row.doing,
         share=row.share,
         steps=row.steps,
@@ -349,6 +366,7 @@ def _job(row: Row[Any], status: JobStatus, holder: str | None) -> Job:
         created=row.created,
         updated=row.updated,
         actor=row.actor,
+        actors=tuple(map(str, actors)) if isinstance(actors, list) else (row.actor,),
         holder=holder,
     )
 

@@ -4,9 +4,10 @@ One store of artifacts may serve many tenants, so what is needed is asked for al
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
+import msgspec
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -21,12 +22,21 @@ from sqlalchemy import (
     update,
 )
 
+from milepost._base import process
 from milepost.entities.ids import CandidateId, Digest
 from milepost.entities.release import Channel
 from milepost.storage import tables
 from milepost.storage.files.digest_files import check_digest
 from milepost.storage.records.audit import AuditRecords
-from milepost.storage.records.base import own
+from milepost.storage.records.base import from_json, own
+
+_ASLEEP = timedelta(days=1)
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """What matters here of a step's record."""
+
+    artifacts: tuple[Digest, ...] = ()
 
 
 class Needs(NamedTuple):
@@ -34,11 +44,13 @@ class Needs(NamedTuple):
 
     Attributes:
         bundles: Manifests of releases and candidates; the files that they name must stay too.
+        released: Those of them that are releases'.
         files: Snapshots and predictions.
         pinned: What a running job or a backup holds, whatever it is.
     """
 
     bundles: frozenset[Digest]
+    released: frozenset[Digest]
     files: frozenset[Digest]
     pinned: frozenset[Digest]
 
@@ -61,13 +73,39 @@ class NeedRecords(AuditRecords):
             ours = candidates.c.tenant == self.tenant
             kept.append(~and_(ours, candidates.c.id.in_(_superseded(self.tenant, keep_contests))))
         with self.database.read() as connection:
+            released = _digests(connection, tables.releases.c.bundle)
             return Needs(
-                bundles=_digests(connection, tables.releases.c.bundle)
-                | _digests(connection, candidates.c.bundle, *kept),
+                bundles=released | _digests(connection, candidates.c.bundle, *kept),
+                released=released,
                 files=_digests(connection, tables.datasets.c.artifact)
                 | _digests(connection, candidates.c.predictions, *kept),
                 pinned=_digests(connection, tables.pins.c.digest),
             )
+
+    def working_since(self) -> datetime | None:
+        """When the oldest job of any tenant that may still be at work began; ``None`` without one.
+
+        A process without a sign of life may only be asleep, and go on where it was: it counts for
+        a day more, unless it is seen to have ended.
+        """
+        table = tables.leases
+        with self.database.read() as connection:
+            rows = connection.execute(
+                select(table.c.holder, table.c.since).where(
+                    table.c.holder.is_not(None),
+                    table.c.since.is_not(None),
+                    table.c.expires > self.clock() - _ASLEEP,
+                )
+            ).all()
+        return min((row.since for row in rows if not process.gone(row.holder)), default=None)
+
+    def stored_by_jobs(self) -> frozenset[Digest]:
+        """Everything that the finished steps of all jobs of all tenants stored, also long ago."""
+        table = tables.job_steps
+        with self.database.read() as connection:
+            records = connection.scalars(select(table.c.record)).all()
+        kept = (from_json(each, _Kept, where="job_steps") for each in records)
+        return frozenset(digest for each in kept for digest in each.artifacts)
 
     def every_channel(self) -> tuple[Channel, ...]:
         """All channels of this tenant, by task and name."""

@@ -164,6 +164,7 @@ def _contest(context: Context, work: Work, asked: _Asked, material: Material) ->
         curve=curve,
         decision=_decide(context, bench, judgement, standing),
         code=code_version(),
+        actors=work.job.actors,
     )
     return _conclude(context, work, contest, standing)
 

@@ -150,7 +150,7 @@ def rollback(context: Context, name: str, reason: str, key: str | None = None) -
     back = back or context.ledger.newest_admitted(name, before=now.release)
     if back is None:
         raise WorkspaceError(
-            f"{name}@{CHANNEL} is at release {now.release}, the oldest that may be there.",
+            f"{name}@{CHANNEL} is at release {now.release}, the oldest that may be in production.",
             advice="There is nothing to roll back to; go forth with `milepost promote`.",
         )
     return asked.move(back, now, back=True)

@@ -6,7 +6,6 @@ copied afterwards: they are pinned first, so that no garbage collection takes th
 
 import re
 import secrets
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -17,23 +16,32 @@ import msgspec
 
 from milepost._base.digest import sha256_file
 from milepost.entities.backup import BackupFile, BackupMade, BackupManifest, TableCount
-from milepost.entities.errors import CorruptError, InputError, MilepostError, WorkspaceError
+from milepost.entities.errors import (
+    CorruptError,
+    InputError,
+    MilepostError,
+    StorageError,
+    WorkspaceError,
+)
 from milepost.entities.ids import Digest
-from milepost.predictors.bundle import read_manifest
+from milepost.storage.database import Database
 from milepost.storage.driver_errors import Address
 from milepost.storage.files.digest_files import explained, make_folders
 from milepost.storage.migrations.upgrade import VERSIONS
 from milepost.storage.moving import Act, Journal
+from milepost.storage.proof.checkpoints import Checkpoints
 from milepost.storage.proof.places import open_place
+from milepost.storage.proof.verification import verify
 from milepost.storage.transfer import Tally, rows_of, snapshot, tables_in
 from milepost.workflows.context import Context
 from milepost.workflows.ledger_address import FILE, ledger_url
 from milepost.workflows.tasks.files import FOLDER, read_task, task_names, write_whole
+from milepost.workflows.upkeep.backup_pins import blame, pin, unpin
 from milepost.workflows.upkeep.backup_place import MANIFEST, BackupPlace, FileWriter
 
 CHECKPOINTS = "checkpoints"
-PINNED = "backup:"
-"""How the owners begin for whom a running backup pins artifacts."""
+_OF_ROWS = {"edited", "deleted", "reordered", "inserted", "record"}
+"""Kinds of faults that the rows of a ledger show by themselves, without checkpoints."""
 
 _STARS = "***"
 # A reference to an environment variable, ``${NAME}``, is no password.
@@ -68,7 +76,8 @@ def backup(context: Context, place: str) -> BackupMade:
 
     Raises:
         WorkspaceError: If the place is an address, lies in the workspace, or holds something else.
-        CorruptError: If an artifact that is needed is damaged.
+        CorruptError: If an artifact that is needed is damaged, or the ledger's rows are not what
+            its audit log recorded: a restore would refuse them.
         StorageError: If something cannot be read or written; the backup does not count then.
     """
     there = BackupPlace.at(place)
@@ -78,11 +87,13 @@ def backup(context: Context, place: str) -> BackupMade:
             where=place,
             advice="Name a folder elsewhere, best on another disk.",
         )
+    label = context.ledger.database.address.label
+    check_recorded(context.ledger.database, label, "Look at `milepost audit verify`.")
     there.prepare()
     with there.alone():
         cleaned = _clean(context, there)
         now = context.clock()
-        backup_id = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        backup_id = f"{now:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(2)}"
         draft = _Draft(backup_id, there.folder(backup_id))
         with explained(draft.folder):
             make_folders(draft.folder)
@@ -93,7 +104,7 @@ def backup(context: Context, place: str) -> BackupMade:
             with suppress(MilepostError):
                 _forget(context, there, backup_id)
             raise
-        _unpin(context, backup_id)
+        unpin(context, backup_id)
         there.sweep(now)
     head = manifest.heads.get(context.ledger.tenant, "")
     act = Act(
@@ -114,14 +125,16 @@ def backup(context: Context, place: str) -> BackupMade:
 
 
 def _written(context: Context, there: BackupPlace, draft: _Draft) -> BackupManifest:
-    needed = _pin(context, draft.id)
+    needed = pin(context, draft.id)
     created = context.clock()
     context.on_event("backup", "copying the ledger", 0.0)
     with explained(draft.folder):
+        # Before the ledger: what these sign was committed, so that the copied log reaches as far.
+        _copy_checkpoints(context, draft)
         _copy_ledger(context, draft)
         _copy_files(context, there, draft)
     # Rows that came since the first look are in the snapshot too.
-    needed |= _pin(context, draft.id)
+    needed |= pin(context, draft.id)
     _copy_artifacts(context, there, draft, sorted(needed))
     manifest = BackupManifest(
         id=draft.id,
@@ -164,8 +177,6 @@ def _copy_files(context: Context, there: BackupPlace, draft: _Draft) -> None:
     for name in task_names(root):
         path = f"{FOLDER}/{name}.yaml"
         _write(draft, path, (root / path).read_bytes())
-    for name, data in _checkpoints(context):
-        _write(draft, f"{CHECKPOINTS}/{name}", data)
     for name in _data_files(context):
         path = (root / name).resolve()
         if not path.is_relative_to(root):
@@ -183,7 +194,11 @@ def _copy_artifacts(context: Context, there: BackupPlace, draft: _Draft, needed:
                 draft.artifacts.append(BackupFile(name="", sha256=Digest(digest), size=size))
             else:
                 path = Path(scratch) / "artifact"
-                context.artifacts.copy(digest, path)
+                try:
+                    context.artifacts.copy(digest, path)
+                except StorageError:
+                    blame(context, digest)
+                    raise
                 draft.artifacts.append(_share(there, draft, path, ""))
 
 
@@ -223,14 +238,29 @@ def _data_files(context: Context) -> list[str]:
     return sorted(names)
 
 
-def _checkpoints(context: Context) -> Iterator[tuple[str, bytes]]:
-    """Checkpoints of the audit log, as ``tenant/object``, with what they hold."""
+def _copy_checkpoints(context: Context, draft: _Draft) -> None:
     written = context.configuration.checkpoints
     place = open_place(written if "://" in written else context.root / written)
-    for tenant in sorted(place.names("")):
-        for name in sorted(place.names(tenant)):
-            path = f"{tenant}/{name}"
-            yield path, place.read([path])[0]
+    for name, data in Checkpoints(place).all():
+        _write(draft, f"{CHECKPOINTS}/{name}", data)
+
+
+def check_recorded(database: Database, where: str, advice: str) -> None:
+    """Hold a ledger's rows against its audit log, and the log against its own hashes.
+
+    Raises:
+        CorruptError: If they do not fit; says the first thing that does not.
+    """
+    # Checkpoints are judged by `milepost audit verify`: whose signatures count is set there.
+    with TemporaryDirectory(prefix="milepost-none-") as nothing:
+        report = verify(database, Checkpoints(open_place(Path(nothing))), ())
+    for found in report.findings:
+        if found.kind in _OF_ROWS:
+            raise CorruptError(
+                f"the ledger is not what its audit log says: {found.what}",
+                where=where,
+                advice=advice,
+            )
 
 
 def _clean(context: Context, there: BackupPlace) -> tuple[str, ...]:
@@ -243,29 +273,7 @@ def _clean(context: Context, there: BackupPlace) -> tuple[str, ...]:
 
 def _forget(context: Context, there: BackupPlace, backup_id: str) -> None:
     there.remove(backup_id)
-    _unpin(context, backup_id)
-
-
-def _pin(context: Context, backup_id: str) -> set[Digest]:
-    """Hold what the ledger needs now until the backup has it; returns all of it."""
-    needs = context.ledger.needed_artifacts()
-    context.ledger.pin(_owner(backup_id), needs.bundles | needs.files | needs.pinned)
-    found = {digest for digest in needs.pinned if context.artifacts.exists(digest)}
-    for digest in needs.bundles:
-        manifest = read_manifest(context.artifacts.get(digest))
-        found |= {digest, *(Digest(file.sha256) for file in manifest.files)}
-    found |= needs.files
-    for digest in found:
-        context.artifacts.refresh(digest)
-    return found
-
-
-def _unpin(context: Context, backup_id: str) -> None:
-    context.ledger.unpin(_owner(backup_id))
-
-
-def _owner(backup_id: str) -> str:
-    return PINNED + backup_id
+    unpin(context, backup_id)
 
 
 def without_passwords(text: str, context: Context) -> str:

@@ -2,10 +2,10 @@
 
 ::
 
-    PLACE/milepost-backups.json     says what this folder is
-    PLACE/artifacts/ab/cd/abcd…     bytes by their SHA-256, shared by all backups
-    PLACE/20260131T235959Z-3f2a/    a backup: ledger/*.jsonl, tasks/*.yaml, milepost.toml, …
-                    manifest.json   written last: without it the backup was broken off
+    PLACE/milepost-backups.json          says what this folder is
+    PLACE/artifacts/ab/cd/abcd…          bytes by their SHA-256, shared by all backups
+    PLACE/20260131T235959.123456Z-3f2a/  a backup: ledger/*.jsonl, tasks/*.yaml, milepost.toml, …
+                    manifest.json        written last: without it the backup was broken off
 
 Knows no ledger and no workspace.
 """
@@ -34,7 +34,8 @@ MANIFEST = "manifest.json"
 _MARK = "milepost-backups.json"
 _ARTIFACTS = "artifacts"
 _LOCK = ".lock"
-_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
+# Microseconds are in the order of the names too; the first backups had none.
+_ID = re.compile(r"\d{8}T\d{6}(\.\d{6})?Z-[0-9a-f]{4}")
 
 
 class BackupPlace:

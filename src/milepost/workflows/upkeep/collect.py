@@ -4,12 +4,13 @@
 the age) goes. Whoever is about to record a digest puts its bytes first, which makes them young, and
 a delete leaves what is young at the moment of deleting (``milepost.storage.files``). So a digest
 whose bytes go was put before T and not since; if its record was written before the ledger is read
-here, it is known to be needed; if later, more than the age has passed between put and record, which
-only a job does, and a job holds what it puts by a pin from its first step on.
+here, it is known to be needed; if later, more than the age has passed between put and record. Only
+a job takes longer than the least age: what was put since the oldest running one began stays too,
+and what an earlier process of a job put is held by pins.
 
 The ledger is read after the store was listed and before anything is deleted. When it cannot be
-read, or a manifest that it needs cannot, nothing is deleted: which files such a bundle has is never
-guessed.
+read, or a release's manifest cannot, nothing is deleted: which files such a bundle has is never
+guessed. A candidate's manifest that is lost is told, and stops nothing.
 """
 
 from collections.abc import Iterable
@@ -17,17 +18,25 @@ from datetime import datetime, timedelta
 
 from milepost.entities.errors import CorruptError, InputError, StorageError
 from milepost.entities.ids import Digest
-from milepost.entities.upkeep_artifacts import Collection
+from milepost.entities.upkeep_artifacts import Collection, Fault
 from milepost.predictors.bundle import MAX_MANIFEST, read_manifest
 from milepost.storage.files.artifacts import Stored
 from milepost.storage.records.needs import Needs
 from milepost.workflows.context import Context
 
+LEAST_AGE = timedelta(minutes=10)
+"""Nothing younger is deleted. Commands that are no jobs record what they put within moments; the
+rest is for clocks that differ."""
+
 _PROGRESS = "artifacts"
 
 
 def collect(
-    context: Context, *, older_than: float | None = None, dry_run: bool = False
+    context: Context,
+    *,
+    older_than: float | None = None,
+    dry_run: bool = False,
+    least: timedelta = LEAST_AGE,
 ) -> Collection:
     """Delete what nothing needs, and what killed commands left half-written.
 
@@ -36,10 +45,11 @@ def collect(
         older_than: Hours since an artifact was last put, from which on it may go; ``None`` takes
             ``garbage_hours`` of the settings.
         dry_run: Only count.
+        least: What is younger than that stays, whatever age was asked for.
 
     Raises:
         InputError: If the age is not usable.
-        StorageError: If the ledger or a manifest that is needed cannot be read; nothing is deleted
+        StorageError: If the ledger or a release's manifest cannot be read; nothing is deleted
             then. Also if the store cannot be written.
     """
     hours = context.settings.garbage_hours if older_than is None else older_than
@@ -47,13 +57,18 @@ def collect(
         raise InputError(
             f"an age of {hours:g} hours is out of range.", advice="Give 0 or more, such as 24."
         )
-    before = context.clock() - timedelta(hours=hours)
+    asked = context.clock() - max(timedelta(hours=hours), least)
+    # Before what is needed is asked: what a job recorded that has ended by now is seen there.
+    since = context.ledger.working_since()
+    before = asked if since is None else min(asked, since - least)
     context.on_event(_PROGRESS, "listing", 0.0)
     listed = list(context.artifacts.list())
     given_up = _give_up(context, dry_run=dry_run)
     context.on_event(_PROGRESS, "asking what is needed", 0.1)
     keep = context.settings.keep_contests
-    needed = everything_needed(context, context.ledger.needed_artifacts(keep))
+    # A contest that is concluded meanwhile makes older ones superseded, but gives nothing up.
+    needs = context.ledger.needed_artifacts(keep if dry_run else None)
+    needed, faults = everything_needed(context, needs)
     swept = context.artifacts.sweep(before, dry_run=dry_run)
     kept = [each for each in listed if each.digest in needed]
     loose = [each for each in listed if each.digest not in needed]
@@ -66,7 +81,7 @@ def collect(
             len(gone) + swept.artifacts,
             _bytes(gone) + swept.size,
             actor=context.actor,
-            reason=f"nothing needs them, and they are older than {hours:g} hours",
+            reason=f"nothing needs them, and they were put before {before:%Y-%m-%d %H:%M} UTC",
         )
     return Collection(
         dry_run=dry_run,
@@ -81,33 +96,66 @@ def collect(
         young_bytes=_bytes(young),
         given_up=given_up,
         quota_bytes=context.settings.artifacts_quota_bytes,
+        running_since=since if before < asked else None,
+        faults=faults,
     )
 
 
-def everything_needed(context: Context, needs: Needs) -> set[Digest]:
+def everything_needed(context: Context, needs: Needs) -> tuple[set[Digest], tuple[Fault, ...]]:
     """All digests that must stay: what rows name, and the files that needed manifests name.
 
+    Where the manifest of a candidate that was not released is lost, everything that jobs ever
+    stored stays, for its files are among that.
+
+    Returns:
+        The digests, and the lost manifests.
+
     Raises:
-        StorageError: If a manifest is missing or not what it was; the error says which.
+        StorageError: If the store cannot be read, or a release's manifest is missing or not what it
+            was; the error says which.
     """
     needed: set[Digest] = {*needs.bundles, *needs.files, *needs.pinned}
+    faults: list[Fault] = []
     for done, digest in enumerate(sorted(needs.bundles)):
         try:
             manifest = read_manifest(context.artifacts.get(digest))
+            needed.update(file.sha256 for file in manifest.files)
         except StorageError as error:
-            raise type(error)(
-                f"the manifest of a bundle that is needed cannot be read ({error.what.rstrip('.')}"
-                "); nothing was deleted.",
-                where=digest,
-                advice="Run `milepost verify --all`, and restore what it names from a backup.",
-            ) from error
-        needed.update(file.sha256 for file in manifest.files)
+            if digest in needs.released or not _is_lost(context, digest, error):
+                raise _unreadable(digest, error) from error
+            faults.append(_lost(digest, error))
         if done % 100 == 0:
             share = 0.1 + 0.4 * done / len(needs.bundles)
             context.on_event(_PROGRESS, "reading manifests", share)
+    if faults:
+        needed |= context.ledger.stored_by_jobs()
     for digest in sorted(needs.pinned - needs.bundles - needs.files):
         needed.update(_named_by(context, digest))
-    return needed
+    return needed, tuple(faults)
+
+
+def _is_lost(context: Context, digest: Digest, error: StorageError) -> bool:
+    """Whether bytes are damaged or not there, rather than out of reach for now."""
+    return isinstance(error, CorruptError) or not context.artifacts.exists(digest)
+
+
+def _unreadable(digest: Digest, error: StorageError) -> StorageError:
+    return type(error)(
+        f"the manifest of a bundle that is needed cannot be read ({error.what.rstrip('.')}"
+        "); nothing was deleted.",
+        where=digest,
+        advice="Run `milepost verify --all`, and restore what it names from a backup.",
+    )
+
+
+def _lost(digest: Digest, error: StorageError) -> Fault:
+    return Fault(
+        subject="artifacts",
+        what=f"the manifest of a candidate cannot be read ({error.what.rstrip('.')}); what jobs "
+        "stored stays.",
+        where=digest,
+        advice="Restore it from a backup, or make it again with `milepost improve`.",
+    )
 
 
 def _named_by(context: Context, digest: Digest) -> Iterable[Digest]:

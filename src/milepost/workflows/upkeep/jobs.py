@@ -139,7 +139,11 @@ class Work:
             seconds=seconds,
             finished=self._context.clock(),
         )
-        self.reach(lambda: self._context.ledger.finish_step(self.job.id, self.lease, step))
+        self.reach(
+            lambda: self._context.ledger.finish_step(
+                self.job.id, self.lease, step, self._pulse.doing
+            )
+        )
         self._steps[name] = step
         return value
 

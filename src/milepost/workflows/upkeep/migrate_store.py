@@ -15,11 +15,12 @@ from milepost.entities.errors import InputError
 from milepost.storage.database import Database
 from milepost.storage.moving import Act, Arrival
 from milepost.workflows.context import Context
-from milepost.workflows.ledger_address import FILE, follow, ledger_url, with_places
-
-_ADVICE = (
-    "Leave it out and set PGPASSWORD or a .pgpass file, or write an environment variable in its "
-    "place, such as 'postgresql://user:${DB_PASSWORD}@host/database' in single quotes."
+from milepost.workflows.ledger_address import (
+    FILE,
+    follow,
+    ledger_url,
+    refuse_password,
+    with_places,
 )
 
 
@@ -37,11 +38,10 @@ def migrate_store(context: Context, address: str, reason: str = "moved by hand")
         WorkspaceError: If the address cannot be used, or the database is not empty.
         StorageError: If either database fails; the old one stays in force then.
     """
+    refuse_password(address)
     source = context.ledger.database
     target = Database(ledger_url(context.root, address))
     try:
-        if any(secret in address for secret in target.address.secrets):
-            raise InputError("the address holds a password.", where=FILE, advice=_ADVICE)
         if target.address.url == source.address.url:
             raise InputError("the ledger is there already.", where=target.address.label)
         # What cannot be written at the end is found out before anything is copied.

@@ -7,7 +7,7 @@ was broken off is begun again in the same folder, and in the same database.
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from milepost._base.clock import Clock, utc_now
 from milepost._base.digest import digest_of
@@ -24,10 +24,17 @@ from milepost.storage.records.needs import NeedRecords
 from milepost.storage.tables import DEFAULT, audit
 from milepost.storage.transfer import Plain, Table, parse
 from milepost.workflows.context import local_actor
-from milepost.workflows.ledger_address import FILE, ledger_url, with_places
+from milepost.workflows.ledger_address import (
+    FILE,
+    ledger_url,
+    refuse_password,
+    sign_head,
+    with_places,
+)
 from milepost.workflows.new_folder import new_folder
 from milepost.workflows.tasks.files import write_whole
-from milepost.workflows.upkeep.backup import CHECKPOINTS, PINNED
+from milepost.workflows.upkeep.backup import CHECKPOINTS, check_recorded
+from milepost.workflows.upkeep.backup_pins import PINNED
 from milepost.workflows.upkeep.backup_place import BackupPlace, local
 
 HIDDEN = ".milepost"
@@ -45,11 +52,15 @@ def backups(place: str) -> list[BackupManifest]:
 
 
 def check_backup(place: str, backup: str | None = None) -> Restored:
-    """Read every byte of a backup and every link of its audit chain; writes nothing.
+    """Read every byte of a backup and every link of its audit chain; writes nothing to it.
+
+    Its rows are put into a ledger for the moment, among the temporary files of the system, and
+    held there against the audit entries that recorded them.
 
     Raises:
         WorkspaceError: If there is no backup, or a newer milepost made it.
         CorruptError: If anything of it is missing or not what it was.
+        StorageError: If there is no room for the temporary ledger.
     """
     there = BackupPlace.at(place)
     manifest = there.manifest(there.newest(backup))
@@ -85,9 +96,12 @@ def restore(
 
     Raises:
         WorkspaceError: If the folder or the database holds something, or as ``check_backup``.
+        InputError: If the ledger's address holds a password.
         CorruptError: If the backup is damaged; nothing is written then.
         StorageError: If something cannot be written; the folder is empty again then.
     """
+    if ledger is not None:
+        refuse_password(ledger)
     checked = check_backup(place, backup)
     manifest, there = checked.manifest, BackupPlace.at(place)
     directory = directory.absolute()
@@ -100,6 +114,7 @@ def restore(
             stored = _restore_ledger(there, manifest, target, directory, clock)
             write_whole(directory / FILE, text.encode())
         stored.finish()
+        sign_head(target, directory)
     finally:
         target.close()
     return Restored(
@@ -122,6 +137,7 @@ def _check_tables(there: BackupPlace, manifest: BackupManifest) -> None:
                 raise CorruptError("rows are missing.", where=str(path))
     if manifest.schema == VERSIONS[-1]:
         _check_chains(there, manifest)
+    _check_records(there, manifest)
 
 
 def _check_chains(there: BackupPlace, manifest: BackupManifest) -> None:
@@ -143,6 +159,18 @@ def _check_chains(there: BackupPlace, manifest: BackupManifest) -> None:
             where=str(there.folder(manifest.id)),
             advice="Use another backup.",
         )
+
+
+def _check_records(there: BackupPlace, manifest: BackupManifest) -> None:
+    """Hold the rows against the audit entries that recorded them."""
+    temporary = Path(gettempdir())
+    with explained(temporary), TemporaryDirectory(prefix="milepost-check-") as scratch:
+        copy = Database(f"sqlite:///{scratch}/ledger.db")
+        try:
+            _restore_ledger(there, manifest, copy, Path(scratch), utc_now)
+            check_recorded(copy, str(there.folder(manifest.id)), "Use another backup.")
+        finally:
+            copy.close()
 
 
 def _rows(there: BackupPlace, manifest: BackupManifest, table: Table) -> Iterator[Plain]:
@@ -192,7 +220,8 @@ def _restore_files(
     for file in manifest.files:
         kind, _, rest = file.name.partition("/")
         goal = {"tasks": Path("tasks"), CHECKPOINTS: Path(configuration.checkpoints)}.get(kind)
-        if goal is not None:
+        # The first backups held an empty file in place of a folder of checkpoints.
+        if goal is not None and (kind != CHECKPOINTS or file.size):
             path = root / goal / local(rest)
             with explained(path):
                 make_folders(path.parent)
