@@ -342,7 +342,8 @@ class Workspace:
         """Delete stored bytes that no release, candidate, running job or backup needs.
 
         Args:
-            older_than: Hours since they were last put; ``None`` takes ``garbage_hours``.
+            older_than: Hours since they were last put; ``None`` takes ``garbage_hours``. What is
+                younger than ten minutes, or than a job that runs, is kept all the same.
             dry_run: Only count.
             on_event: Called with ("artifacts", what is being done, share done in [0, 1]).
 
