@@ -137,7 +137,8 @@ def _contest(task: str, index: int, at: datetime, real: Any) -> Any:
     from milepost._base.digest import digest_of
     from milepost.entities.contest import Candidate, Contest
     from milepost.entities.decision import Decision
-    from milepost.entities.scorecard import Estimate, Scorecard
+    from milepost.entities.estimate import Estimate
+    from milepost.entities.scorecard import Scorecard
 
     value = Estimate(
         value=0.9, low=0.8, high=0.95, n=400, method="wilson", at_least=0.81, at_most=0.95

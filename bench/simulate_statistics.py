@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtri
 
-from milepost.entities.scorecard import Estimate, Scorecard
+from milepost.entities.estimate import Estimate
+from milepost.entities.scorecard import Scorecard
 from milepost.entities.task import Objective
 from milepost.metrics.classification import METRICS
 from milepost.metrics.comparison import mcnemar, paired_difference, randomisation

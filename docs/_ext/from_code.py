@@ -66,6 +66,10 @@ def task_file_fields() -> str:
         "Objective": "`objective`",
         "DataFiles": "`data`",
         "ReleaseRule": "`release`",
+        "Behaviour": "`behaviour`, each",
+        "FairnessRule": "`fairness`",
+        "AbstainRule": "`abstain`",
+        "ScopeRule": "`out_of_scope`",
     }
     for name, title in titles.items():
         definition = definitions[name]

@@ -19,8 +19,9 @@ from milepost.entities.audit import AuditReport, Checkpoint, Expected
 from milepost.entities.configuration import Configuration
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.decision import Decision
+from milepost.entities.estimate import Estimate
 from milepost.entities.ids import CandidateId, ContestId, Digest
-from milepost.entities.scorecard import Estimate, Scorecard
+from milepost.entities.scorecard import Scorecard
 from milepost.entities.task import ReleaseRule, Task
 from milepost.storage import tables
 from milepost.storage.ledger import Ledger

@@ -32,6 +32,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         max_text_chars: Longest text kept, in characters; longer ones are cut and reported.
         max_tokens: Longest input of the encoder, in tokens; ``None`` takes the encoder's own.
         latency_samples: Single predictions timed for p50 and p95 per candidate.
+        examine_chars: Characters of judged inputs that the chosen candidate is asked about again,
+            changed in every way that robustness and behaviour are tested; 0 leaves it out. 20,000
+            take some seconds on two cores.
+        most_looks: Looks at one holdout after which it is worn out and must be renewed.
         lease_seconds: How long a job's claim on its task holds without a sign of life. A process
             that is seen to be gone loses it at once; one on another machine, after this time.
         garbage_hours: Age in hours below which an artifact that nothing needs is kept, because a
@@ -52,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_text_chars: Annotated[int, Meta(ge=100)] = 20_000
     max_tokens: Annotated[int, Meta(ge=8)] | None = None
     latency_samples: Annotated[int, Meta(ge=5, le=10_000)] = 50
+    examine_chars: Annotated[int, Meta(ge=0)] = 20_000
+    most_looks: Annotated[int, Meta(ge=1, le=1000)] = 50
     lease_seconds: Annotated[float, Meta(ge=1.0, le=3600.0)] = 30.0
     garbage_hours: Annotated[float, Meta(ge=0.0)] = 24.0
     keep_contests: Annotated[int, Meta(ge=1)] | None = None

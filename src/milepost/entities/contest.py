@@ -5,8 +5,9 @@ from datetime import datetime
 import msgspec
 
 from milepost.entities.decision import Comparison, Decision
+from milepost.entities.estimate import Estimate
 from milepost.entities.ids import CandidateId, ContestId, Digest
-from milepost.entities.scorecard import Estimate, Regime, Scorecard
+from milepost.entities.scorecard import Regime, Scorecard
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +69,8 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
         seconds: How long it took.
         candidates: Best first, as ranked out of fold; failures last.
         curve: Learning curve of the closed-form head.
+        forecast: What that head is expected to reach with more labels; empty where the curve does
+            not allow one.
         decision: What the gate said.
         release: Number of the release that it led to, or ``None``.
         actors: Everybody whose process worked on it; none of them may approve its release.
@@ -87,6 +90,7 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     candidates: tuple[Candidate, ...]
     curve: tuple[CurvePoint, ...] = ()
+    forecast: tuple[CurvePoint, ...] = ()
     decision: Decision
     release: int | None = None
     code: str

@@ -4,6 +4,9 @@ from typing import Literal
 
 import msgspec
 
+from milepost.entities.estimate import Estimate
+from milepost.entities.examination import Examination
+
 Regime = Literal["holdout", "test_file", "cross_fitted"]
 """How a number was certified.
 
@@ -12,29 +15,6 @@ Regime = Literal["holdout", "test_file", "cross_fitted"]
 ``cross_fitted``: few labels; every prediction comes from a model that did not see its group, and
 the optimism of choosing among candidates is removed.
 """
-
-
-class Estimate(msgspec.Struct, frozen=True, kw_only=True):
-    """A measured number.
-
-    Attributes:
-        value: Point estimate.
-        low: Lower end of the two-sided interval.
-        high: Upper end of the two-sided interval.
-        n: Examples behind it.
-        method: How the interval was made, such as ``wilson`` or ``bca``.
-        at_least: One-sided lower confidence bound at the same confidence as the interval
-            (95 % unless set); what a floor is held against.
-        at_most: One-sided upper confidence bound at the same confidence.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
-    method: str
-    at_least: float
-    at_most: float
 
 
 class LabelScore(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +129,7 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
         unknown_labels: Rows whose label the task does not know; counted as wrong.
         notes: Sentences a reader must know, such as which correction was applied.
         provenance: Digests: ``examples``, ``holdout``, ``encoder``, ``variant``, ``code``.
+        examination: A closer look; made of the chosen candidate of a contest only.
     """
 
     regime: Regime
@@ -163,6 +144,7 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
     unknown_labels: int = 0
     notes: tuple[str, ...] = ()
     provenance: dict[str, str] = {}
+    examination: Examination | None = None
 
     @property
     def objective(self) -> Estimate:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from milepost.entities.errors import InputError, UnknownNameError
+from milepost.entities.expectations import AbstainRule, Behaviour, FairnessRule, ScopeRule
 
 # The end of the pattern refuses a line break, before which ``$`` would match too.
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$(?!\n)")]
@@ -77,12 +78,19 @@ class DataFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             aside when there are enough labels.
         label: Column that holds the label.
         id: Column that holds a unique id; ``None`` derives ids from the content.
+        group: Column whose equal values, such as a customer or a conversation, must never be on
+            two sides of a split.
+        time: Column with the time of each row; what is judged on is then later than what is
+            trained on.
     """
 
     examples: NonEmpty | tuple[NonEmpty, ...] = ()
     test: NonEmpty | tuple[NonEmpty, ...] = ()
     label: NonEmpty = "label"
     id: NonEmpty | None = None
+    # Unset rather than a default, here and below: a task without them keeps its digest.
+    group: NonEmpty | msgspec.UnsetType = msgspec.UNSET
+    time: NonEmpty | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def example_files(self) -> tuple[str, ...]:
@@ -119,6 +127,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         objective: What "good enough" means.
         data: Where the examples are.
         release: What it takes, besides the gate, to go into production; left out, nothing.
+        behaviour: Tests of behaviour that a candidate must pass.
+        fairness: Groups that must be treated alike.
+        abstain: When the predictor should rather not answer.
+        out_of_scope: How inputs that belong to no label are known.
     """
 
     name: Name
@@ -130,8 +142,11 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     labels: dict[NonEmpty, str] = {}
     objective: Objective = Objective()
     data: DataFiles = DataFiles()
-    # Unset rather than a default, so that a task without it keeps the digest that it always had.
     release: ReleaseRule | msgspec.UnsetType = msgspec.UNSET
+    behaviour: tuple[Behaviour, ...] | msgspec.UnsetType = msgspec.UNSET
+    fairness: FairnessRule | msgspec.UnsetType = msgspec.UNSET
+    abstain: AbstainRule | msgspec.UnsetType = msgspec.UNSET
+    out_of_scope: ScopeRule | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         """Check what the types cannot say.

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from milepost.entities.estimate import Estimate
 from milepost.entities.scorecard import (
     Confusion,
-    Estimate,
     LabelScore,
     Mistake,
     Regime,

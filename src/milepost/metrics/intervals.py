@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from milepost.entities.scorecard import Estimate
+from milepost.entities.estimate import Estimate
 from milepost.metrics.classification import METRICS
 from milepost.metrics.confusion import Cells
 from milepost.metrics.jackknife import leave_one_out

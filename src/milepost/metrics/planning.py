@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from math import ceil
 
-from milepost.entities.scorecard import Estimate
+from milepost.entities.estimate import Estimate
 from milepost.metrics.intervals import clopper_pearson
 
 MOST_ROWS = 1_000_000

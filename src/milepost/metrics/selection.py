@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from milepost.entities.scorecard import Estimate
+from milepost.entities.estimate import Estimate
 from milepost.metrics.classification import METRICS
 from milepost.metrics.confusion import Cells
 from milepost.metrics.intervals import Sampling, at_value, measure

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from milepost.entities.scorecard import Estimate, LabelScore, Scorecard
+from milepost.entities.estimate import Estimate
+from milepost.entities.scorecard import LabelScore, Scorecard
 
 FEW = 30
 """Fewer examples than this make a label's or slice's numbers too wide to rely on."""

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.errors import InputError
+from milepost.entities.estimate import Estimate
 from milepost.entities.example import Dataset
 from milepost.entities.release import Approval, Manifest, Release
-from milepost.entities.scorecard import Estimate, Scorecard
+from milepost.entities.scorecard import Scorecard
 from milepost.entities.task import Task
 from milepost.releases.card_limits import limits
 from milepost.releases.card_words import LICENSE, MARKER, SECTIONS, PersonWords

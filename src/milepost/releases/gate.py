@@ -11,16 +11,18 @@ labels cannot tell); one failure rejects, else one open check is insufficient ev
    stays open only where the measured gap is above the limit, unproven, and the slice has at least
    ``SLICE_MIN`` examples. Smaller slices are reported and do not block: on so few examples no
    interval is narrow enough to lie within a usual limit, so waiting for one would block for ever.
-3. Latency and cost: measured values against their limits.
-4. Incumbent: a candidate that passed replaces it when it is better with significance, or when the
+3. What the task asks of its predictor besides: the checks of the examination, as they stand.
+4. Latency and cost: measured values against their limits.
+5. Incumbent: a candidate that passed replaces it when it is better with significance, or when the
    incumbent breaks a floor or limit that the candidate keeps; else the incumbent is kept.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 from milepost.entities.decision import Comparison, Decision, Verdict
-from milepost.entities.scorecard import Estimate, Scorecard, SliceScore
+from milepost.entities.estimate import Estimate
+from milepost.entities.examination import Outcome
+from milepost.entities.scorecard import Scorecard, SliceScore
 from milepost.entities.task import Objective
 from milepost.metrics.planning import rows_to_decide
 
@@ -60,7 +62,7 @@ class IncumbentEvidence:
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    outcome: Literal["passed", "failed", "open"]
+    outcome: Outcome
     sentence: str
 
 
@@ -87,6 +89,7 @@ def decide(
     """
     checks = [_quality(objective, candidate, against_majority, confidence)]
     checks += [_slice(score, objective.max_slice_gap, confidence) for score in candidate.slices]
+    checks += _examined(candidate)
     checks += _limits(objective, candidate)
     for outcome, verdict in (("failed", "rejected"), ("open", "insufficient_evidence")):
         deciding = [check.sentence for check in checks if check.outcome == outcome]
@@ -210,6 +213,11 @@ def _slice(score: SliceScore, limit: float | None, confidence: float) -> _Check:
         f"{facts}, above the allowed gap of {limit:g} but not shown to be. "
         f"About {needed} examples in the slice would decide it if the gap stays as measured.",
     )
+
+
+def _examined(candidate: Scorecard) -> list[_Check]:
+    found = candidate.examination
+    return [_Check(check.outcome, check.sentence) for check in found.checks] if found else []
 
 
 def _limits(objective: Objective, candidate: Scorecard) -> list[_Check]:

@@ -1,7 +1,7 @@
 """The table of a contest: who took part, how good, how sure, how fast, and what the gate said."""
 
 from milepost.entities.contest import Candidate, Contest
-from milepost.entities.scorecard import Estimate
+from milepost.entities.estimate import Estimate
 from milepost.reports import words
 from milepost.reports.document import (
     BLANK,

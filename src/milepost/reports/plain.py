@@ -10,7 +10,8 @@ from typing import Literal, cast
 import msgspec
 
 from milepost.entities.contest import Candidate, Contest, Evaluation
-from milepost.entities.scorecard import Estimate, Latency, SliceScore
+from milepost.entities.estimate import Estimate
+from milepost.entities.scorecard import Latency, SliceScore
 from milepost.reports.records import Answered
 
 SchemaName = Literal["improve", "evaluate", "predict"]

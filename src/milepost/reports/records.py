@@ -8,10 +8,10 @@ import msgspec
 
 from milepost.entities.contest import Contest
 from milepost.entities.decision import Verdict
+from milepost.entities.estimate import Estimate
 from milepost.entities.example import QualityReport
 from milepost.entities.prediction import Predictions
 from milepost.entities.release import Channel, Release
-from milepost.entities.scorecard import Estimate
 from milepost.entities.task import Task
 
 DoctorStatus = Literal["ok", "missing", "warning"]

@@ -6,7 +6,8 @@ keep their room.
 
 from collections.abc import Sequence
 
-from milepost.entities.scorecard import Confusion, Estimate, LabelScore, Scorecard, SliceScore
+from milepost.entities.estimate import Estimate
+from milepost.entities.scorecard import Confusion, LabelScore, Scorecard, SliceScore
 from milepost.reports import theme, words
 from milepost.reports.axes import Axis, finish, fit, row_scale, share_axis
 from milepost.reports.theme import Chart

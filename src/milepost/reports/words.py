@@ -6,8 +6,9 @@ from datetime import datetime
 
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.decision import Verdict
+from milepost.entities.estimate import Estimate
 from milepost.entities.release import Approved
-from milepost.entities.scorecard import Estimate, Scorecard
+from milepost.entities.scorecard import Scorecard
 
 METRICS = {
     "accuracy": "accuracy",

@@ -7,9 +7,10 @@ import msgspec
 from milepost._base.digest import canonical_json, digest_of
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.decision import Decision, Verdict
+from milepost.entities.estimate import Estimate
 from milepost.entities.example import Dataset, Finding, QualityReport, SourceFile
 from milepost.entities.ids import CandidateId, ContestId, Digest
-from milepost.entities.scorecard import Estimate, Scorecard
+from milepost.entities.scorecard import Scorecard
 from milepost.entities.task import ReleaseRule, Task
 from milepost.storage.chain import GENESIS, entry_hash
 from milepost.storage.ledger import Ledger

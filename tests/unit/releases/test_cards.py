@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.decision import Comparison, Decision
 from milepost.entities.errors import InputError, UnknownNameError
+from milepost.entities.estimate import Estimate
 from milepost.entities.example import Dataset, Finding, QualityReport, SourceFile
 from milepost.entities.release import Approval, Manifest, Release
 from milepost.entities.scorecard import (
     Calibration,
     Confusion,
-    Estimate,
     LabelScore,
     Latency,
     Scorecard,

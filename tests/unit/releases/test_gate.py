@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost.entities.decision import Comparison
-from milepost.entities.scorecard import Estimate, Latency, Scorecard, SliceScore
+from milepost.entities.estimate import Estimate
+from milepost.entities.scorecard import Latency, Scorecard, SliceScore
 from milepost.entities.task import Objective
 from milepost.metrics.intervals import proportion
 from milepost.releases.gate import IncumbentEvidence, decide

@@ -8,6 +8,7 @@ import pytest
 
 from milepost.entities.contest import Candidate, Contest, CurvePoint, Evaluation
 from milepost.entities.decision import Decision
+from milepost.entities.estimate import Estimate
 from milepost.entities.example import Finding, QualityReport
 from milepost.entities.ids import CandidateId, ContestId, Digest
 from milepost.entities.prediction import Predictions
@@ -16,7 +17,6 @@ from milepost.entities.scorecard import (
     Calibration,
     CalibrationBin,
     Confusion,
-    Estimate,
     LabelScore,
     Latency,
     Mistake,

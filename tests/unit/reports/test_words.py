@@ -3,7 +3,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milepost.entities.scorecard import Estimate
+from milepost.entities.estimate import Estimate
 from milepost.reports import words
 
 

@@ -7,13 +7,13 @@ is a job: however its process ends, the next one goes on after the last finished
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from milepost._base.clock import Deadline
-from milepost.contests.runner import Entry, Events, HeldVectors, learning_curve, run
+from milepost.contests.runner import Entry, Events, Fitted, HeldVectors, learning_curve, run
 from milepost.entities.contest import Contest, CurvePoint
 from milepost.entities.decision import Decision
 from milepost.entities.errors import DataError, UnknownNameError
@@ -27,6 +27,7 @@ from milepost.releases.gate import decide
 from milepost.strategies.head_closed_form import HeadClosedForm
 from milepost.strategy import Problem, Strategy
 from milepost.workflows.contest.datasets import Material, once_per_message, prepare
+from milepost.workflows.contest.examining import examine_chosen, with_examination
 from milepost.workflows.contest.incumbent import incumbent_evidence
 from milepost.workflows.contest.judge import FLOOR_STRATEGY, Bench, Judgement, judge
 from milepost.workflows.contest.options import Options, check_options, competing, work_key
@@ -34,6 +35,7 @@ from milepost.workflows.contest.steps import (
     STRATEGY,
     Entries,
     keep_curve,
+    keep_examination,
     keep_judgement,
     keep_material,
     store_candidates,
@@ -145,6 +147,7 @@ def _contest(context: Context, work: Work, asked: _Asked, material: Material) ->
     bench = work.reach(lambda: _bench(context, task, material, problem, contest_id))
     fitted = {entry.strategy: entry.fitted for entry in entered if entry.fitted is not None}
     judgement = keep_judgement(work, bench, fitted, lambda: judge(bench, entered, contest_id))
+    judgement = _examined(work, problem, asked, bench, judgement, fitted)
     work.tell("learning curve", 0.9)
     folds = context.settings.folds
     curve = keep_curve(work, problem, lambda: _curve(bench, problem, entered, folds))
@@ -167,6 +170,26 @@ def _contest(context: Context, work: Work, asked: _Asked, material: Material) ->
         actors=work.job.actors,
     )
     return _conclude(context, work, contest, standing)
+
+
+def _examined(
+    work: Work,
+    problem: Problem,
+    asked: _Asked,
+    bench: Bench,
+    judgement: Judgement,
+    fitted: Mapping[str, Fitted],
+) -> Judgement:
+    """The judgement with the chosen candidate's examination."""
+    chosen = judgement.chosen
+    if chosen is None or chosen.strategy not in fitted:
+        return judgement
+    work.tell("examining", 0.85)
+    out_of_fold = fitted[chosen.strategy].out_of_fold
+    found = keep_examination(
+        work, lambda: examine_chosen(bench, problem, asked.strategies, judgement, out_of_fold)
+    )
+    return with_examination(judgement, found)
 
 
 def _contest_id(work: Work) -> ContestId:

@@ -14,6 +14,7 @@ from milepost.contests.runner import Entry, Fitted
 from milepost.entities.contest import Candidate, CurvePoint
 from milepost.entities.decision import Comparison
 from milepost.entities.errors import CorruptError
+from milepost.entities.examination import Examination
 from milepost.entities.ids import Digest
 from milepost.entities.job import Step
 from milepost.entities.release import Manifest
@@ -185,6 +186,16 @@ def keep_judgement(
         return judged_again(bench, fitted, kept.candidates, kept.against_majority)
 
     return work.once("judging", compute, save, load)
+
+
+def keep_examination(work: Work, compute: Callable[[], Examination]) -> Examination:
+    """The examination of the chosen candidate."""
+    return work.once(
+        "examining",
+        compute,
+        lambda found: Kept(_plain(found)),
+        lambda step: _typed(step, Examination),
+    )
 
 
 def keep_curve(

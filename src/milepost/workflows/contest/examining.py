@@ -1,0 +1,86 @@
+"""The chosen candidate under close examination, with all that its contest has of it at hand."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from milepost.contests.runner import predict
+from milepost.entities.contest import Candidate
+from milepost.entities.examination import Examination
+from milepost.evaluation.examination import examine
+from milepost.evaluation.subject import Answering, Subject
+from milepost.predictors.base import Predictor
+from milepost.strategy import Problem, Strategy
+from milepost.workflows.contest.judge import Bench, Judgement
+
+
+def examine_chosen(
+    bench: Bench,
+    problem: Problem,
+    strategies: Sequence[Strategy],
+    judgement: Judgement,
+    out_of_fold: NDArray[np.float32],
+) -> Examination:
+    """Examine the candidate that goes before the gate.
+
+    Args:
+        bench: What it was judged on.
+        problem: What it was fitted to.
+        strategies: Those of the contest; the chosen one's is among them.
+        judgement: Its predictor and its answers.
+        out_of_fold: ``(n, k) float32``, its out-of-fold answers to the training examples.
+    """
+    chosen = judgement.chosen
+    if chosen is None:
+        return Examination()
+    strategy = next(each for each in strategies if each.name == chosen.strategy)
+    predictor = judgement.predictors[chosen.strategy]
+
+    def refit(rows: NDArray[np.int64]) -> Answering:
+        fitted = strategy.fit(problem.take(rows)).calibrated(predictor.temperature)
+        return _answering(bench, fitted)
+
+    return examine(
+        Subject(
+            task=bench.task,
+            labels=bench.labels,
+            regime=bench.regime,
+            examples=bench.judged,
+            y=bench.judged_y,
+            probabilities=judgement.probabilities[chosen.strategy],
+            predict=_answering(bench, predictor),
+            encode=bench.encoder.encode,
+            train=bench.train,
+            train_y=bench.train_y,
+            out_of_fold=out_of_fold,
+            refit=refit,
+            chars=bench.settings.examine_chars,
+            sampling=bench.sampling,
+        )
+    )
+
+
+def with_examination(judgement: Judgement, examination: Examination) -> Judgement:
+    """The judgement with the chosen candidate's examination on its scorecard."""
+
+    def of(candidate: Candidate) -> Candidate:
+        if not candidate.chosen or candidate.scorecard is None:
+            return candidate
+        card = msgspec.structs.replace(candidate.scorecard, examination=examination)
+        return msgspec.structs.replace(candidate, scorecard=card)
+
+    return Judgement(
+        candidates=tuple(of(candidate) for candidate in judgement.candidates),
+        predictors=judgement.predictors,
+        probabilities=judgement.probabilities,
+        against_majority=judgement.against_majority,
+    )
+
+
+def _answering(bench: Bench, predictor: Predictor) -> Answering:
+    def answer(texts: Sequence[str]) -> NDArray[np.float32]:
+        return predict(predictor, texts, bench.encoder)
+
+    return answer
