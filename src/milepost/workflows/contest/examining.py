@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from milepost.contests.runner import predict
 from milepost.entities.contest import Candidate
 from milepost.entities.examination import Examination
-from milepost.evaluation.examination import examine
-from milepost.evaluation.subject import Answering, Subject
+from milepost.evaluation.examination.examine import examine
+from milepost.evaluation.examination.subject import Answering, Subject
 from milepost.predictors.base import Predictor
 from milepost.strategy import Problem, Strategy
 from milepost.workflows.contest.judge import Bench, Judgement

@@ -1,7 +1,7 @@
 """The examination: every section asked about one subject, each on its own."""
 
 from milepost.entities.examination import Check, Examination
-from milepost.evaluation.subject import Subject
+from milepost.evaluation.examination.subject import Subject
 
 
 def examine(subject: Subject) -> Examination:
