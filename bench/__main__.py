@@ -14,6 +14,11 @@ BENCHMARKS = {
     "ledger": True,
     "quality": False,
     "statistics": False,
+    "slice_discovery": False,
+    "out_of_scope": False,
+    "knowing": False,
+    "forecast": False,
+    "label_noise": False,
 }
 """Name of each benchmark, and whether it belongs to the quarter of an hour that runs unasked."""
 

@@ -173,6 +173,7 @@ def _contest_and_peer(
     from sklearn.linear_model import LogisticRegression
 
     from milepost.contests.runner import HeldVectors, run
+    from milepost.data.splitting.folding import fold_groups
     from milepost.strategies.head_closed_form import HeadClosedForm
 
     cross, fits, by_hand = [], [], []
@@ -183,7 +184,7 @@ def _contest_and_peer(
         y, k = _grouping(intents, number)
         problem = _problem(held, texts, y, [f"queue {i + 1}" for i in range(k)])
         started = time.perf_counter()
-        entry = run(problem, groups, [HeadClosedForm()], FOLDS)[0]
+        entry = run(problem, fold_groups(groups, y, FOLDS), [HeadClosedForm()])[0]
         cross.append(time.perf_counter() - started)
         assert entry.error is None, entry.error
         started = time.perf_counter()

@@ -231,13 +231,25 @@ def _group() -> Any:
 def json_contract(name: str) -> str:
     """Every field of what a command prints with ``--json``, from its published schema."""
     whole = schema(name)  # type: ignore[arg-type]
-    rows = list(_walk(whole, whole, ""))
+    rows = list(_walk(whole, whole, "")) + _records(whole)
     return table(("field", "holds", "meaning"), rows)
 
 
+def _records(whole: Schema) -> list[tuple[str, str, str]]:
+    """Fields of the records that a contract names with a capital, each record once."""
+    rows: list[tuple[str, str, str]] = []
+    for name, shape in whole.get("$defs", {}).items():
+        if name[0].isupper():
+            rows += _walk(shape, whole, name)
+    return rows
+
+
 def _walk(shape: Schema, whole: Schema, path: str) -> Any:
-    if "$ref" in shape:
-        shape = {**whole["$defs"][shape["$ref"].rsplit("/", 1)[-1]], **shape}
+    name = shape.get("$ref", "").rsplit("/", 1)[-1]
+    if name:
+        if name[0].isupper():
+            return
+        shape = {**whole["$defs"][name], **shape}
     for part in shape.get("allOf", ()):
         yield from _walk(part, whole, path)
     for name, inner in shape.get("properties", {}).items():
@@ -263,6 +275,9 @@ def _kinds(shape: Schema) -> str:
     for key in ("anyOf", "oneOf"):
         if key in shape:
             return " or ".join(dict.fromkeys(_kinds(each) for each in shape[key]))
+    name = shape.get("$ref", "").rsplit("/", 1)[-1]
+    if name[:1].isupper():
+        return name
     kinds = shape.get("type", "object")
     return " or ".join(kinds) if isinstance(kinds, list) else str(kinds)
 

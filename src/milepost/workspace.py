@@ -18,27 +18,39 @@ from milepost.entities.audit import AuditReport
 from milepost.entities.backup import BackupMade, BackupManifest, Restored, StoreMoved
 from milepost.entities.configuration import Configuration
 from milepost.entities.contest import Contest, Evaluation
+from milepost.entities.difference import Difference
 from milepost.entities.errors import UnknownNameError
 from milepost.entities.example import QualityReport
 from milepost.entities.job import Job
 from milepost.entities.lineage import Lineage
+from milepost.entities.looking import Looks
 from milepost.entities.prediction import Predictions
 from milepost.entities.release import ApprovalState, Approved, AuditEntry, Channel, Release
+from milepost.entities.reproduction import Reproduction
+from milepost.entities.suspect import Suspects
 from milepost.entities.task import Objective, Task
 from milepost.entities.upkeep_artifacts import Collection, Verification
+from milepost.reports.examination.behaved import BehaviourSheet
+from milepost.reports.examination.sheet import ExaminationSheet
 from milepost.reports.leaderboard import Leaderboard
 from milepost.reports.plain import improve_json
 from milepost.reports.records import TaskRow
 from milepost.workflows import answer, listening, opening, publishing
 from milepost.workflows.answer import Answered, Which
 from milepost.workflows.contest import improve
+from milepost.workflows.contest import looks as looking
 from milepost.workflows.contest.options import Options
 from milepost.workflows.context import Context, Events
+from milepost.workflows.release import behave as behaving
 from milepost.workflows.release import cards
 from milepost.workflows.release import channels as releasing
+from milepost.workflows.release import differences as comparing
+from milepost.workflows.release import examined as examining
 from milepost.workflows.release import lineage as tracing
+from milepost.workflows.release import reproduce as reproducing
 from milepost.workflows.release.cards import ModelCard
 from milepost.workflows.tasks import ingest
+from milepost.workflows.tasks import suspects as suspecting
 from milepost.workflows.tasks.files import read_task, task_names
 from milepost.workflows.upkeep import audit as auditing
 from milepost.workflows.upkeep import backup as backing_up
@@ -216,6 +228,18 @@ class Workspace:
         """Every problem of one task or of all; none is raised."""
         return ingest.check(self._context, name)
 
+    def suspects(self, name: str, *, top: int = suspecting.TOP) -> Suspects:
+        """Training rows ranked by how probably their label is wrong; nothing is changed.
+
+        Raises:
+            InputError: If the task file or its data cannot be used, or ``top`` is out of range.
+        """
+        return suspecting.suspects(self._context, name, top)
+
+    def write_suspects(self, found: Suspects, output: str | Path) -> Path:
+        """Write suspects as CSV with an empty column for the corrected label."""
+        return suspecting.write_suspects(found, Path(output))
+
     def improve(
         self,
         name: str,
@@ -244,6 +268,14 @@ class Workspace:
     def jobs(self, *, ended: bool = False) -> list[Job]:
         """Unfinished long work, newest first; with ``ended`` that of all time."""
         return list(jobs.jobs(self._context, ended=ended))
+
+    def looks(self, name: str) -> Looks:
+        """Every look at what a task is judged on, what it cost, and what the next one may spend.
+
+        Raises:
+            UnknownNameError: If there is no such task.
+        """
+        return looking.looks(self._context, name)
 
     def cancel_job(self, job: str, *, reason: str = "cancelled by hand") -> Job:
         """End an unfinished job for good; a process that works on it stops at its next step.
@@ -313,6 +345,39 @@ class Workspace:
         which = Which(release=release, candidate=candidate)
         return answer.evaluate(self._telling(on_event), name, data, which, where)
 
+    def compare(
+        self,
+        name: str,
+        first: int | str,
+        second: int | str,
+        *,
+        on: object | None = None,
+        top: int = 10,
+        on_event: Events | None = None,
+    ) -> Difference:
+        """What the second of two candidates or releases does differently from the first.
+
+        Args:
+            name: Name of the task.
+            first: A release (``3``), a channel (``production``), the name of a strategy of the
+                last contest, or the id of a candidate.
+            second: The same, of the one to judge.
+            on: A labelled file or dataframe to ask both about; ``None`` takes the examples that
+                their contests judged on, where both are honest.
+            top: Examples kept of each kind, 0 to 1000.
+            on_event: Called with (task, what is being done, share done in [0, 1]).
+
+        Raises:
+            UnknownNameError: If nothing of the task is called that.
+            InputError: If both are the same, or no example is honest for both.
+        """
+        told = self._telling(on_event)
+        return comparing.compare(told, name, str(first), str(second), on=on, top=top)
+
+    def write_comparison(self, found: Difference, output: str | Path) -> Path:
+        """Write what :meth:`compare` found as one self-contained HTML page."""
+        return comparing.write_difference(self._context, found, Path(output))
+
     def verify(
         self,
         target: str | None = None,
@@ -331,6 +396,28 @@ class Workspace:
             UnknownNameError: If there is no such task, channel or release.
         """
         return verifying.verify(self._telling(on_event), target, everything=everything)
+
+    def reproduce(
+        self,
+        name: str,
+        release: int,
+        *,
+        tolerance: float = 0.0,
+        on_event: Events | None = None,
+    ) -> Reproduction:
+        """Recompute every number of a release from its digests, and compare; records nothing.
+
+        Args:
+            name: Name of the task.
+            release: Number of the release.
+            tolerance: Largest difference between two numbers that counts as the same.
+            on_event: Called with (task, what is being done, share done in [0, 1]).
+
+        Raises:
+            UnknownNameError: If there is no such task or release.
+            InputError: If it cannot be recomputed; says what is missing.
+        """
+        return reproducing.reproduce(self._telling(on_event), name, release, tolerance)
 
     def collect(
         self,
@@ -428,6 +515,53 @@ class Workspace:
     def report(self, name: str | None, output: str | Path) -> Path:
         """Write one self-contained HTML page about a task, or about all when ``name`` is None."""
         return publishing.write_report(self._context, name, Path(output))
+
+    def examine(
+        self, name: str, *, release: int | None = None, candidate: str | None = None
+    ) -> ExaminationSheet:
+        """What a close examination found of what is in production, a release or a candidate.
+
+        Before the first release it is that of the last contest's candidate. Prints itself; the
+        records are in ``examined``.
+
+        Raises:
+            UnknownNameError: If there is no such task, release or candidate.
+            WorkspaceError: If there was no contest yet.
+        """
+        return ExaminationSheet(examining.examined(self._context, name, release, candidate))
+
+    def behave(
+        self,
+        name: str,
+        *,
+        release: int | None = None,
+        candidate: str | None = None,
+        file: str | None = None,
+        by: str | None = None,
+        at_least: float = 1.0,
+    ) -> BehaviourSheet:
+        """Run the declared tests of behaviour on what is in production, a release or a candidate.
+
+        Prints itself; the record is in ``behaved``, and ``behaved.failed`` says whether any failed.
+
+        Args:
+            name: Name of the task.
+            release: Number of a release instead of production's.
+            candidate: Id of a candidate instead.
+            file: Further cases that must be answered right.
+            by: Column of that file by whose values its cases are reported.
+            at_least: Share of its cases, or of each value's, that must pass.
+
+        Raises:
+            InputError: If there is nothing to run, or a test cannot be run.
+            WorkspaceError: If there is no release yet.
+        """
+        more = behaving.More(file=file, by=by, at_least=at_least) if file is not None else None
+        return BehaviourSheet(behaving.behave(self._context, name, release, candidate, more))
+
+    def write_examination(self, sheet: ExaminationSheet, output: str | Path) -> Path:
+        """Write an examination as one self-contained HTML page with charts."""
+        return publishing.write_examination(self._context, sheet.examined, Path(output))
 
     def charts(self, name: str | None, directory: str | Path) -> list[Path]:
         """Write the charts as PNG files into one folder per task."""

@@ -114,7 +114,7 @@ def test_settings_page_has_every_field_with_a_meaning(from_code: Any) -> None:
     assert shown == [name for name in fields if name != "settings"]
 
 
-@pytest.mark.parametrize("name", ["improve", "evaluate", "predict"])
+@pytest.mark.parametrize("name", ["improve", "evaluate", "predict", "examine"])
 def test_json_page_has_every_field_of_the_contract(name: Any, from_code: Any) -> None:
     shown = re.findall(r"^\| `([^`]+)` \|", from_code.json_contract(name), re.MULTILINE)
     last = {path.removesuffix("[]").rsplit(".", 1)[-1] for path in shown}

@@ -15,13 +15,18 @@ from milepost.cli import (
     answering,
     auditing,
     backups,
+    behaving,
+    comparing,
     data,
+    examining,
     improving,
     jobs,
     keeping,
     lineage,
+    looking,
     releasing,
     reporting,
+    suspecting,
     workspaces,
 )
 from milepost.cli.shared import GIVEN_WORKSPACE, WorkspaceOption, complain
@@ -30,10 +35,10 @@ from milepost.entities.errors import InputError, MilepostError
 INTERRUPTED = 130
 
 PANELS: dict[str, tuple[ModuleType, ...]] = {
-    "Tasks and data": (workspaces, data),
-    "Contests": (improving, jobs),
-    "Answers": (answering,),
-    "Releases": (releasing, lineage, reporting),
+    "Tasks and data": (workspaces, data, suspecting),
+    "Contests": (improving, comparing, looking, jobs),
+    "Answers": (answering, behaving),
+    "Releases": (releasing, lineage, examining, reporting),
     "Keeping what is there": (keeping, backups, auditing),
 }
 """Where the help shows the commands of each module."""

@@ -1,6 +1,6 @@
 """Commands that look after what is stored: ``gc`` and ``verify``."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from milepost.cli.shared import (
     seconds,
     stdout,
 )
+
+if TYPE_CHECKING:
+    from milepost.workspace import Workspace
 
 
 def register(app: typer.Typer) -> None:
@@ -60,16 +63,37 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    number: Annotated[
+        int | None,
+        typer.Argument(
+            metavar="[N]",
+            help="Recompute every number of this release of TASK, and compare.",
+            show_default=False,
+        ),
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Also read every other stored byte.")
     ] = False,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            "--tolerance", metavar="X", help="With N: differences up to X count as the same."
+        ),
+    ] = 0.0,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read every byte of the releases and hold it against every record of it."""
+    """Read every byte of the releases and hold it against every record of it.
+
+    With TASK and N it recomputes the scorecard of that release from its digests instead, and says
+    whether every number is the same.
+    """
     from milepost.reports.upkeep.artifacts import verification_table
 
     opened = open_workspace(workspace)
+    if target is not None and number is not None:
+        _recompute(opened, target, number, tolerance, as_json=as_json)
+        return
     with progress() as on_event:
         found = opened.verify(target, everything=everything, on_event=on_event)
     if as_json:
@@ -77,4 +101,19 @@ def verify(
     else:
         stdout().print(verification_table(found))
     if not found.sound:
+        raise typer.Exit(1)
+
+
+def _recompute(
+    opened: "Workspace", task: str, number: int, tolerance: float, *, as_json: bool
+) -> None:
+    from milepost.reports.upkeep.reproduction import reproduction_table
+
+    with progress() as on_event:
+        found = opened.reproduce(task, number, tolerance=tolerance, on_event=on_event)
+    if as_json:
+        print_json({"holds": found.holds, "reproduction": found})
+    else:
+        stdout().print(reproduction_table(found))
+    if not found.holds:
         raise typer.Exit(1)

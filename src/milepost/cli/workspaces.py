@@ -33,11 +33,15 @@ def init(
         str, typer.Option(metavar="NAME", help="Name of the task made with --from.")
     ] = "task",
     at_least: Annotated[
-        float | None, typer.Option(metavar="SHARE", help="Floor of the metric, 0 to 1.")
+        float | None, typer.Option(metavar="NUMBER", help="Floor of the metric.")
+    ] = None,
+    at_most: Annotated[
+        float | None,
+        typer.Option(metavar="NUMBER", help="Ceiling of a metric that is better when lower."),
     ] = None,
     metric: Annotated[
         str,
-        typer.Option(metavar="NAME", help="accuracy, balanced_accuracy, macro_f1 or mcc."),
+        typer.Option(metavar="NAME", help="Such as accuracy, macro_f1, auroc or log_loss."),
     ] = "accuracy",
 ) -> None:
     """Make a workspace: with example tasks, or from your own file.
@@ -50,13 +54,15 @@ def init(
     console = stdout()
     where = str(directory)
     if source is None:
-        if at_least is not None or metric != "accuracy":
-            raise InputError("--at-least and --metric need --from.", advice="Name your file.")
+        if at_least is not None or at_most is not None or metric != "accuracy":
+            raise InputError(
+                "--at-least, --at-most and --metric need --from.", advice="Name your file."
+            )
         workspace = Workspace.demo(directory)
         console.print(f"Made {where} with {len(workspace.task_names())} example tasks.")
         console.print(f"Next: milepost -w {where} improve", soft_wrap=True)
         return
-    objective = make_objective(metric, at_least)
+    objective = make_objective(metric, at_least, at_most)
     _, made, quality = Workspace.from_file(
         directory, source, task=task, text=text, label=label, objective=objective
     )

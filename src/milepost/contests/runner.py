@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost._base.clock import Deadline
-from milepost.data.split import folds
+from milepost.data.splitting.folding import Folding
 from milepost.metrics.calibration import fit_temperature
 from milepost.models.encoder import Encoder, Progress, WrappedEncoder
 from milepost.predictors.base import Batch, Predictor, softmax
@@ -52,6 +52,20 @@ class Fitted:
 
     predictor: Predictor
     out_of_fold: NDArray[np.float32]
+
+
+@runtime_checkable
+class CrossFitting(Protocol):
+    """Offered by what stands around a strategy and answers its own training examples honestly."""
+
+    @property
+    def parameters(self) -> Mapping[str, object]:
+        """Parameters of the strategy, as plain values."""
+        ...
+
+    def cross_fit(self, problem: Problem, folding: Folding) -> Fitted:
+        """Predictor and out-of-fold answers, as the runner would make them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -161,9 +175,8 @@ def batch_for(predictor: Predictor, texts: Sequence[str], encoder: Encoder) -> B
 
 def run(
     problem: Problem,
-    groups: Sequence[str],
+    folding: Folding,
     strategies: Sequence[Strategy],
-    fold_count: int,
     on_event: Events = lambda what, share: None,
     around: Around = lambda strategy, enter: enter(),
 ) -> list[Entry]:
@@ -171,25 +184,23 @@ def run(
 
     Args:
         problem: All training examples; its encoder should hold their vectors.
-        groups: Near-duplicate group of each example; a group never straddles folds.
+        folding: Which rows answer which out of fold.
         strategies: In the order to run, cheap ones first.
-        fold_count: Folds of cross-fitting.
         on_event: Told which strategy runs.
         around: Wrapped around the entering of each strategy.
 
     Returns:
         An entry per strategy, in the given order.
     """
-    fold_of = folds(groups, problem.y, fold_count, problem.seed)
     entries: list[Entry] = []
     for at, strategy in enumerate(strategies):
         on_event(strategy.name, at / len(strategies))
-        entries.append(around(strategy, partial(_enter, problem, fold_of, strategy)))
+        entries.append(around(strategy, partial(_enter, problem, folding, strategy)))
     on_event("done", 1.0)
     return entries
 
 
-def _enter(problem: Problem, fold_of: NDArray[np.int64], strategy: Strategy) -> Entry:
+def _enter(problem: Problem, folding: Folding, strategy: Strategy) -> Entry:
     started, cpu_started = time.monotonic(), time.process_time()
     parameters = _parameters(strategy)
 
@@ -210,8 +221,7 @@ def _enter(problem: Problem, fold_of: NDArray[np.int64], strategy: Strategy) -> 
         reason = strategy.supports(problem)
         if reason is not None:
             return failed(reason)
-        out_of_fold, temperature = _cross_fit(problem, fold_of, strategy)
-        predictor = strategy.fit(problem).calibrated(temperature)
+        fitted = _fitted(problem, folding, strategy)
     except OutOfTimeError:
         return failed("The budget was used up while it ran.", late=True)
     except Exception as error:  # noqa: BLE001 — a strategy that crashes is a row in the table
@@ -219,92 +229,54 @@ def _enter(problem: Problem, fold_of: NDArray[np.int64], strategy: Strategy) -> 
     return Entry(
         strategy=strategy.name,
         parameters=parameters,
-        fitted=Fitted(predictor, out_of_fold),
+        fitted=fitted,
         seconds=time.monotonic() - started,
         cpu_seconds=time.process_time() - cpu_started,
     )
 
 
+def _fitted(problem: Problem, folding: Folding, strategy: Strategy) -> Fitted:
+    if isinstance(strategy, CrossFitting):
+        return strategy.cross_fit(problem, folding)
+    out_of_fold, temperature = _cross_fit(problem, folding, strategy)
+    return Fitted(strategy.fit(problem).calibrated(temperature), out_of_fold)
+
+
 def _cross_fit(
-    problem: Problem, fold_of: NDArray[np.int64], strategy: Strategy
+    problem: Problem, folding: Folding, strategy: Strategy
 ) -> tuple[NDArray[np.float32], float]:
     """Out-of-fold calibrated probabilities and the temperature for the final fit.
 
-    The temperature of a fold's rows is fitted on the other folds' out-of-fold logits, so that
-    calibration is cross-fitted as the predictor is.
+    The temperature of a fold's rows is fitted on the out-of-fold logits of the rows that its
+    predictor was fitted on, so that calibration is cross-fitted as the predictor is.
     """
-    count = int(fold_of.max()) + 1
     together: Sequence[Predictor] | None = None
-    if isinstance(strategy, FoldFitting):
-        together = strategy.fit_folds(problem, fold_of)
+    if isinstance(strategy, FoldFitting) and not folding.forward:
+        together = strategy.fit_folds(problem, folding.fold_of)
     logits = np.zeros((len(problem.texts), len(problem.labels)))
-    for fold in range(count):
+    for fold in range(folding.count):
         if problem.deadline.passed and strategy.name != "majority":
             raise OutOfTimeError
-        inside = np.flatnonzero(fold_of == fold)
+        inside = folding.inside(fold)
         if together is not None:
             predictor = together[fold]
         else:
-            predictor = strategy.fit(problem.take(np.flatnonzero(fold_of != fold)))
+            predictor = strategy.fit(problem.take(folding.fitted_on(fold)))
         texts = tuple(problem.texts[i] for i in inside)
         logits[inside] = predictor.logits(batch_for(predictor, texts, problem.encoder))
     if not np.isfinite(logits).all():
         raise ValueError("it answered with numbers that are not finite")
     probabilities = np.zeros(logits.shape, np.float32)
-    for fold in range(count):
-        inside, outside = fold_of == fold, fold_of != fold
+    for fold in range(folding.count):
+        inside, outside = folding.inside(fold), folding.fitted_on(fold)
         temperature = fit_temperature(logits[outside], problem.y[outside])
         probabilities[inside] = softmax(logits[inside] / temperature)
     return probabilities, fit_temperature(logits, problem.y)
 
 
-def _parameters(strategy: Strategy) -> dict[str, object]:
+def _parameters(strategy: Strategy) -> Mapping[str, object]:
+    if isinstance(strategy, CrossFitting):
+        return strategy.parameters
     if not is_dataclass(strategy):
         return {}
     return asdict(cast("Any", strategy))
-
-
-def learning_curve(
-    problem: Problem,
-    groups: Sequence[str],
-    strategy: Strategy,
-    fold_count: int,
-    shares: Sequence[float] = (0.25, 0.5, 0.75),
-) -> list[tuple[int, NDArray[np.int64]]]:
-    """Out-of-fold answers when only a share of each fold's training examples is used.
-
-    Returns:
-        Per share (mean training examples, predicted label ids ``(n,) int64``). Shares that leave
-        fewer than two examples per label on average are left out; so is everything after the
-        deadline.
-    """
-    fold_of = folds(groups, problem.y, fold_count, problem.seed)
-    order = np.random.default_rng(problem.seed).permutation(len(fold_of))
-    points: list[tuple[int, NDArray[np.int64]]] = []
-    for share in shares:
-        if problem.deadline.passed or share * len(fold_of) < 2 * len(problem.labels):
-            continue
-        answers = np.zeros(len(fold_of), np.int64)
-        used: list[int] = []
-        for fold in range(int(fold_of.max()) + 1):
-            rows = _stratified_share(order[fold_of[order] != fold], problem.y, share)
-            predictor = strategy.fit(problem.take(rows))
-            inside = np.flatnonzero(fold_of == fold)
-            texts = [problem.texts[i] for i in inside]
-            answers[inside] = predict(predictor, texts, problem.encoder).argmax(axis=1)
-            used.append(len(rows))
-        examples = round(float(np.mean(used)))
-        if not points or examples > points[-1][0]:
-            points.append((examples, answers))
-    return points
-
-
-def _stratified_share(
-    rows: NDArray[np.int64], y: NDArray[np.int64], share: float
-) -> NDArray[np.int64]:
-    """The first ``share`` of each label's rows, at least one, in a stable order."""
-    by_label = rows[np.argsort(y[rows], kind="stable")]
-    _, starts, counts = np.unique(y[by_label], return_index=True, return_counts=True)
-    rank = np.arange(len(by_label)) - np.repeat(starts, counts)
-    keep = rank < np.maximum(1, np.round(np.repeat(counts, counts) * share))
-    return np.sort(by_label[keep])

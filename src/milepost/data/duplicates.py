@@ -115,13 +115,15 @@ def group_texts(texts: Sequence[str], threshold: float) -> Grouping:
 
 
 def regroup(parts: Sequence[Examples], threshold: float) -> tuple[Examples, ...]:
-    """The same examples with ``groups`` drawn over all parts together.
+    """The same examples with ``duplicates`` and ``groups`` drawn over all parts together.
 
     Args:
         parts: Such as a task's training examples and its test examples.
         threshold: As in :func:`group_texts`.
     """
     grouping = group_texts([text for part in parts for text in part.texts], threshold)
+    owners = [owner for part in parts for owner in part.owners or (None,) * len(part)]
+    groups = joined(grouping.groups, owners)
     done: list[Examples] = []
     start = 0
     for part in parts:
@@ -131,13 +133,39 @@ def regroup(parts: Sequence[Examples], threshold: float) -> tuple[Examples, ...]
                 ids=part.ids,
                 texts=part.texts,
                 labels=part.labels,
-                groups=grouping.groups[start:end],
+                groups=groups[start:end],
                 sources=part.sources,
                 metadata=part.metadata,
+                duplicates=grouping.groups[start:end],
+                owners=part.owners,
+                times=part.times,
             )
         )
         start = end
     return tuple(done)
+
+
+def joined(groups: Sequence[str], owners: Sequence[str | None]) -> tuple[str, ...]:
+    """Connected components of rows that share a group or an owner, named by their smallest group.
+
+    Args:
+        groups: Near-duplicate group of each of ``n`` rows.
+        owners: Owner of each row; rows without one are joined by their group alone.
+    """
+    parent = {group: group for group in groups}
+
+    def root(group: str) -> str:
+        while parent[group] != group:
+            parent[group] = parent[parent[group]]
+            group = parent[group]
+        return group
+
+    first: dict[str, str] = {}
+    for group, owner in zip(groups, owners, strict=True):
+        if owner is not None:
+            a, b = root(group), root(first.setdefault(owner, group))
+            parent[max(a, b)] = min(a, b)
+    return tuple(root(group) for group in groups)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,6 +10,7 @@ from typing import Literal
 from milepost._base.settings import Settings
 from milepost.data.clean import Plain, as_labels, as_text, infer_types, storable
 from milepost.data.load import Table, load_table
+from milepost.data.splitting.columns import check_columns, owners, times
 from milepost.data.wording import SHOWN, listing, number_of, quote, verb
 from milepost.entities.errors import DataError, nearest
 from milepost.entities.example import Examples, Finding, SourceFile
@@ -79,6 +80,7 @@ def gather_examples(
     settings: Settings,
     *,
     unknown_labels: UnknownLabels = "error",
+    to_split: bool = True,
 ) -> Gathered:
     """Examples of all tables, in their order.
 
@@ -97,6 +99,8 @@ def gather_examples(
         settings: ``max_text_chars`` is used.
         unknown_labels: ``"error"`` for training data: labels must be the task's, and there must be
             at least two with two examples each. ``"keep"`` for evaluation data.
+        to_split: Whether rows will be on a side of a split, so that the columns of groups and
+            times that the task names must be there. Without it groups are read where they are.
 
     Raises:
         UnknownNameError: If a column is missing.
@@ -104,7 +108,10 @@ def gather_examples(
             to learn from.
     """
     tally = _Tally({})
-    parts = [_rows_of(table, task, settings, tally) for table in tables]
+    if to_split:
+        for table in tables:
+            check_columns(table, task)
+    parts = [_rows_of(table, task, settings, tally, to_split=to_split) for table in tables]
     texts = [text for part in parts for text in part.texts]
     sources = [source for part in parts for source in part.sources]
     ids = [identity for part in parts for identity in part.ids]
@@ -117,6 +124,8 @@ def gather_examples(
         groups=("",) * len(texts),
         sources=tuple(sources),
         metadata=_joined_metadata(parts),
+        owners=_joined_owners(parts),
+        times=tuple(t for part in parts for t in part.times) if to_split else (),
     )
     findings = [finding for table in tables for finding in table.findings]
     findings += _tallied(tally, settings)
@@ -138,7 +147,9 @@ def _cut(text: str, settings: Settings) -> str:
     return text[: settings.max_text_chars] if text.strip() else ""
 
 
-def _rows_of(table: Table, task: Task, settings: Settings, tally: _Tally) -> Examples:
+def _rows_of(
+    table: Table, task: Task, settings: Settings, tally: _Tally, *, to_split: bool
+) -> Examples:
     """The rows of one table that have a text, ids possibly empty."""
     column, label_column, id_column = task.input_column, task.data.label, task.data.id
     raw = table.column(column, "column")
@@ -182,6 +193,8 @@ def _rows_of(table: Table, task: Task, settings: Settings, tally: _Tally) -> Exa
         groups=("",) * len(kept),
         sources=tuple(f"{table.name}:{table.rows[i]}" for i in kept),
         metadata=metadata,
+        owners=owners(table, task, kept),
+        times=times(table, task, kept) if to_split else (),
     )
 
 
@@ -205,6 +218,12 @@ def _joined_metadata(parts: Sequence[Examples]) -> dict[str, tuple[object, ...]]
         )
         for name in names
     }  # fmt: skip
+
+
+def _joined_owners(parts: Sequence[Examples]) -> tuple[str | None, ...]:
+    if not any(part.owners for part in parts):
+        return ()
+    return tuple(o for part in parts for o in part.owners or (None,) * len(part))
 
 
 def _derived_ids(texts: Sequence[str]) -> list[str]:

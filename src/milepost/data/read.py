@@ -9,7 +9,8 @@ from milepost._base.settings import Settings
 from milepost.data.duplicates import regroup
 from milepost.data.examples import Gathered, UnknownLabels, gather_examples, read_tables
 from milepost.data.quality import profile
-from milepost.data.split import Sides, against_test
+from milepost.data.split import Sides
+from milepost.data.splitting.leaks import against_test
 from milepost.entities.example import Examples, Finding, QualityReport, SourceFile
 from milepost.entities.task import Task
 
@@ -60,7 +61,9 @@ def read_examples(
         DataError: If a file, its ids or its labels cannot be used.
     """
     tables = read_tables(sources, task, root=root)
-    gathered = gather_examples(tables, task, settings, unknown_labels=unknown_labels)
+    gathered = gather_examples(
+        tables, task, settings, unknown_labels=unknown_labels, to_split=unknown_labels == "error"
+    )
     (examples,) = regroup([gathered.examples], settings.near_duplicate)
     return _reading(gathered, examples, task)
 
@@ -84,7 +87,7 @@ def read_task(task: Task, settings: Settings, *, root: Path | None = None) -> Ta
         unknown_labels="keep",
     )
     examples, test = regroup([gathered.examples, kept.examples], settings.near_duplicate)
-    sides = against_test(examples, test)
+    sides = against_test(examples, test, task)
     return TaskData(
         _reading(gathered, examples, task, sides.findings), _reading(kept, test, task), sides
     )

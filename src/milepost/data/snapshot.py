@@ -21,9 +21,9 @@ def snapshot_digest(examples: Examples) -> Digest:
     """SHA-256 over the canonical rows: id, text, label and metadata, in the order of the rows.
 
     Independent of file format and library versions, of the order of the metadata columns, and of
-    what was derived (``groups``) or tells only the origin (``sources``); a metadata value of
-    ``None`` counts as absent. The order of the rows counts, because what is fitted on examples may
-    depend on it: equal digests promise equal results.
+    what was derived (``groups`` and the like) or tells only the origin (``sources``); a value of
+    ``None`` in the metadata counts as absent. The order of the rows counts, because what is fitted
+    on examples may depend on it: equal digests promise equal results.
 
     Raises:
         DataError: If a text holds a lone surrogate.
@@ -63,6 +63,12 @@ def write_snapshot(examples: Examples) -> bytes:
             "source": _text(examples.sources),
         }
         marks: dict[str, bool] = {}
+        if examples.duplicates != examples.groups:
+            columns["duplicate"] = _text(examples.duplicates)
+        if examples.owners:
+            columns["owner"] = _text(examples.owners)
+        if examples.times:
+            columns["time"] = pa.array(examples.times, pa.float64())
         for name, values in examples.metadata.items():
             columns[_META + name], marks[_META + name] = _metadata_column(name, values)
     except UnicodeEncodeError:
@@ -96,6 +102,10 @@ def read_snapshot(data: bytes) -> Examples:
                 advice="It was not written by this version of milepost.",
             )
         columns = [_values(table, name) for name in ("id", "text", "label", "group", "source")]
+        derived = [
+            _values(table, name) if name in table.column_names else ()
+            for name in ("duplicate", "owner", "time")
+        ]
         metadata = {
             name.removeprefix(_META): _values(table, name)
             for name in table.column_names
@@ -107,6 +117,7 @@ def read_snapshot(data: bytes) -> Examples:
             advice="Restore it from a backup, or read the data files again.",
         ) from error
     ids, texts, labels, groups, sources = columns
+    duplicates, owners, times = derived
     return Examples(
         ids=cast("tuple[str, ...]", ids),
         texts=cast("tuple[str, ...]", texts),
@@ -114,6 +125,9 @@ def read_snapshot(data: bytes) -> Examples:
         groups=cast("tuple[str, ...]", groups),
         sources=cast("tuple[str, ...]", sources),
         metadata=metadata,
+        duplicates=cast("tuple[str, ...]", duplicates),
+        owners=cast("tuple[str | None, ...]", owners),
+        times=cast("tuple[float, ...]", times),
     )
 
 

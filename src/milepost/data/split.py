@@ -1,6 +1,6 @@
-"""Sides of a split and folds: by near-duplicate group, stratified, stable when data is added.
+"""Sides of a split: by group, stratified or by time, stable when data is added.
 
-Pure functions of keys, groups and labels; the record of sides is kept by whoever calls.
+Pure functions of keys, groups, times and labels; the record of sides is kept by whoever calls.
 """
 
 import hashlib
@@ -9,22 +9,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from milepost._base.settings import Settings
 from milepost.data.duplicates import text_keys
+from milepost.data.splitting.columns import shown
+from milepost.data.splitting.cut import draw_cut, later_groups
+from milepost.data.splitting.folding import draw_number
 from milepost.data.wording import SHOWN, number_of, quote, verb
-from milepost.entities.errors import DataError
 from milepost.entities.example import Examples, Finding
 from milepost.entities.scorecard import Regime
 
+CUT = "cut"
+"""Key under which the moment is recorded at which the holdout begins, in seconds since 1970."""
+
 Side = Literal["train", "holdout"]
-"""What is recorded for the key of a text."""
+"""What is recorded for the key of a text, and for that of an owner."""
 
 Place = Literal["train", "holdout", "quarantined", "leak"]
-"""Where a row goes. ``quarantined``: it links texts recorded on both sides, so it goes to neither.
-``leak``: its group also occurs in the test file, so it is not trained on."""
+"""Where a row goes. ``quarantined``: it belongs to both sides, so it goes to neither. ``leak``: the
+test file holds its like, so it is not trained on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,13 +36,13 @@ class Sides:
     Attributes:
         places: Per row.
         regime: How numbers are certified with these sides.
-        new: Sides of keys seen for the first time, to be recorded by the caller.
+        new: Sides of keys seen for the first time, and the cut, to be recorded by the caller.
         findings: Quarantined rows and leaks.
     """
 
     places: tuple[Place, ...]
     regime: Regime
-    new: Mapping[str, Side]
+    new: Mapping[str, str]
     findings: tuple[Finding, ...] = ()
 
     def rows(self, place: Place) -> list[int]:
@@ -53,55 +55,104 @@ def assign_sides(
 ) -> Sides:
     """Draw a side for each group not seen before; never change a recorded one.
 
-    A row whose key is recorded keeps its side. A new row takes the side of its group; if the group
-    has both sides, the row is quarantined. New groups without a label go to ``train`` and are not
-    recorded, so that they can still be drawn once they have one. New groups with labels are drawn
-    when there are enough labels (``n · holdout_share ≥ holdout_min``, and at least
-    ``holdout_min_per_label`` examples per label remain for training), so that each label's holdout
-    approaches ``holdout_share``; at most half of a label's new groups go there. Otherwise they go
-    to ``train``.
+    A new row takes the side of its group. Where the group has both sides, rows whose text and
+    owner were recorded on one side stay there, and the others are quarantined. New groups without
+    a label go to ``train`` and are not recorded, so that they can still be drawn once they have
+    one. New groups with labels are drawn when there are enough labels (``n · holdout_share ≥
+    holdout_min``, and at least ``holdout_min_per_label`` examples per label remain for training),
+    so that each label's holdout approaches ``holdout_share``; at most half of a label's new groups
+    go there. Otherwise they go to ``train``.
 
-    The regime is ``holdout`` once the holdout has ``holdout_min`` labelled rows and no label is
-    missing from it or far below its share, else ``cross_fitted``: a holdout that grows with each
-    addition waits, untouched, until it is large and mixed enough.
+    Where the examples have times the holdout is what came last instead: a moment is drawn once,
+    the cut, and new groups that begin at it or later go to the holdout from then on. Rows on the
+    wrong side of the cut for their group, late ones of groups that are trained on above all, are
+    quarantined.
+
+    The regime is ``holdout`` once the holdout has ``holdout_min`` labelled rows and, without
+    times, no label is missing from it or far below its share; else ``cross_fitted``: a holdout
+    that grows with each addition waits, untouched, until it is large and mixed enough.
 
     The draw depends on seed, group and label counts, not on the order of the rows.
 
     Args:
         examples: All examples of the task, with their groups.
-        known: Recorded side by key of :func:`milepost.data.duplicates.text_keys`.
+        known: What is recorded: the side by key of :func:`milepost.data.duplicates.text_keys` and
+            of :func:`owner_key`, and the cut under ``CUT``.
         settings: The ``holdout_*`` settings are used.
         seed: Makes the draw.
     """
-    keys = text_keys(examples.texts)
-    groups, labels = examples.groups, examples.labels
+    keys = row_keys(examples)
     sides_of: defaultdict[str, set[str]] = defaultdict(set)
-    for key, group in zip(keys, groups, strict=True):
-        if key in known:
-            sides_of[group].add(known[key])
-    drawn = _draw(examples, sides_of, settings, seed)
+    for row, group in zip(keys, examples.groups, strict=True):
+        sides_of[group].update(known[key] for key in row if key in known)
+    cut = _cut(examples, known, sides_of, settings)
+    if cut is not None:
+        drawn = later_groups(examples, cut)
+    else:
+        drawn = set[str]() if examples.times else _draw(examples, sides_of, settings, seed)
     places: list[Place] = []
-    new: dict[str, Side] = {}
-    labelled = {g for g, label in zip(groups, labels, strict=True) if label is not None}
-    for key, group in zip(keys, groups, strict=True):
-        recorded = sides_of.get(group, set())
-        if key in known:
-            places.append("holdout" if known[key] == "holdout" else "train")
-        elif len(recorded) > 1:
-            places.append("quarantined")
-        else:
-            side: Side = "holdout" if "holdout" in recorded or group in drawn else "train"
-            places.append(side)
-            if group in labelled:
-                new[key] = side
-    regime: Regime = "holdout" if _fit_to_certify(places, labels, settings) else "cross_fitted"
-    return Sides(tuple(places), regime, new, _bridges(examples, places))
+    new: dict[str, str] = {} if cut is None else {CUT: repr(cut)}
+    labelled = {examples.groups[i] for i in examples.labelled_rows}
+    for i, (row, group) in enumerate(zip(keys, examples.groups, strict=True)):
+        place = _place(row, known, sides_of[group], drawn=group in drawn)
+        late = cut is not None and examples.times[i] >= cut
+        if cut is not None and place != "quarantined" and late != (place == "holdout"):
+            place = "quarantined"
+        places.append(place)
+        if place != "quarantined" and group in labelled:
+            new.update((key, place) for key in row)
+    new = {key: side for key, side in new.items() if key not in known}
+    enough = _fit_to_certify(places, examples.labels, settings, mixed=cut is None)
+    regime: Regime = "holdout" if enough else "cross_fitted"
+    return Sides(tuple(places), regime, new, _left_out(examples, places, sides_of, cut))
+
+
+def owner_key(owner: str) -> str:
+    """Key under which the side of an owner is recorded; no text has such a key."""
+    return f"owner:{hashlib.sha256(owner.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+
+
+def row_keys(examples: Examples) -> list[tuple[str, ...]]:
+    """Keys of each row by which its side is recorded: its text's, and its owner's if it has one."""
+    texts = text_keys(examples.texts)
+    owners = examples.owners or (None,) * len(texts)
+    return [
+        (text,) if owner is None else (text, owner_key(owner))
+        for text, owner in zip(texts, owners, strict=True)
+    ]
+
+
+def _place(
+    row: Sequence[str], known: Mapping[str, str], recorded: set[str], *, drawn: bool
+) -> Place:
+    """Where a row goes, times aside."""
+    if len(recorded) > 1:
+        own = {known.get(key) for key in row}
+        if len(own) > 1 or None in own:
+            return "quarantined"
+        recorded = {side for side in own if side is not None}
+    return "holdout" if "holdout" in recorded or (drawn and not recorded) else "train"
+
+
+def _cut(
+    examples: Examples,
+    known: Mapping[str, str],
+    sides_of: Mapping[str, set[str]],
+    settings: Settings,
+) -> float | None:
+    """The recorded cut, or one drawn now; ``None`` without times or with too few labels."""
+    if not examples.times:
+        return None
+    if CUT in known:
+        return float(known[CUT])
+    counts = Counter(label for label in examples.labels if label is not None)
+    return draw_cut(examples, sides_of, settings) if _enough(counts, settings) else None
 
 
 def _fit_to_certify(
-    places: Sequence[Place], labels: Sequence[str | None], settings: Settings
+    places: Sequence[Place], labels: Sequence[str | None], settings: Settings, *, mixed: bool
 ) -> bool:
-    """Whether the holdout is large enough and holds every label in about its share.
+    """Whether the holdout is large enough and, if ``mixed``, holds every label in about its share.
 
     A label counts as missing below half its share; labels too rare for two expected rows do not
     count.
@@ -114,114 +165,10 @@ def _fit_to_certify(
     )
     if held.total() < max(1, settings.holdout_min):
         return False
+    if not mixed:
+        return len(held) > 1
     share = held.total() / totals.total()
     return all(held[c] >= share * n / 2 for c, n in totals.items() if share * n >= 2)
-
-
-def against_test(examples: Examples, test: Examples) -> Sides:
-    """Sides where the user has a test file: rows whose group occurs in it are leaks.
-
-    Args:
-        examples: Training examples, grouped together with ``test``.
-        test: The test examples.
-    """
-    rows_of: defaultdict[str, list[int]] = defaultdict(list)
-    for i, group in enumerate(test.groups):
-        rows_of[group].append(i)
-    leaks = [i for i, group in enumerate(examples.groups) if group in rows_of]
-    leaking = set(leaks)
-    places: list[Place] = ["leak" if i in leaking else "train" for i in range(len(examples))]
-    if not leaks:
-        return Sides(tuple(places), "test_file", {})
-    texts = set(test.texts)
-    n, equal = len(leaks), sum(examples.texts[i] in texts for i in leaks)
-    concerned = sum(len(rows_of[g]) for g in {examples.groups[i] for i in leaks})
-    otherwise = sum(_labelled_otherwise(examples, i, test, rows_of) for i in leaks)
-    disagree = f" {otherwise:,} of them {verb(otherwise, 'has', 'have')} another label there."
-    finding = Finding(
-        check="leaks",
-        severity="error",
-        count=n,
-        summary=f"{number_of(n, 'training row')} {verb(n, 'is', 'are')} also in the test file "
-        f"({equal:,} word for word, {n - equal:,} nearly so; {number_of(concerned, 'test row')} "
-        f"concerned) and {verb(n, 'was', 'were')} left out of training, so that the test measures "
-        f"new messages.{disagree if otherwise else ''}",
-        examples=tuple(
-            f"{examples.sources[i]} and {test.sources[rows_of[examples.groups[i]][0]]}: "
-            f"{quote(examples.texts[i])}"
-            for i in leaks[:SHOWN]
-        ),
-    )
-    return Sides(tuple(places), "test_file", {}, (finding,))
-
-
-def _labelled_otherwise(
-    examples: Examples, row: int, test: Examples, rows_of: Mapping[str, Sequence[int]]
-) -> bool:
-    """Whether the row has a label that none of its group's test rows has."""
-    label = examples.labels[row]
-    there = {test.labels[i] for i in rows_of[examples.groups[row]]} - {None}
-    return label is not None and bool(there) and label not in there
-
-
-def folds(groups: Sequence[str], y: NDArray[np.int64], k: int, seed: int = 0) -> NDArray[np.int64]:
-    """Fold of each row: stratified, and no group in two folds.
-
-    Greedy: groups from the largest to the smallest, in an order drawn by ``seed``, each to the
-    fold that has least of its labels (then to the one with fewest rows). Depends on the groups and
-    labels, not on the order of the rows. With fewer groups than ``k`` there are as many folds as
-    groups.
-
-    Args:
-        groups: Group of each of ``n`` rows.
-        y: ``(n,) int64``, label of each row, 0 or more.
-        k: Folds wanted, at least 2.
-        seed: Makes the draw.
-
-    Returns:
-        ``(n,) int64`` in ``[0, min(k, number of groups))``; every fold has at least one row.
-
-    Raises:
-        ValueError: If ``k`` is below 2 or the lengths differ.
-        DataError: If there are fewer than two groups.
-    """
-    if k < 2 or len(groups) != len(y):
-        raise ValueError(f"{k} folds of {len(groups)} groups and {len(y)} labels")
-    members: defaultdict[str, list[int]] = defaultdict(list)
-    for i, group in enumerate(groups):
-        members[group].append(i)
-    if len(members) < 2:
-        raise DataError(
-            "all examples are near-duplicates of each other.",
-            advice="At least two different messages are needed to measure anything.",
-        )
-    k = min(k, len(members))
-    labels = y.tolist()
-    counts = {group: Counter(labels[i] for i in rows) for group, rows in members.items()}
-    order = sorted(members, key=lambda g: (-len(members[g]), _draw_number(seed, g)))
-    of_label: defaultdict[int, list[int]] = defaultdict(lambda: [0] * k)
-    sizes = [0] * k
-    fold = np.empty(len(labels), np.int64)
-    empty = k
-    for position, group in enumerate(order):
-        own = counts[group]
-        # The last groups go to folds that are still empty, so that none stays so.
-        open_folds = [f for f in range(k) if not sizes[f]] if len(order) - position <= empty else (
-            range(k)
-        )  # fmt: skip
-        best = min(
-            open_folds, key=lambda f: (sum(n * of_label[c][f] for c, n in own.items()), sizes[f], f)
-        )
-        empty -= not sizes[best]
-        for label, n in own.items():
-            of_label[label][best] += n
-        sizes[best] += len(members[group])
-        fold[members[group]] = best
-    return fold
-
-
-def _draw_number(seed: int, name: str) -> bytes:
-    return hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogatepass")).digest()
 
 
 def _draw(
@@ -249,7 +196,7 @@ def _draw(
         return set()
     sizes = {group: label_counts[group].total() for groups in fresh.values() for group in groups}
     for groups in fresh.values():
-        groups.sort(key=lambda group: _draw_number(seed, group))
+        groups.sort(key=lambda group: draw_number(seed, group))
     return _fill(fresh, sizes, totals, held, settings)
 
 
@@ -292,20 +239,64 @@ def _enough(totals: Counter[str], settings: Settings) -> bool:
     return n * share >= settings.holdout_min and left_per_label >= settings.holdout_min_per_label
 
 
-def _bridges(examples: Examples, places: Sequence[Place]) -> tuple[Finding, ...]:
+def _left_out(
+    examples: Examples,
+    places: Sequence[Place],
+    sides_of: Mapping[str, set[str]],
+    cut: float | None,
+) -> tuple[Finding, ...]:
+    """What was quarantined, and a holdout that has outgrown the rest."""
     lost = [i for i, place in enumerate(places) if place == "quarantined"]
-    if not lost:
-        return ()
-    return (
-        Finding(
-            check="bridging_rows",
-            severity="error",
-            count=len(lost),
-            summary=f"{number_of(len(lost), 'new row')} {verb(len(lost), 'resembles', 'resemble')} "
-            "both messages that are trained on and messages that are set aside for the final "
-            f"measurement; {verb(len(lost), 'it was', 'they were')} left out of both.",
-            examples=tuple(
-                f"{examples.sources[i]}: {quote(examples.texts[i])}" for i in lost[:SHOWN]
-            ),
-        ),
+    bridges = [i for i in lost if len(sides_of[examples.groups[i]]) > 1]
+    findings: list[Finding] = []
+    if bridges:
+        n = len(bridges)
+        one, many = ("belongs to", "belong to") if examples.owners else ("resembles", "resemble")
+        findings.append(
+            _finding(
+                "bridging_rows",
+                bridges,
+                f"{number_of(n, 'new row')} {verb(n, one, many)} "
+                "both messages that are trained on and messages that are set aside for the final "
+                f"measurement; {verb(n, 'it was', 'they were')} left out of both.",
+                examples,
+            )
+        )
+    if cut is None:
+        return tuple(findings)
+    crossing = sorted(set(lost) - set(bridges))
+    if crossing:
+        n = len(crossing)
+        findings.append(
+            _finding(
+                "across_the_cut",
+                crossing,
+                f"The holdout begins at {shown(cut)}. {number_of(n, 'row')} "
+                f"{verb(n, 'is', 'are')} of groups that occur before and after it, on the side "
+                f"that the group is not on; {verb(n, 'it was', 'they were')} left out of both.",
+                examples,
+            )
+        )
+    held = sum(places[i] == "holdout" for i in examples.labelled_rows)
+    if 2 * held > len(examples.labelled_rows):
+        findings.append(
+            Finding(
+                check="old_training",
+                severity="warning",
+                count=held,
+                summary=f"The holdout has grown to {held:,} of {len(examples.labelled_rows):,} "
+                f"labelled rows: nothing from {shown(cut)} on is trained on. Name the latest rows "
+                "as a test file of your own (data: test:) to train on all others.",
+            )
+        )
+    return tuple(findings)
+
+
+def _finding(check: str, rows: Sequence[int], summary: str, examples: Examples) -> Finding:
+    return Finding(
+        check=check,
+        severity="error",
+        count=len(rows),
+        summary=summary,
+        examples=tuple(f"{examples.sources[i]}: {quote(examples.texts[i])}" for i in rows[:SHOWN]),
     )

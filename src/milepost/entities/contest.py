@@ -62,6 +62,8 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
         task_version: Digest of the task as it was.
         examples: Digest of the training snapshot.
         holdout: Digest of what it was certified on; ``None`` when cross-fitted.
+        split: Digest of the stored record of which rows were trained on and which certified on;
+            ``None`` in contests of versions that did not keep it.
         regime: How it was certified.
         seed: The one seed.
         budget_seconds: Wall time allowed; ``None`` for no limit.
@@ -83,6 +85,7 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
     task_version: Digest
     examples: Digest
     holdout: Digest | None
+    split: Digest | None = None
     regime: Regime
     seed: int
     budget_seconds: float | None

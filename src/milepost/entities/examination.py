@@ -39,6 +39,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         confidence: Probability of that answer.
         changed: The changed input, shortened; ``None`` where nothing was changed.
         answer_then: What was answered to the changed input.
+        confidence_then: Probability of that answer. In a test of direction ``answer`` and
+            ``answer_then`` are the label that it is about, whatever was answered.
     """
 
     id: str
@@ -48,6 +50,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float
     changed: str | None = None
     answer_then: str | None = None
+    confidence_then: float | None = None
 
 
 class FoundSlice(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,15 +61,17 @@ class FoundSlice(msgspec.Struct, frozen=True, kw_only=True):
         kind: How it was found.
         predicate: Its SQL, to declare it in the task file; ``None`` where none says it.
         n: Examples in it.
-        estimate: The metric in it, not corrected for the search.
-        gap: Metric outside minus metric inside, > 0.
-        gap_low: Simultaneous lower bound of the gap.
+        estimate: Share of right answers in it, not corrected for the search.
+        gap: That share outside minus inside, > 0.
+        gap_low: Lower bound of the gap, simultaneous over all slices that were tried.
         p_value: Corrected for the whole search.
         cases: Mistakes in it, most confident first.
     """
 
     description: str
-    kind: Literal["label", "metadata", "conjunction", "length", "language", "word", "cluster"]
+    kind: Literal[
+        "label", "metadata", "conjunction", "length", "language", "word", "token", "cluster"
+    ]
     predicate: str | None
     n: int
     estimate: Estimate
@@ -81,8 +86,9 @@ class Discovery(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         searched: How many slices were tried.
-        found: Those shown to be worse, worst first.
-        suspected: The worst that were not shown to be, for people to look at, worst first.
+        found: Those shown to be worse, the strongest evidence first; one that others explain is
+            left out.
+        suspected: Those not shown to be worse that come nearest to it, for people to look at.
         method: Test and correction.
     """
 
@@ -102,6 +108,8 @@ class GroupScore(msgspec.Struct, frozen=True, kw_only=True):
         answered: Share that was answered with the rule's label.
         true_positive_rate: Share of its actual label that was answered with it.
         false_positive_rate: Share of the other labels that was answered with it.
+        swapped_in: Share that is answered with the rule's label when this term stands in the
+            texts of all groups, which are then the same but for the term.
     """
 
     name: str
@@ -110,6 +118,36 @@ class GroupScore(msgspec.Struct, frozen=True, kw_only=True):
     answered: Estimate | None = None
     true_positive_rate: Estimate | None = None
     false_positive_rate: Estimate | None = None
+    swapped_in: Estimate | None = None
+
+
+class GroupFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """A group that is shown to be treated worse than the rest.
+
+    Attributes:
+        group: Its name.
+        rate: Which rate: a high ``false_positive_rate``, a low ``true_positive_rate`` or a low
+            ``metric``.
+        inside: The rate in the group.
+        rest: The same among all other examples.
+        gap: How much worse, > 0.
+        gap_low: Lower bound of the gap, simultaneous over all groups and rates of the rule.
+        p_value: Corrected for all groups and rates of the rule (Holm).
+        sentence: The finding in words.
+        advice: What to do about it.
+        cases: Examples of the group that it went wrong for, most confident first.
+    """
+
+    group: str
+    rate: Literal["false_positive_rate", "true_positive_rate", "metric"]
+    inside: Estimate
+    rest: Estimate
+    gap: float
+    gap_low: float
+    p_value: float
+    sentence: str
+    advice: str
+    cases: tuple[Case, ...] = ()
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,6 +182,7 @@ class AttributeScore(msgspec.Struct, frozen=True, kw_only=True):
         label: The answer that the rates are about; ``None`` for the metric alone.
         groups: By name.
         gaps: Largest differences.
+        findings: Groups that are shown to be treated worse than the rest, worst first.
         swaps: Inputs in which a term of the attribute was swapped for another.
         flips: Share of those whose answer changed; ``None`` where none was swapped.
         cases: Inputs whose answer changed.
@@ -153,6 +192,7 @@ class AttributeScore(msgspec.Struct, frozen=True, kw_only=True):
     label: str | None
     groups: tuple[GroupScore, ...]
     gaps: tuple[Gap, ...]
+    findings: tuple[GroupFinding, ...] = ()
     swaps: int = 0
     flips: Estimate | None = None
     cases: tuple[Case, ...] = ()
@@ -184,28 +224,79 @@ class ChangeScore(msgspec.Struct, frozen=True, kw_only=True):
     cases: tuple[Case, ...] = ()
 
 
+class BehaviourPart(msgspec.Struct, frozen=True, kw_only=True):
+    """The cases of a declared minimum that have one value in the column it is reported by.
+
+    Attributes:
+        name: The value.
+        n: Cases.
+        failed: Cases that failed.
+        passed: Share that passed.
+        outcome: Whether that is enough.
+        cases: Cases that failed, most confident first.
+    """
+
+    name: str
+    n: int
+    failed: int
+    passed: Estimate
+    outcome: Outcome
+    cases: tuple[Case, ...] = ()
+
+
 class BehaviourScore(msgspec.Struct, frozen=True, kw_only=True):
     """One declared test of behaviour.
 
     Attributes:
         name: Its name.
         kind: ``invariance``, ``direction`` or ``minimum``.
+        asks: What it asks, in words.
         n: Cases.
         failed: Cases that failed.
         passed: Share that passed; ``None`` without cases.
         at_least: Smallest share that must pass.
         outcome: Whether it passed.
+        by: Column that a minimum is reported by; ``None`` where it is not.
+        parts: Each value of that column, worst first; its share is held against ``at_least``.
         cases: Cases that failed, most confident first.
     """
 
     name: str
     kind: str
+    asks: str
     n: int
     failed: int
     passed: Estimate | None
     at_least: float
     outcome: Outcome
+    by: str | None = None
+    parts: tuple[BehaviourPart, ...] = ()
     cases: tuple[Case, ...] = ()
+
+
+class Behaved(msgspec.Struct, frozen=True, kw_only=True):
+    """What the declared tests came to, run on a release or a candidate without a contest.
+
+    Attributes:
+        task: Name of the task.
+        release: Number of the release; ``None`` for a candidate.
+        candidate: Id of the candidate.
+        behaviour: The tests, in the order of the task file.
+        checks: One for each, in words.
+        notes: What a reader must know.
+    """
+
+    task: str
+    release: int | None
+    candidate: str
+    behaviour: tuple[BehaviourScore, ...]
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether a test failed; an open one did not."""
+        return any(score.outcome == "failed" for score in self.behaviour)
 
 
 class RiskPoint(msgspec.Struct, frozen=True, kw_only=True):

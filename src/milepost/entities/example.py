@@ -16,11 +16,17 @@ class Examples:
         ids: Unique id of each example.
         texts: The input after cleaning.
         labels: Label name, or ``None`` where there is none.
-        groups: Near-duplicate group of each text: the smallest text key in it. Equal groups must
-            stay on one side of every split. A group may change when data is added; sides are
-            therefore recorded per text key, which depends on that text alone.
+        groups: What must stay on one side of every split: the connected component of rows that are
+            near-duplicates or have the same owner, named by the smallest text key in it. A group
+            may change when data is added; sides are therefore recorded per text key and owner.
         sources: Where each example came from, as ``file:row`` (1-based data row).
         metadata: Further columns of the file, by name; values are str, int, float, bool or None.
+        duplicates: Near-duplicate group of each text, named by the smallest text key in it: rows
+            that say the same. Left empty it is ``groups``.
+        owners: Value of the task's group column, such as a customer; ``None`` where a row has
+            none. Empty where the task names no such column.
+        times: Moment of each row in seconds since 1970-01-01 UTC. Empty where the task names no
+            time column.
     """
 
     ids: tuple[str, ...]
@@ -31,6 +37,14 @@ class Examples:
     metadata: Mapping[str, tuple[object, ...]] = field(
         default_factory=dict[str, tuple[object, ...]]
     )
+    duplicates: tuple[str, ...] = ()
+    owners: tuple[str | None, ...] = ()
+    times: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Where nothing else joins rows, a group is a near-duplicate group."""
+        if not self.duplicates:
+            object.__setattr__(self, "duplicates", self.groups)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -44,7 +58,18 @@ class Examples:
             groups=tuple(self.groups[i] for i in rows),
             sources=tuple(self.sources[i] for i in rows),
             metadata={k: tuple(v[i] for i in rows) for k, v in self.metadata.items()},
+            duplicates=tuple(self.duplicates[i] for i in rows),
+            owners=tuple(self.owners[i] for i in rows) if self.owners else (),
+            times=tuple(self.times[i] for i in rows) if self.times else (),
         )
+
+    @property
+    def clusters(self) -> tuple[str, ...] | None:
+        """Rows that an interval takes for one independent unit share a name here.
+
+        The groups, where the task names a group column; else ``None``, and each row is a unit.
+        """
+        return self.groups if self.owners else None
 
     @property
     def labelled_rows(self) -> list[int]:
@@ -109,7 +134,7 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
         digest: SHA-256 over the canonical rows; equal content has an equal digest.
         artifact: SHA-256 of the stored snapshot file.
         task: Task it belongs to.
-        role: ``examples`` or ``test``.
+        role: ``examples``, ``test`` or ``cases``.
         rows: Rows kept.
         sources: The raw files.
         quality: What was found in them.

@@ -13,10 +13,13 @@ class Predictions:
     Attributes:
         labels: The ``k`` label names, in the order of the columns.
         probabilities: ``(n, k) float32``, calibrated; rows sum to 1.
+        abstain_below: Confidence below which no label is given; ``None`` where every input is
+            answered.
     """
 
     labels: tuple[str, ...]
     probabilities: NDArray[np.float32]
+    abstain_below: float | None = None
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -27,9 +30,19 @@ class Predictions:
         return np.argmax(self.probabilities, axis=1)
 
     @property
-    def answers(self) -> tuple[str, ...]:
-        """Most probable label of each input."""
-        return tuple(self.labels[i] for i in self.label_ids)
+    def abstained(self) -> NDArray[np.bool_]:
+        """Whether the answer is withheld because it is not sure enough, ``(n,)``."""
+        if self.abstain_below is None:
+            return np.zeros(len(self), np.bool_)
+        return self.confidence.astype(np.float64) < self.abstain_below
+
+    @property
+    def answers(self) -> tuple[str | None, ...]:
+        """Most probable label of each input; ``None`` where the answer is withheld."""
+        return tuple(
+            None if withheld else self.labels[i]
+            for i, withheld in zip(self.label_ids, self.abstained, strict=True)
+        )
 
     @property
     def confidence(self) -> NDArray[np.float32]:

@@ -33,6 +33,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         seed: Seed of the contest.
         code: milepost version that made it.
         metrics: Value of each certified metric.
+        abstain_below: Confidence below which no answer is given; left out where every input is
+            answered.
         files: The other files of the bundle.
     """
 
@@ -49,6 +51,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     code: str = ""
     metrics: dict[str, float] = {}
+    # Unset rather than a default: a bundle that answers everything keeps its digest.
+    abstain_below: float | msgspec.UnsetType = msgspec.UNSET
     files: tuple[BundleFile, ...] = ()
 
 

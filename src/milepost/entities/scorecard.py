@@ -112,6 +112,29 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     cost_per_1k_usd: float
 
 
+class Spending(msgspec.Struct, frozen=True, kw_only=True):
+    """What one look at the judged messages cost of the error that all looks at them may make.
+
+    Attributes:
+        look: Which look of its life it is, from 1.
+        of_life: Which life of the judged messages it is, from 1; a new one begins when more than
+            half of them were not looked at before the current one had begun.
+        alpha: Probability of a false statement that this look's decision was allowed: its
+            one-sided statements hold with confidence ``1 - alpha``.
+        left: What later looks of this life can still spend, should this one release nothing.
+        most: Looks after which the messages are worn out.
+        margin: How many times as far above its floor a candidate must be measured as at a look
+            that pays nothing, about; 1 or more, but for one that was handed on much.
+    """
+
+    look: int
+    of_life: int
+    alpha: float
+    left: float
+    most: int
+    margin: float = 1.0
+
+
 class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
     """Every measured number of a candidate.
 
@@ -130,6 +153,9 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
         notes: Sentences a reader must know, such as which correction was applied.
         provenance: Digests: ``examples``, ``holdout``, ``encoder``, ``variant``, ``code``.
         examination: A closer look; made of the chosen candidate of a contest only.
+        spent: What this look cost; ``None`` where looks are not paid for.
+        naive: The objective's metric had the rows that leak into the test file been trained on;
+            ``None`` where none leaks, or the candidate is not the chosen one.
     """
 
     regime: Regime
@@ -145,6 +171,8 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     provenance: dict[str, str] = {}
     examination: Examination | None = None
+    spent: Spending | None = None
+    naive: Estimate | None = None
 
     @property
     def objective(self) -> Estimate:

@@ -1,11 +1,12 @@
 """The task: what is to be decided, about what, and how well."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import msgspec
 
-from milepost.entities.errors import InputError, UnknownNameError
+from milepost.entities.errors import InputError, nearest
 from milepost.entities.expectations import AbstainRule, Behaviour, FairnessRule, ScopeRule
+from milepost.entities.measures import PATTERN, measure_kind
 
 # The end of the pattern refuses a line break, before which ``$`` would match too.
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$(?!\n)")]
@@ -14,8 +15,8 @@ Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 
 Kind = Literal["classify"]
-MetricName = Literal["accuracy", "balanced_accuracy", "macro_f1", "mcc"]
-"""Metrics an objective may name. All are better when higher and at most 1."""
+MetricName = Annotated[str, msgspec.Meta(pattern=PATTERN)]
+"""Measures an objective may name: see ``milepost.entities.measures``."""
 
 
 class InputField(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,9 +35,14 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What "good enough" means for a task.
 
     Attributes:
-        metric: The metric that candidates are chosen and judged by.
-        at_least: Floor of the metric, 0 to 1; ``None`` asks only that ``majority`` is beaten
-            with significance.
+        metric: The measure that candidates are chosen and judged by, such as ``macro_f1``,
+            ``log_loss``, ``hit_rate@3``, ``utility``, or a function of your own:
+            ``own:metrics/value.py:profit``.
+        at_least: Floor of the metric where higher is better; ``None`` asks only that ``majority``
+            is beaten with significance.
+        at_most: Ceiling of the metric where lower is better, such as ``log_loss``.
+        costs: For ``utility``: what each answered label costs for each actual one, such as
+            ``fraud: {fine: 50}``; 0 where left out, a negative cost is a gain.
         max_p95_ms: Largest allowed 95th percentile of the latency of one prediction, in ms.
         max_cost_per_1k_usd: Largest allowed cost of a thousand predictions, in USD.
         slices: Named SQL predicates over inputs and metadata.
@@ -44,29 +50,69 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """
 
     metric: MetricName = "accuracy"
-    at_least: Share | None = None
+    at_least: float | None = None
+    at_most: float | msgspec.UnsetType = msgspec.UNSET
+    costs: dict[NonEmpty, dict[NonEmpty, float]] | msgspec.UnsetType = msgspec.UNSET
     max_p95_ms: Positive | None = None
     max_cost_per_1k_usd: Positive | None = None
     slices: dict[Name, NonEmpty] = {}
     max_slice_gap: Share | None = None
 
+    def __post_init__(self) -> None:
+        """Check that bound, costs and metric fit each other.
 
-def make_objective(metric: str = "accuracy", at_least: float | None = None) -> Objective:
+        Raises:
+            ValueError: If they do not; says what to write instead.
+        """
+        kind = measure_kind(self.metric)
+        for field, value, fits in (
+            ("at_least", self.at_least, kind.higher is not False),
+            ("at_most", self.ceiling, kind.higher is not True),
+        ):
+            if value is None:
+                continue
+            if not fits:
+                other = "at_most" if field == "at_least" else "at_least"
+                better = "lower" if field == "at_least" else "higher"
+                raise ValueError(f"{field}: {better} is better for {kind.words}; use {other}")
+            if not (kind.low <= value <= kind.high and abs(value) < float("inf")):
+                raise ValueError(
+                    f"{field}: {value:g} is out of range; "
+                    f"{kind.words} lies between {kind.low:g} and {kind.high:g}"
+                )
+        if self.at_least is not None and self.ceiling is not None:
+            raise ValueError("at_most: give at_least where higher is better, at_most where lower")
+        if (self.metric == "utility") == isinstance(self.costs, msgspec.UnsetType):
+            raise ValueError("costs: they are needed for the metric utility, and only for it")
+
+    @property
+    def ceiling(self) -> float | None:
+        """``at_most``, or ``None``."""
+        return None if isinstance(self.at_most, msgspec.UnsetType) else self.at_most
+
+
+def make_objective(
+    metric: str = "accuracy", at_least: float | None = None, at_most: float | None = None
+) -> Objective:
     """An objective from words that somebody typed.
 
     Raises:
         UnknownNameError: If there is no such metric.
-        InputError: If the floor is not between 0 and 1.
+        InputError: If the bound is out of range or does not fit the metric.
     """
-    if metric not in get_args(MetricName):
-        raise UnknownNameError("metric", metric, get_args(MetricName))
-    if at_least is not None and not 0 <= at_least <= 1:
+    measure_kind(metric)
+    given = {"metric": metric, "at_least": at_least}
+    if at_most is not None:
+        given["at_most"] = at_most
+    try:
+        return msgspec.convert(given, Objective)
+    except msgspec.ValidationError as error:
+        field, _, what = str(error).partition(": ")
         raise InputError(
-            f"the floor {at_least:g} is out of range.",
-            where="at_least",
-            advice="It is a share between 0 and 1, such as 0.9.",
-        )
-    return msgspec.convert({"metric": metric, "at_least": at_least}, Objective)
+            f"{what.partition(' - at')[0]}.",
+            where=field,
+            advice="It is a number such as 0.9." if field != "costs" else "Write them in the file.",
+        ) from error
 
 
 class DataFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -158,6 +204,22 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("inputs: exactly one input is supported")
         if len(self.labels) == 1:
             raise ValueError("labels: at least two labels are needed")
+        self._check_costs()
+
+    def _check_costs(self) -> None:
+        """Refuse costs of labels that the task does not have.
+
+        Raises:
+            ValueError: With the nearest name.
+        """
+        costs = self.objective.costs
+        if isinstance(costs, msgspec.UnsetType) or not self.labels:
+            return
+        for label in [*costs, *(answered for row in costs.values() for answered in row)]:
+            if label not in self.labels:
+                near = nearest(label, tuple(self.labels))
+                guess = f"; did you mean {near!r}?" if near else ""
+                raise ValueError(f"objective.costs: there is no label {label!r}{guess}")
 
     @property
     def approvals(self) -> int:

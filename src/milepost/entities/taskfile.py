@@ -16,6 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from milepost.entities.errors import Problem, TaskFileError, nearest
+from milepost.entities.measures import KINDS, PATTERN
 from milepost.entities.task import Task
 
 Path = tuple[str | int, ...]
@@ -52,6 +53,7 @@ def parse_task(text: str, file: str) -> Task:
         for error in Draft202012Validator(task_schema()).iter_errors(data)
         for problem in _explain(error, file, lines)
     ]
+    problems += _bound_out_of_range(data, file, lines)
     if problems:
         raise TaskFileError(sorted(set(problems), key=lambda p: (p.line or 0, p.field, p.what)))
     try:
@@ -62,6 +64,31 @@ def parse_task(text: str, file: str) -> Task:
         raise TaskFileError(
             [Problem(file=file, line=line, field=field, what=f"{what}.")]
         ) from error
+
+
+def _bound_out_of_range(data: Any, file: str, lines: Mapping[Path, int]) -> list[Problem]:
+    """A floor that its metric can never reach: no schema can say it, as the metric decides."""
+    objective: Any = data.get("objective")
+    if not isinstance(objective, dict):
+        return []
+    fields = cast("dict[str, Any]", objective)
+    metric, floor = fields.get("metric", "accuracy"), fields.get("at_least")
+    if not isinstance(metric, str) or not isinstance(floor, int | float):
+        return []
+    kind = KINDS.get(metric) or KINDS[nearest(metric, tuple(KINDS)) or "accuracy"]
+    if kind.low <= floor <= kind.high:
+        return []
+    limit = f"at most {kind.high:g}" if floor > kind.high else f"at least {kind.low:g}"
+    path = ("objective", "at_least")
+    return [
+        Problem(
+            file=file,
+            line=lines.get(path),
+            field=_dotted(path),
+            what=f"{floor!r} is out of range.",
+            advice=f"It must be {limit}.",
+        )
+    ]
 
 
 def dump_task(task: Task) -> str:
@@ -243,6 +270,8 @@ def _value_problem(error: ValidationError) -> tuple[str, str]:
                 f"{shown} is out of range.",
                 f"It must be {words[str(error.validator)]} {limit:g}.",
             )
+        case "pattern" if limit == PATTERN:
+            return f"there is no metric {shown}.", _offer(str(value), list(KINDS))
         case "pattern":
             advice = "Use lower-case letters, digits, '-' and '_', starting with a letter."
             return f"{shown} is not a valid name.", advice

@@ -9,6 +9,7 @@ from milepost.entities.decision import Comparison
 from milepost.metrics.comparison import mcnemar, paired_difference, randomisation
 from milepost.metrics.confusion import Cells
 from milepost.metrics.intervals import Sampling
+from milepost.metrics.measures import Measure, Sample
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -25,6 +26,8 @@ class Pair:
         candidates: How many candidates the one under test was chosen from on these same rows;
             p-values and interval pay for it (Bonferroni). 1 on rows never used to choose.
         sampling: Confidence, resamples and seed.
+        measure: The measure, where it is no function of confusion counts.
+        probabilities: ``(n, k)`` of either, which such a measure needs.
     """
 
     against: str
@@ -35,12 +38,15 @@ class Pair:
     other: NDArray[np.int64]
     candidates: int = 1
     sampling: Sampling = field(default_factory=Sampling)
+    measure: Measure | None = None
+    probabilities: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
 
 
 def compare(pair: Pair) -> Comparison:
     """Test whether one set of answers is better or worse than the other.
 
-    ``accuracy`` is tested exactly (McNemar 1947), every other metric by paired randomisation.
+    ``accuracy`` is tested exactly (McNemar 1947), other metrics of confusion counts by paired
+    randomisation, and every other measure by inverting the bound of its mean difference.
 
     Raises:
         KeyError: If there is no such metric.
@@ -48,6 +54,8 @@ def compare(pair: Pair) -> Comparison:
     """
     if pair.candidates < 1:
         raise ValueError("candidates must be at least 1")
+    if pair.measure is not None and pair.measure.read is not None and pair.probabilities:
+        return _by_rows(pair, pair.measure, pair.probabilities)
     cells = Cells.of(pair.y, np.stack([pair.answers, pair.other]), pair.k)
     if pair.metric == "accuracy":
         test = mcnemar(pair.y, pair.answers, pair.other)
@@ -55,7 +63,6 @@ def compare(pair: Pair) -> Comparison:
         test = randomisation(pair.metric, cells, pair.sampling)
     alpha = (1.0 - pair.sampling.confidence) / pair.candidates
     difference, low, high = paired_difference(pair.metric, cells, 1.0 - alpha)
-    suffix = f", Bonferroni over {pair.candidates} candidates" if pair.candidates > 1 else ""
     return Comparison(
         metric=pair.metric,
         against=pair.against,
@@ -65,5 +72,34 @@ def compare(pair: Pair) -> Comparison:
         p_value=min(1.0, test.p_better * pair.candidates),
         p_worse=min(1.0, test.p_worse * pair.candidates),
         n=cells.n,
-        method=test.method + suffix,
+        method=test.method + _corrected(pair),
     )
+
+
+def _by_rows(
+    pair: Pair, measure: Measure, probabilities: tuple[NDArray[np.float32], NDArray[np.float32]]
+) -> Comparison:
+    first, second = (Sample(pair.y, each) for each in probabilities)
+    draws = measure.apart(first, second)
+    difference = measure.value(first) - measure.value(second)
+    # To first order the draws' mean is the difference; what is left is the same for both ends.
+    shift = difference - draws.mean
+    alpha = (1.0 - pair.sampling.confidence) / pair.candidates
+    low, high = draws.bounds(np.array([alpha / 2.0]))
+    above, below = draws.p_above(-shift), draws.p_below(-shift)
+    better, worse = (above, below) if measure.higher else (below, above)
+    return Comparison(
+        metric=pair.metric,
+        against=pair.against,
+        difference=difference,
+        low=min(difference, float(low[0]) + shift),
+        high=max(difference, float(high[0]) + shift),
+        p_value=min(1.0, better * pair.candidates),
+        p_worse=min(1.0, worse * pair.candidates),
+        n=len(pair.y),
+        method="bound of the paired difference" + _corrected(pair),
+    )
+
+
+def _corrected(pair: Pair) -> str:
+    return f", Bonferroni over {pair.candidates} candidates" if pair.candidates > 1 else ""

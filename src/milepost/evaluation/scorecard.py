@@ -17,10 +17,11 @@ from milepost.entities.scorecard import (
 )
 from milepost.entities.task import Objective
 from milepost.metrics.calibration import calibration
-from milepost.metrics.classification import METRICS, brier_rows, f1_terms, log_loss_rows
+from milepost.metrics.classification import METRICS, f1_terms
 from milepost.metrics.comparison import independent_difference, independent_p_value
 from milepost.metrics.confusion import Cells
-from milepost.metrics.intervals import Measured, Sampling, mean_estimate, measure, proportion
+from milepost.metrics.intervals import Bounded, Sampling, estimate_of, measure, proportion
+from milepost.metrics.measures import Measure, Sample, auroc, brier, counted, log_loss
 from milepost.metrics.multiplicity import holm
 
 MOST_CONFUSIONS = 20
@@ -47,6 +48,8 @@ class Evidence:
         y: ``(n,) int64`` actual labels in ``[-1, k)``; ``-1`` is a label that the task does not
             know and always counts as wrong.
         probabilities: ``(n, k) float32``, calibrated.
+        measure: The objective's measure; by name when ``None``, where it is one of confusion
+            counts.
         ids: Id of each row.
         texts: Input of each row.
         slice_masks: ``(n,)`` bool per declared slice.
@@ -75,6 +78,7 @@ class Evidence:
     selection: Estimate | None = None
     notes: tuple[str, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict[str, str])
+    measure: Measure | None = None
 
     def __post_init__(self) -> None:
         """Check that the columns fit together.
@@ -98,6 +102,16 @@ class Evidence:
             raise ValueError("probabilities hold a value that is not finite")
 
     @property
+    def judged_by(self) -> Measure:
+        """The objective's measure."""
+        return self.measure or counted(self.objective.metric)
+
+    @property
+    def sample(self) -> Sample:
+        """The rows as measures take them."""
+        return Sample(self.y, self.probabilities)
+
+    @property
     def answers(self) -> NDArray[np.int64]:
         """Most probable label of each row, ``(n,) int64``."""
         return self.probabilities.argmax(axis=1)
@@ -106,9 +120,10 @@ class Evidence:
 def build_scorecard(evidence: Evidence) -> Scorecard:
     """Every number about quality, each with interval and sample size; latency is added by others.
 
-    Metrics and slices: exact bounds on the effective sample size; losses: BCa bootstrap; labels:
-    exact bounds; calibration: 15 equal-mass bins. Slice intervals are simultaneous (Bonferroni,
-    the single-step form of Holm), their p-values adjusted by Holm.
+    Metrics and slices: exact bounds on the effective sample size; losses, AUROC, utility and own
+    measures: bounds of a bounded mean (Gaffke 2005); labels: exact bounds; calibration: 15
+    equal-mass bins. Slice intervals are simultaneous (Bonferroni, the single-step form of Holm),
+    their p-values adjusted by Holm.
 
     Raises:
         KeyError: If the objective names a slice without a mask.
@@ -152,15 +167,13 @@ def build_scorecard(evidence: Evidence) -> Scorecard:
 
 
 def _metrics(evidence: Evidence, cells: Cells) -> dict[str, Estimate]:
-    confidence = evidence.sampling.confidence
-    metrics = {name: measure(name, cells).estimate(confidence) for name in METRICS}
-    metrics["log_loss"] = mean_estimate(
-        log_loss_rows(evidence.y, evidence.probabilities), evidence.sampling
-    )
-    metrics["brier"] = mean_estimate(
-        brier_rows(evidence.y, evidence.probabilities), evidence.sampling
-    )
-    return metrics
+    sampling = evidence.sampling
+    confidence, one_sided = sampling.confidence, sampling.one_sided
+    found: dict[str, Bounded] = {name: measure(name, cells) for name in METRICS}
+    for each in (auroc(), log_loss(), brier(), evidence.judged_by):
+        if each.name not in found:
+            found[each.name] = each.found(evidence.sample)
+    return {name: estimate_of(each, confidence, one_sided) for name, each in found.items()}
 
 
 def _labels(evidence: Evidence, cells: Cells) -> tuple[LabelScore, ...]:
@@ -185,17 +198,22 @@ def _labels(evidence: Evidence, cells: Cells) -> tuple[LabelScore, ...]:
 
 def _slices(evidence: Evidence) -> tuple[SliceScore, ...]:
     """Each declared slice against the rows outside it."""
-    inside: dict[str, Measured | None] = {}
-    outside: dict[str, Measured | None] = {}
+    inside: dict[str, Bounded | None] = {}
+    outside: dict[str, Bounded | None] = {}
+    sign = evidence.judged_by.sign
     for name in evidence.objective.slices:
         mask = evidence.slice_masks[name]
         inside[name] = _measure_rows(evidence, mask)
         outside[name] = _measure_rows(evidence, ~mask)
     judged = [name for name in inside if inside[name] is not None and outside[name] is not None]
     pairs = {name: (outside[name], inside[name]) for name in judged}
-    raw = [independent_p_value(out, own) for out, own in pairs.values() if out and own]
+    raw = [
+        independent_p_value(out, own) if sign > 0 else independent_p_value(own, out)
+        for out, own in pairs.values()
+        if out and own
+    ]
     adjusted = dict(zip(judged, holm(np.array(raw)), strict=True)) if judged else {}
-    tail = (1.0 - evidence.sampling.confidence) / (2.0 * max(len(judged), 1))
+    tail = (1.0 - evidence.sampling.deciding) / (2.0 * max(len(judged), 1))
     scores: list[SliceScore] = []
     for name, predicate in evidence.objective.slices.items():
         own, out = inside[name], outside[name]
@@ -203,16 +221,18 @@ def _slices(evidence: Evidence) -> tuple[SliceScore, ...]:
             name=name,
             predicate=predicate,
             n=own.n if own else 0,
-            estimate=own.estimate(evidence.sampling.confidence) if own else None,
+            estimate=estimate_of(own, evidence.sampling.confidence) if own else None,
         )
         if own and out:
-            low, high = independent_difference(out, own, tail)
+            # Positive is worse, whichever way the measure points.
+            better, worse = (out, own) if sign > 0 else (own, out)
+            low, high = independent_difference(better, worse, tail)
             score = SliceScore(
                 name=name,
                 predicate=predicate,
                 n=own.n,
                 estimate=score.estimate,
-                gap=out.value - own.value,
+                gap=better.value - worse.value,
                 gap_low=low,
                 gap_high=high,
                 p_value=float(adjusted[name]),
@@ -221,11 +241,10 @@ def _slices(evidence: Evidence) -> tuple[SliceScore, ...]:
     return tuple(scores)
 
 
-def _measure_rows(evidence: Evidence, mask: NDArray[np.bool_]) -> Measured | None:
+def _measure_rows(evidence: Evidence, mask: NDArray[np.bool_]) -> Bounded | None:
     if not mask.any():
         return None
-    cells = Cells.of(evidence.y[mask], evidence.answers[mask], len(evidence.labels))
-    return measure(evidence.objective.metric, cells)
+    return evidence.judged_by.found(evidence.sample.take(mask))
 
 
 def _confusions(evidence: Evidence) -> tuple[Confusion, ...]:

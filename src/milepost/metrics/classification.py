@@ -3,8 +3,9 @@
 Conventions, the same for every metric:
 
 - A row whose actual label is unknown to the task counts as wrong. It enters ``accuracy`` and
-  ``mcc`` as a row that nothing can get right, ``macro_f1`` and ``weighted_f1`` as a false alarm of
-  the label that was answered, and it lowers ``balanced_accuracy`` by its share of the rows.
+  ``mcc`` as a row that nothing can get right, ``macro_f1``, ``micro_f1`` and ``weighted_f1`` as a
+  false alarm of the label that was answered, and it lowers ``balanced_accuracy`` by its share of
+  the rows.
 - ``balanced_accuracy`` averages over the labels that have examples; ``macro_f1`` over the labels
   that have examples or were answered, where a label answered but never right scores 0.
 - A ratio without a denominator is 0: ``mcc`` of a sample with one label, ``macro_f1`` of nothing.
@@ -27,6 +28,12 @@ _FLOOR = 1e-7
 def accuracy(counts: Counts) -> NDArray[np.float64]:
     """Share of rows that were right, in [0, 1]."""
     return ratio(counts.right.sum(axis=-1), counts.n)
+
+
+def micro_f1(counts: Counts) -> NDArray[np.float64]:
+    """F1 of all labels' counts together, in [0, 1]; accuracy where every label is known."""
+    size = counts.actual.sum(axis=-1) + counts.answered.sum(axis=-1)
+    return ratio(2.0 * counts.right.sum(axis=-1), size)
 
 
 def balanced_accuracy(counts: Counts) -> NDArray[np.float64]:
@@ -80,6 +87,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "balanced_accuracy": balanced_accuracy,
         "macro_f1": macro_f1,
         "mcc": mcc,
+        "micro_f1": micro_f1,
         "weighted_f1": weighted_f1,
     }
 )

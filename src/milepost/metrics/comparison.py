@@ -7,10 +7,12 @@ from numpy.typing import NDArray
 
 from milepost.metrics.classification import METRICS
 from milepost.metrics.confusion import Cells, Counts
-from milepost.metrics.intervals import Measured, Sampling, measure
+from milepost.metrics.intervals import Bounded, Sampling, measure
 from milepost.metrics.jackknife import leave_one_out
 
 _STEPS = 50
+_PER_TAIL = 20
+_MOST_SWAPS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +65,11 @@ def randomisation(metric: str, cells: Cells, sampling: Sampling) -> Test:
     counts = cells.counts.astype(np.float64)
     step = max(1, 2_000_000 // max(len(counts), cells.k))
     above = below = 0
-    for start in range(0, sampling.resamples, step):
-        size = min(step, sampling.resamples - start)
+    # A p-value cannot be smaller than one in the number of swaps: a strict look needs more.
+    wanted = int(_PER_TAIL / (1.0 - sampling.deciding))
+    resamples = max(sampling.resamples, min(wanted, _MOST_SWAPS))
+    for start in range(0, resamples, step):
+        size = min(step, resamples - start)
         swapped = np.zeros((size, len(counts)))
         swapped[:, differ] = rng.binomial(
             cells.counts[differ], 0.5, size=(size, len(differ))
@@ -75,7 +80,7 @@ def randomisation(metric: str, cells: Cells, sampling: Sampling) -> Test:
         drawn = function(first) - function(second)
         above += int((drawn >= found - 1e-12).sum())
         below += int((drawn <= found + 1e-12).sum())
-    total = sampling.resamples + 1
+    total = resamples + 1
     return Test(
         p_better=(above + 1) / total, p_worse=(below + 1) / total, method="paired randomisation"
     )
@@ -114,7 +119,7 @@ def paired_difference(metric: str, cells: Cells, confidence: float) -> tuple[flo
     return difference, difference - half, difference + half
 
 
-def independent_difference(first: Measured, second: Measured, tail: float) -> tuple[float, float]:
+def independent_difference(first: Bounded, second: Bounded, tail: float) -> tuple[float, float]:
     """Bounds of first minus second on separate rows, each missing with about ``tail``.
 
     The method of variance estimates recovery (MOVER; Zou & Donner 2008) on exact bounds.
@@ -127,7 +132,7 @@ def independent_difference(first: Measured, second: Measured, tail: float) -> tu
     return difference - float(down), difference + float(up)
 
 
-def independent_p_value(first: Measured, second: Measured) -> float:
+def independent_p_value(first: Bounded, second: Bounded) -> float:
     """One-sided p-value of "first is not larger than second", by inverting the bounds above."""
     low, high = 1e-12, 0.5
     if first.value <= second.value:

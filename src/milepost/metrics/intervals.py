@@ -5,6 +5,7 @@ it on one side. Every interval is meant to cover at least as often as it says.
 """
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +30,15 @@ class Sampling:
         confidence: Coverage aimed for, in (0, 1).
         resamples: Resamples of a bootstrap or of a randomisation test, at least 100.
         seed: Makes them repeatable.
+        one_sided: Confidence of the one-sided bounds ``at_least`` and ``at_most``, in (0.5, 1);
+            ``None`` takes ``confidence``. A look at a holdout that spends little of its error
+            asks for more, such as 0.9999, while what is shown stays at ``confidence``.
     """
 
     confidence: float = 0.95
     resamples: int = 2000
     seed: int = 0
+    one_sided: float | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -43,6 +48,57 @@ class Sampling:
         """
         if not 0.0 < self.confidence < 1.0 or self.resamples < 100:
             raise ValueError("confidence must lie in (0, 1) and resamples be at least 100")
+        if self.one_sided is not None and not 0.5 < self.one_sided < 1.0:
+            raise ValueError("one_sided must lie in (0.5, 1)")
+
+    @property
+    def deciding(self) -> float:
+        """Confidence of everything that a decision rests on."""
+        return self.confidence if self.one_sided is None else self.one_sided
+
+
+class Bounded(Protocol):
+    """A measured value that knows its bounds at any confidence."""
+
+    @property
+    def value(self) -> float:
+        """The value."""
+        ...
+
+    @property
+    def n(self) -> int:
+        """Rows behind it."""
+        ...
+
+    @property
+    def method(self) -> str:
+        """Name of the interval."""
+        ...
+
+    def bounds(self, tail: float) -> tuple[float, float]:
+        """Lower and upper bound that each miss with probability at most ``tail``."""
+        ...
+
+
+def estimate_of(found: Bounded, confidence: float, one_sided: float | None = None) -> Estimate:
+    """The record of a measured value.
+
+    Args:
+        found: The value and its bounds.
+        confidence: Of the two-sided interval, in (0, 1).
+        one_sided: Of the one-sided bounds; ``confidence`` when ``None``.
+    """
+    low, high = found.bounds((1.0 - confidence) / 2.0)
+    at_least, at_most = found.bounds(1.0 - (confidence if one_sided is None else one_sided))
+    return Estimate(
+        value=found.value,
+        low=min(low, found.value),
+        high=max(high, found.value),
+        n=found.n,
+        method=found.method,
+        at_least=min(at_least, found.value),
+        at_most=max(at_most, found.value),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,19 +131,9 @@ class Measured:
         low, high = clopper_pearson(share * self.size, self.size, tail)
         return self.chance + span * low, self.chance + span * high
 
-    def estimate(self, confidence: float) -> Estimate:
+    def estimate(self, confidence: float, one_sided: float | None = None) -> Estimate:
         """The record with two-sided interval and one-sided bounds."""
-        low, high = self.bounds((1.0 - confidence) / 2.0)
-        at_least, at_most = self.bounds(1.0 - confidence)
-        return Estimate(
-            value=self.value,
-            low=min(low, self.value),
-            high=max(high, self.value),
-            n=self.n,
-            method=self.method,
-            at_least=min(at_least, self.value),
-            at_most=max(at_most, self.value),
-        )
+        return estimate_of(self, confidence, one_sided)
 
 
 def clopper_pearson(successes: float, n: float, tail: float) -> tuple[float, float]:
@@ -197,7 +243,9 @@ def estimate(
         ValueError: If shapes differ, nothing is given or a label is out of range.
     """
     sampling = sampling or Sampling()
-    return measure(metric, Cells.of(y, answers, k)).estimate(sampling.confidence)
+    return measure(metric, Cells.of(y, answers, k)).estimate(
+        sampling.confidence, sampling.one_sided
+    )
 
 
 def at_value(measured: Measured, value: float, method: str) -> Measured:

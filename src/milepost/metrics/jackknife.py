@@ -28,6 +28,10 @@ def leave_one_out(metric: str, cells: Cells, predictor: int = 0) -> NDArray[np.f
     answers = cells.answers[predictor]
     if metric == "accuracy":
         return (counts.right.sum() - (answers == cells.y)) / (counts.n - 1.0)
+    if metric == "micro_f1":
+        known = (cells.y >= 0).astype(np.float64)
+        size = counts.actual.sum() + counts.n
+        return 2.0 * (counts.right.sum() - (answers == cells.y)) / (size - 1.0 - known)
     if metric == "mcc":
         return _mcc(counts, cells.y, answers)
     return _additive(metric, counts, cells.y, answers)

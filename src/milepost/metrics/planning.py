@@ -17,9 +17,12 @@ def rows_to_decide(estimate: Estimate, bar: float, confidence: float) -> int | N
     estimate, and for the size that the bar asks for. The true need scatters around it, because
     the value measured on more rows will not be the same.
 
+    For what does not lie in [0, 1] the distance of the bound is taken to shrink with the square
+    root of the rows.
+
     Args:
-        estimate: What was measured, in [0, 1].
-        bar: The floor, in [0, 1].
+        estimate: What was measured.
+        bar: The floor or ceiling.
         confidence: Confidence of the one-sided bounds of ``estimate``.
 
     Returns:
@@ -27,6 +30,12 @@ def rows_to_decide(estimate: Estimate, bar: float, confidence: float) -> int | N
     """
     above = estimate.value >= bar
     reached = estimate.at_least if above else estimate.at_most
+    if estimate.method.startswith("gaffke"):
+        half, apart = abs(estimate.value - reached), abs(estimate.value - bar)
+        if apart * MOST_ROWS**0.5 <= half:
+            return None
+        rows = max(estimate.n + 1, ceil(estimate.n * (half / apart) ** 2))
+        return rows if rows <= MOST_ROWS else None
     share = min(max(estimate.value, 0.0), 1.0)
 
     def bound(size: float) -> float:

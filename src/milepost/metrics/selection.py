@@ -13,6 +13,7 @@ left out take away. The expectation is the same for a mean of rows; there is les
 such as macro F1 are never computed on a third of the rows, where rare labels are missing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,10 @@ from numpy.typing import NDArray
 from milepost.entities.estimate import Estimate
 from milepost.metrics.classification import METRICS
 from milepost.metrics.confusion import Cells
-from milepost.metrics.intervals import Sampling, at_value, measure
+from milepost.metrics.intervals import Sampling, at_value, estimate_of, measure
+from milepost.metrics.measures import Measure, Sample
+
+_CHUNK = 4_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,9 @@ def best_of(
     if len(found) == 1:
         measured = measure(metric, cells)
         value = float(found[0])
-        only = at_value(measured, value, measured.method).estimate(sampling.confidence)
+        only = at_value(measured, value, measured.method).estimate(
+            sampling.confidence, sampling.one_sided
+        )
         return Selection(chosen=0, naive=value, estimate=only, optimism=0.0)
     by_cell = None if losses is None else cells.means(y, answers, losses)
     noise, drawn_losses = _resampled(metric, cells, by_cell, sampling)
@@ -86,9 +92,87 @@ def best_of(
     return Selection(
         chosen=chosen,
         naive=naive,
-        estimate=corrected.estimate(sampling.confidence),
+        estimate=corrected.estimate(sampling.confidence, sampling.one_sided),
         optimism=naive - value,
     )
+
+
+def best_by(
+    measure: Measure,
+    samples: Sequence[Sample],
+    sampling: Sampling,
+    losses: NDArray[np.float64],
+) -> Selection:
+    """As ``best_of`` for a measure that is no function of confusion counts.
+
+    What a resample adds to a candidate is taken to first order, from the draws of its measure.
+
+    Args:
+        measure: The measure.
+        samples: The same ``n`` rows with the out-of-fold probabilities of each candidate.
+        sampling: Confidence, resamples and seed.
+        losses: ``(m, n)`` out-of-fold log losses.
+
+    Raises:
+        KeyError: If it is a measure of confusion counts.
+    """
+    if measure.read is None:
+        raise KeyError(measure.name)
+    readings = [measure.read(sample) for sample in samples]
+    found = measure.sign * np.array([reading.value for reading in readings])
+    draws = measure.sign * np.stack([reading.means for reading in readings])
+    sizes = readings[0].sizes
+    noise = np.zeros((1, len(readings)))
+    if len(readings) > 1:
+        noise = _first_order(draws, sizes, sampling)
+    near = (noise[:, :, None] - noise[:, None, :]).std(axis=0)
+    mean_losses = losses.mean(axis=1)[None, :]
+    chosen = int(_choose(found[None, :], mean_losses, near)[0])
+    winner = _choose(found + noise, np.repeat(mean_losses, len(noise), axis=0), near)
+    corrected = float((found[winner] - noise[np.arange(len(winner)), winner]).mean())
+    optimism = max(0.0, float(found[chosen]) - corrected)
+    naive = readings[chosen].value
+    plain = estimate_of(measure.found(samples[chosen]), sampling.confidence, sampling.one_sided)
+    return Selection(
+        chosen=chosen,
+        naive=naive,
+        estimate=_moved(plain, -measure.sign * optimism, measure),
+        optimism=optimism,
+    )
+
+
+def _moved(plain: Estimate, change: float, measure: Measure) -> Estimate:
+    """The estimate around a corrected value, within the range of the measure."""
+
+    def at(value: float) -> float:
+        return min(max(value + change, measure.low), measure.high)
+
+    return Estimate(
+        value=at(plain.value),
+        low=at(plain.low),
+        high=at(plain.high),
+        n=plain.n,
+        method=plain.method + "_bbc",
+        at_least=at(plain.at_least),
+        at_most=at(plain.at_most),
+    )
+
+
+def _first_order(
+    draws: NDArray[np.float64], sizes: NDArray[np.float64] | None, sampling: Sampling
+) -> NDArray[np.float64]:
+    """What each resample adds to each candidate, ``(r, m)``, centred."""
+    rng = np.random.default_rng(sampling.seed)
+    u = draws.shape[1]
+    weights = np.ones(u) if sizes is None else sizes
+    apart = (draws - np.average(draws, axis=1, weights=weights)[:, None]) * weights / weights.sum()
+    step = max(1, _CHUNK // u)
+    drawn: list[NDArray[np.float64]] = []
+    for start in range(0, sampling.resamples, step):
+        size = min(step, sampling.resamples - start)
+        drawn.append(rng.multinomial(u, np.full(u, 1.0 / u), size=size) @ apart.T)
+    noise = np.concatenate(drawn)
+    return noise - noise.mean(axis=0)
 
 
 def _resampled(

@@ -4,8 +4,10 @@ Needs numpy, onnxruntime and tokenizers; knows no ledger and no task file.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import msgspec
 
 from milepost._base.digest import sha256_bytes
 from milepost._base.untrusted import read_plain
@@ -44,7 +46,17 @@ class Exported:
     def predict(self, texts: Sequence[str]) -> Predictions:
         """Calibrated answers to ``n`` texts; no texts give an empty answer."""
         vectors = self.encoder.encode(texts) if self.encoder is not None else None
-        return self.predictor.predict(Batch(tuple(texts), vectors))
+        return withheld(self.predictor.predict(Batch(tuple(texts), vectors)), self.manifest)
+
+
+def withheld(predictions: Predictions, manifest: Manifest) -> Predictions:
+    """The answers without those that are less sure than the manifest asks for."""
+    limit = manifest.abstain_below
+    return (
+        predictions
+        if isinstance(limit, msgspec.UnsetType)
+        else replace(predictions, abstain_below=limit)
+    )
 
 
 def load_exported(directory: str | Path) -> Exported:

@@ -1,18 +1,13 @@
-"""The table of runtime kinds: a new kind of predictor is a module and a row here."""
+"""The table of runtime kinds: the plain ones, and those that wrap one of them."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from milepost.predictors.base import Predictor
-from milepost.predictors.constant import ConstantPredictor
-from milepost.predictors.linear import LinearPredictor
-from milepost.predictors.neighbours import NeighboursPredictor
-from milepost.predictors.tfidf import TfidfPredictor
+from milepost.predictors.plain import PLAIN
+from milepost.predictors.scoped import ScopedPredictor
 
 KINDS: Mapping[str, type[Predictor]] = MappingProxyType(
-    {
-        kind.kind: kind
-        for kind in (ConstantPredictor, LinearPredictor, NeighboursPredictor, TfidfPredictor)
-    }
+    {**PLAIN, ScopedPredictor.kind: ScopedPredictor}
 )
 """Class of each kind that a manifest may name."""

@@ -10,6 +10,8 @@ FEW = 30
 MUCH_WORSE_CALIBRATED = 2.0
 """ECE above this multiple of what a perfect model would show is worth a sentence."""
 NAMED = 12
+FOUND = 5
+"""Found slices that a card names."""
 
 
 def limits(card: Scorecard) -> tuple[str, ...]:
@@ -18,11 +20,7 @@ def limits(card: Scorecard) -> tuple[str, ...]:
     Args:
         card: The certified numbers.
     """
-    return tuple(
-        sentence
-        for rule in (_regime, _looks, _few_labels, _weak_labels, _slices, _calibration, _unknown)
-        for sentence in rule(card)
-    )
+    return tuple(sentence for rule in _RULES for sentence in rule(card))
 
 
 def _regime(card: Scorecard) -> Iterator[str]:
@@ -103,6 +101,70 @@ def _unknown(card: Scorecard) -> Iterator[str]:
             f"{card.unknown_labels} of the judged examples have a label that the task does not "
             "know; they count as wrong."
         )
+
+
+def _examined(card: Scorecard) -> Iterator[str]:
+    """What the examination has shown, and what it could not decide."""
+    found = card.examination
+    if found is None:
+        yield "It was not examined for weak slices, changed inputs, groups or privacy."
+        return
+    for each in found.discovery.found[:FOUND] if found.discovery else ():
+        yield (
+            f"Found to be worse than the rest by {each.gap:.3f} in accuracy (at least "
+            f"{max(each.gap_low, 0):.3f}) on {each.n} examples: {_name(each.description)}."
+        )
+    for change in found.robustness:
+        if change.drop_low > 0:
+            yield (
+                f"Inputs changed by {_name(change.change)} cost {change.drop:.3f} of "
+                f"{card.metric.replace('_', ' ')} ({change.drop_low:.3f} to "
+                f"{change.drop_high:.3f}) on {change.n} examples."
+            )
+    for check in found.checks:
+        if check.outcome != "passed":
+            yield " ".join(check.sentence.split()).replace("<", "&lt;").replace("|", "\\|")
+
+
+def _bias(card: Scorecard) -> Iterator[str]:
+    """Gaps between groups that are shown, and answers that swapped identity terms change."""
+    for each in card.examination.fairness if card.examination else ():
+        for gap in each.gaps:
+            if gap.low > 0:
+                yield (
+                    f"Bias: between {_name(gap.highest)} and {_name(gap.lowest)} "
+                    f"({_name(each.attribute)}) {gap.name.replace('_', ' ')} differs by "
+                    f"{gap.value:.3f} ({gap.low:.3f} to {gap.high:.3f})."
+                )
+        if each.flips is not None and each.flips.low > 0:
+            yield (
+                f"Bias: swapping terms of {_name(each.attribute)} changes {_share(each.flips)} of "
+                f"the answers to {each.swaps} texts."
+            )
+
+
+def _privacy(card: Scorecard) -> Iterator[str]:
+    found = card.examination.privacy if card.examination else None
+    if found is not None:
+        yield (
+            f"Privacy: an attack that wrongly accuses 1 % of strangers recognises "
+            f"{_share(found.tpr_at_1_fpr)} of {found.members} training examples; guessing would "
+            "recognise 0.01."
+        )
+
+
+_RULES = (
+    _regime,
+    _looks,
+    _few_labels,
+    _weak_labels,
+    _slices,
+    _calibration,
+    _unknown,
+    _examined,
+    _bias,
+    _privacy,
+)
 
 
 def _name(label: str) -> str:

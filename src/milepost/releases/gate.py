@@ -6,7 +6,8 @@ The rules, in order. Each check passes, fails (shown to miss the objective) or s
 labels cannot tell); one failure rejects, else one open check is insufficient evidence.
 
 1. Floor: passes when the one-sided lower bound reaches it, fails when the one-sided upper bound
-   is below it. Without a floor, ``majority`` must be beaten with significance.
+   is below it; a ceiling, for a metric that is better when lower, the other way round. Without
+   either, ``majority`` must be beaten with significance.
 2. Slices: a gap fails when its simultaneous interval lies wholly above the largest allowed gap. It
    stays open only where the measured gap is above the limit, unproven, and the slice has at least
    ``SLICE_MIN`` examples. Smaller slices are reported and do not block: on so few examples no
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from milepost.entities.decision import Comparison, Decision, Verdict
 from milepost.entities.estimate import Estimate
 from milepost.entities.examination import Outcome
+from milepost.entities.measures import measure_kind
 from milepost.entities.scorecard import Scorecard, SliceScore
 from milepost.entities.task import Objective
 from milepost.metrics.planning import rows_to_decide
@@ -32,12 +34,6 @@ SLICE_MIN = 30
 _MOST_ROWS = 1_000_000
 _MOST_TIMES = 1_000.0
 
-_NAMES = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_f1": "Macro F1",
-    "mcc": "Matthews correlation",
-}
 _EXAMPLES = {
     "holdout": "held-out examples",
     "test_file": "examples of the test file",
@@ -81,8 +77,8 @@ def decide(
         against_majority: The candidate against ``majority`` on the same examples; read only
             where the objective has no floor.
         incumbent: What runs now; ``None`` for a first release.
-        confidence: Confidence of every one-sided statement, in (0.5, 1); that of the scorecard's
-            ``at_least`` and ``at_most``.
+        confidence: Confidence of every statement that this decision rests on, in (0.5, 1); that
+            of the scorecard's ``at_least`` and ``at_most`` and of its slices' gaps.
 
     Returns:
         The verdict; its first reason is what decided, the other checks follow.
@@ -115,7 +111,9 @@ def _quality(
 ) -> _Check:
     if objective.at_least is not None:
         return _floor(objective.metric, objective.at_least, candidate, confidence)
-    name = _NAMES[objective.metric]
+    if objective.ceiling is not None:
+        return _ceiling(objective.metric, objective.ceiling, candidate, confidence)
+    name = _name(objective.metric)
     if against_majority is None:
         return _Check(
             "open",
@@ -127,7 +125,7 @@ def _quality(
 
 def _floor(metric: str, floor: float, candidate: Scorecard, confidence: float) -> _Check:
     estimate = candidate.metrics[metric]
-    name, sure = _NAMES[metric], _percent(confidence)
+    name, sure = _name(metric), _percent(confidence)
     measured = f"({_measured(estimate, candidate)})"
     if estimate.at_least >= floor:
         low, bar = _apart(estimate.at_least, floor)
@@ -152,26 +150,52 @@ def _floor(metric: str, floor: float, candidate: Scorecard, confidence: float) -
     )
 
 
+def _ceiling(metric: str, ceiling: float, candidate: Scorecard, confidence: float) -> _Check:
+    """As the floor, for a metric that is better when lower."""
+    estimate = candidate.metrics[metric]
+    name, sure = _name(metric), _percent(confidence)
+    measured = f"({_measured(estimate, candidate)})"
+    low, bar = _apart(estimate.at_least, ceiling)
+    high, _ = _apart(estimate.at_most, ceiling)
+    if estimate.at_most <= ceiling:
+        return _Check(
+            "passed",
+            f"{name} is at most {high} with {sure} confidence {measured}, "
+            f"which keeps the ceiling of {bar}.",
+        )
+    if estimate.at_least > ceiling:
+        return _Check(
+            "failed",
+            f"{name} is at least {low} with {sure} confidence {measured}, "
+            f"which misses the ceiling of {bar}.",
+        )
+    return _Check(
+        "open",
+        f"{name} is somewhere between {low} and {high} {measured}, so the labels cannot tell "
+        f"whether it keeps the ceiling of {bar}. {_more_labels(estimate, ceiling, confidence)}",
+    )
+
+
 def _beats_majority(
     name: str, comparison: Comparison, candidate: Scorecard, confidence: float
 ) -> _Check:
     size = _EXAMPLES[candidate.regime]
-    apart = f"{abs(comparison.difference):.3f}"
+    apart, sides = f"{abs(comparison.difference):.3f}", _sides(comparison)
     facts = f"on {comparison.n:,} {size} ({comparison.method}, p {{p}})"
     if comparison.p_value < 1.0 - confidence:
         return _Check(
             "passed",
-            f"{name} is {apart} above `majority` {facts.format(p=_p(comparison.p_value))}; "
+            f"{name} is {apart} {sides[0]} `majority` {facts.format(p=_p(comparison.p_value))}; "
             "the task has no floor, so this is enough.",
         )
     if comparison.p_worse < 1.0 - confidence:
         return _Check(
             "failed",
-            f"{name} is {apart} below `majority` {facts.format(p=_p(comparison.p_worse))}.",
+            f"{name} is {apart} {sides[1]} `majority` {facts.format(p=_p(comparison.p_worse))}.",
         )
     return _Check(
         "open",
-        f"{name} is not shown to be above `majority`: the difference is "
+        f"{name} is not shown to be {sides[0]} `majority`: the difference is "
         f"{comparison.difference:+.3f} {facts.format(p=_p(comparison.p_value))}. "
         f"{_more_for_difference(comparison)}",
     )
@@ -252,13 +276,14 @@ def _limits(objective: Objective, candidate: Scorecard) -> list[_Check]:
 def _against_incumbent(
     objective: Objective, candidate: Scorecard, incumbent: IncumbentEvidence, confidence: float
 ) -> tuple[Verdict, str]:
-    name = _NAMES[objective.metric]
+    name = _name(objective.metric)
     comparison = incumbent.comparison
+    sides = _sides(comparison)
     who = f"release {incumbent.release}"
     facts = f"on {comparison.n:,} {_EXAMPLES[candidate.regime]} ({comparison.method}, p {{p}})"
     if comparison.p_value < 1.0 - confidence:
         return "released", (
-            f"{name} is {comparison.difference:.3f} above {who} "
+            f"{name} is {abs(comparison.difference):.3f} {sides[0]} {who} "
             f"{facts.format(p=_p(comparison.p_value))}."
         )
     worse = comparison.p_worse < 1.0 - confidence
@@ -269,12 +294,12 @@ def _against_incumbent(
         )
     if worse:
         return "kept", (
-            f"{name} is {abs(comparison.difference):.3f} below {who} "
+            f"{name} is {abs(comparison.difference):.3f} {sides[1]} {who} "
             f"{facts.format(p=_p(comparison.p_worse))}; {who} stays."
         )
     return "kept", (
-        f"{name} is not shown to be above {who}: the difference is {comparison.difference:+.3f} "
-        f"{facts.format(p=_p(comparison.p_value))}; {who} stays. "
+        f"{name} is not shown to be {sides[0]} {who}: the difference is "
+        f"{comparison.difference:+.3f} {facts.format(p=_p(comparison.p_value))}; {who} stays. "
         f"{_more_for_difference(comparison)}"
     )
 
@@ -283,11 +308,15 @@ def _broken(objective: Objective, scorecard: Scorecard | None) -> str:
     """What of the objective a scorecard breaks, in words; empty for nothing."""
     if scorecard is None:
         return ""
-    floor = objective.at_least
+    floor, ceiling = objective.at_least, objective.ceiling
     estimate = scorecard.metrics.get(objective.metric)
+    name = measure_kind(objective.metric).words
     if floor is not None and estimate is not None and estimate.value < floor:
         value, bar = _apart(estimate.value, floor)
-        return f"its {_NAMES[objective.metric].lower()} is {value}, below the floor of {bar}"
+        return f"its {name} is {value}, below the floor of {bar}"
+    if ceiling is not None and estimate is not None and estimate.value > ceiling:
+        value, bar = _apart(estimate.value, ceiling)
+        return f"its {name} is {value}, above the ceiling of {bar}"
     for check in _limits(objective, scorecard):
         if check.outcome == "failed":
             return check.sentence.rstrip(".")
@@ -309,10 +338,38 @@ def _more_labels(estimate: Estimate, floor: float, confidence: float) -> str:
 
 
 def _more_for_difference(comparison: Comparison) -> str:
-    if comparison.difference <= 0.0:
-        return "More labels, or a better candidate, are needed to show one."
-    needed = _scaled(comparison.n, comparison.difference - comparison.low, comparison.difference)
-    return f"About {needed} examples to judge on would show a difference of this size."
+    """What it would take to show the difference, and the smallest one that these rows can show."""
+    falls = _falls(comparison)
+    difference = -comparison.difference if falls else comparison.difference
+    half = comparison.high - comparison.difference if falls else difference - comparison.low
+    if difference <= 0.0:
+        return (
+            "More labels, or a better candidate, are needed to show one; on these examples a "
+            f"difference of about {half:.3f} could be shown."
+        )
+    return (
+        f"About {_scaled(comparison.n, half, difference)} examples to judge on would show a "
+        f"difference of this size; these can show one of about {half:.3f}."
+    )
+
+
+def _name(metric: str) -> str:
+    """Name of a metric at the start of a sentence."""
+    words = measure_kind(metric).words
+    return words[0].upper() + words[1:]
+
+
+def _falls(comparison: Comparison) -> bool:
+    """Whether the metric is better when lower; a user's function shows it by its p-values."""
+    higher = measure_kind(comparison.metric).higher
+    if higher is not None:
+        return not higher
+    return (comparison.p_value < comparison.p_worse) == (comparison.difference < 0.0)
+
+
+def _sides(comparison: Comparison) -> tuple[str, str]:
+    """The words for better and worse than the other."""
+    return ("below", "above") if _falls(comparison) else ("above", "below")
 
 
 def _scaled(n: int, half_width: float, distance: float) -> str:

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from milepost.reports.words import clean
 
-Role = Literal["", "strong", "dim", "good", "calm", "bad", "warn", "accent"]
+Role = Literal["", "strong", "dim", "good", "calm", "bad", "warn", "accent", "code"]
 
 WIDTH = 80
 WRAPS_FROM = 18
@@ -39,6 +39,7 @@ STYLES: dict[Role, str] = {
     "bad": "red",
     "warn": "yellow",
     "accent": "bold cyan",
+    "code": "cyan",
 }
 ASCII = {
     "✔": "+", "✘": "x", "●": "o", "○": "o", "◂": "<", "★": "*", "•": "*", "·": ".", "…": "~",
@@ -55,6 +56,7 @@ NOTEBOOK_CSS = """<style>
 .mp-doc .right{text-align:right;white-space:nowrap}.mp-doc .strong,.mp-doc .accent{font-weight:650}
 .mp-doc .dim{opacity:.65}.mp-doc .good{color:#11845b}.mp-doc .calm{color:#2f7fc2}
 .mp-doc .bad{color:#d0483e}.mp-doc .warn{color:#b07a00}
+.mp-doc .code{font-family:ui-monospace,monospace;font-size:.92em}
 .mp-doc .bar{display:inline-block;position:relative;width:9em;height:.9em;vertical-align:middle}
 .mp-doc .bar i{position:absolute;top:42%;height:16%;background:currentColor;opacity:.5}
 .mp-doc .bar b{position:absolute;top:8%;width:.7em;height:.7em;margin-left:-.35em;

@@ -1,11 +1,9 @@
 """The table of a contest: who took part, how good, how sure, how fast, and what the gate said."""
 
 from milepost.entities.contest import Candidate, Contest
-from milepost.entities.estimate import Estimate
 from milepost.reports import words
 from milepost.reports.document import (
     BLANK,
-    Bar,
     Bullets,
     Cell,
     Column,
@@ -17,13 +15,13 @@ from milepost.reports.document import (
     Row,
     sentence,
 )
+from milepost.reports.examination.findings import finding_lines
+from milepost.reports.scales import bar, leaders_scale
 
 NAME_WIDTH = 22
 BAR_WIDTH = 14
 LEAST_LUCK = 0.0005
 """Smallest optimism of choosing that is worth a sentence."""
-LEADERS_REACH = 5
-"""Interval widths of the best candidate that the scale of the bars reaches below it."""
 
 
 class Leaderboard(Document):
@@ -95,7 +93,8 @@ def _verdict(contest: Contest) -> list[Part]:
         parts.append(Line(((waits, ""),), mark=("!", "warn")))
     if contest.decision.reasons:
         parts.append(Bullets(contest.decision.reasons))
-    return parts
+    found = finding_lines(contest)
+    return [*parts, *([BLANK] if found else []), *found]
 
 
 def ranked_apart(contest: Contest) -> bool:
@@ -168,28 +167,3 @@ def ids_grid(contest: Contest) -> Grid:
         for c in contest.candidates
     )
     return Grid(columns, rows)
-
-
-def bar(estimate: Estimate, scale: tuple[float, float]) -> Bar:
-    """An estimate on a scale."""
-    return Bar(estimate.low, estimate.value, estimate.high, *scale)
-
-
-def common_scale(estimates: list[Estimate]) -> tuple[float, float]:
-    """One scale for several bars, so that a reader can compare them; never of no width."""
-    low = min((e.low for e in estimates), default=0.0)
-    high = max((e.high for e in estimates), default=1.0)
-    return (low, high) if high - low > 1e-9 else (low - 0.5, high + 0.5)
-
-
-def leaders_scale(estimates: list[Estimate]) -> tuple[float, float]:
-    """A scale that shows the leaders apart: it reaches a few interval widths below the best.
-
-    A baseline far below would squeeze all the others into one spot; it is drawn as beyond.
-    """
-    low, high = common_scale(estimates)
-    if not estimates:
-        return low, high
-    best = max(estimates, key=lambda estimate: estimate.value)
-    reach = best.low - LEADERS_REACH * max(best.high - best.low, 0.01)
-    return max(low, min(reach, high - 1e-3)), high

@@ -15,11 +15,14 @@ from milepost.entities.contest import Contest
 from milepost.entities.scorecard import Scorecard
 from milepost.reports import words
 from milepost.reports.charts import charts_of
-from milepost.reports.document import grid_html
+from milepost.reports.document import Document, grid_html
+from milepost.reports.examination.charts import charts_by_section
+from milepost.reports.examination.section import OUTCOMES
+from milepost.reports.examination.sheet import absent, checks_in_order, sections, what_it_is
 from milepost.reports.leaderboard import leaderboard_grid, ranked_apart
-from milepost.reports.records import ReportSubject
+from milepost.reports.records import Examined, ReportSubject
 from milepost.reports.tables import metrics_grid, releases_grid, slices_grid
-from milepost.reports.theme import dark_css
+from milepost.reports.theme import Chart, dark_css
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -54,7 +57,7 @@ def render_report(subjects: Sequence[ReportSubject], title: str, made: datetime)
         title: Heading of the page, such as the workspace's name.
         made: When, timezone-aware.
     """
-    return _template().render(
+    return _template("report.html.j2").render(
         title=title,
         made=words.day(made),
         tasks=[_section(subject, i) for i, subject in enumerate(subjects, start=1)],
@@ -63,8 +66,29 @@ def render_report(subjects: Sequence[ReportSubject], title: str, made: datetime)
     )
 
 
+def render_examination(examined: Examined, made: datetime) -> str:
+    """A page of one examination alone, as one string of HTML.
+
+    Args:
+        examined: The candidate and its records.
+        made: When, timezone-aware.
+    """
+    return _template("examination.html.j2").render(
+        title=f"{examined.task.name}: examination",
+        made=words.day(made),
+        task=examined.task,
+        what=what_it_is(examined),
+        metric=words.metric_name(examined.scorecard.metric),
+        quality=words.measured(examined.scorecard.objective),
+        regime=words.regime_words(examined.scorecard),
+        candidate=examined.candidate.id,
+        examination=_examination(examined, "examination"),
+        dark=Markup(dark_css("figure svg")),  # noqa: S704 — built from the palette alone
+    )
+
+
 @cache
-def _template() -> "Template":
+def _template(name: str) -> "Template":
     import jinja2
 
     environment = jinja2.Environment(
@@ -81,7 +105,7 @@ def _template() -> "Template":
         "percent": words.percent,
     }
     environment.filters.update(filters)
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def _shown(value: object) -> object:
@@ -114,6 +138,7 @@ def _section(subject: ReportSubject, number: int) -> dict[str, object]:
         "figures": _figures(subject),
         "metrics": Markup(grid_html(metrics_grid(card))) if card else "",  # noqa: S704
         "slices": _slices(card),
+        "examination": _examination_of(subject, f"task-{number}"),
         "predicates": card.slices if card else (),
         "pairs": _pairs(card),
         "datasets": _datasets(subject),
@@ -159,10 +184,51 @@ def _html(contest: Contest | None) -> Markup:
 
 
 def _figures(subject: ReportSubject) -> list[Figure]:
-    return [
-        Figure(chart.title, chart.description, Markup(chart.svg()))  # noqa: S704 — escaped by Vega
-        for chart in charts_of(subject)
-    ]
+    return [_figure(chart) for chart in charts_of(subject)]
+
+
+def _figure(chart: Chart) -> Figure:
+    return Figure(chart.title, chart.description, Markup(chart.svg()))  # noqa: S704 — escaped by Vega
+
+
+def _examination_of(subject: ReportSubject, prefix: str) -> dict[str, object] | None:
+    """The examination of the last contest's chosen candidate, where it was examined."""
+    contest = subject.contest
+    chosen = contest.chosen if contest else None
+    if contest is None or chosen is None or chosen.scorecard is None:
+        return None
+    if chosen.scorecard.examination is None:
+        return None
+    examined = Examined(
+        task=subject.task, contest=contest, candidate=chosen, release=contest.release
+    )
+    return _examination(examined, prefix)
+
+
+def _examination(examined: Examined, prefix: str) -> dict[str, object]:
+    """What the template reads about an examination."""
+    shown = sections(examined, full=True)
+    charts = charts_by_section(examined)
+    return {
+        "recorded": examined.scorecard.examination is not None,
+        "checks": [
+            {"mark": OUTCOMES[check.outcome][0], "role": OUTCOMES[check.outcome][1],
+             "outcome": check.outcome, "sentence": check.sentence}
+            for check in checks_in_order(examined)
+        ],
+        "sections": [
+            {
+                "id": f"{prefix}-{section.name}",
+                "title": section.title,
+                "body": Markup(Document(section.parts).html()),  # noqa: S704 — escapes every text
+                "advice": section.advice,
+                "figures": [_figure(chart) for chart in charts.get(section.name, ())],
+            }
+            for section in shown
+            if not section.absent
+        ],
+        "absent": absent(examined, shown),
+    }  # fmt: skip
 
 
 def _slices(card: Scorecard | None) -> Markup:

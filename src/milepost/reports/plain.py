@@ -9,12 +9,13 @@ from typing import Literal, cast
 
 import msgspec
 
-from milepost.entities.contest import Candidate, Contest, Evaluation
+from milepost.entities.contest import Candidate, Contest, CurvePoint, Evaluation
 from milepost.entities.estimate import Estimate
 from milepost.entities.scorecard import Latency, SliceScore
-from milepost.reports.records import Answered
+from milepost.reports.examination.sheet import absent, sections
+from milepost.reports.records import Answered, Examined
 
-SchemaName = Literal["improve", "evaluate", "predict"]
+SchemaName = Literal["improve", "evaluate", "predict", "examine"]
 
 
 def schema(name: SchemaName) -> dict[str, object]:
@@ -87,15 +88,48 @@ def predict_json(answered: Answered) -> dict[str, object]:
     """The output of ``milepost predict --json``."""
     predictions = answered.predictions
     rows = zip(answered.texts, predictions.answers, predictions.confidence.tolist(), strict=True)
+    may_abstain = predictions.abstain_below is not None
     return {
         "task": answered.task,
         "release": answered.release,
         "candidate": answered.candidate,
         "predictions": [
-            {"text": text, "label": label, "confidence": round(confidence, 6)}
+            {
+                "text": text,
+                "label": label,
+                "confidence": round(confidence, 6),
+                **({"abstained": label is None} if may_abstain else {}),
+            }
             for text, label, confidence in rows
         ],
     }
+
+
+def examine_json(examined: Examined) -> dict[str, object]:
+    """The output of ``milepost examine --json``."""
+    card = examined.scorecard
+    left_out = absent(examined, sections(examined, full=False))
+    found = card.examination
+    return {
+        "task": examined.task.name,
+        "release": examined.release,
+        "in_production": examined.live,
+        "candidate": examined.candidate.id,
+        "strategy": examined.candidate.strategy,
+        "contest": examined.contest.id,
+        "regime": card.regime,
+        "metric": card.metric,
+        "n": card.objective.n,
+        "metrics": {name: _estimate(estimate) for name, estimate in card.metrics.items()},
+        "looks": card.looks,
+        "forecast": [_point(point) for point in examined.contest.forecast],
+        "not_examined": [{"section": title, "why": why} for title, why in left_out if title],
+        "examination": None if found is None else msgspec.to_builtins(found),
+    }
+
+
+def _point(point: CurvePoint) -> dict[str, object]:
+    return {"examples": point.examples, **(_estimate(point.estimate) or {})}
 
 
 def _estimate(estimate: Estimate | None) -> dict[str, object] | None:

@@ -6,12 +6,15 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from milepost.entities.contest import Contest
+from milepost.entities.contest import Candidate, Contest
 from milepost.entities.decision import Verdict
+from milepost.entities.errors import InputError
 from milepost.entities.estimate import Estimate
+from milepost.entities.examination import Examination
 from milepost.entities.example import QualityReport
 from milepost.entities.prediction import Predictions
 from milepost.entities.release import Channel, Release
+from milepost.entities.scorecard import Scorecard
 from milepost.entities.task import Task
 
 DoctorStatus = Literal["ok", "missing", "warning"]
@@ -82,6 +85,41 @@ class ReportSubject:
     test_quality: QualityReport | None = None
     releases: tuple[Release, ...] = ()
     channel: Channel | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """A candidate with what a close examination of it found.
+
+    Attributes:
+        task: The task as it was in its contest.
+        contest: Its contest.
+        candidate: The candidate; it has a scorecard.
+        release: Number of its release; ``None`` where it was not released.
+        live: Whether that release is in production.
+    """
+
+    task: Task
+    contest: Contest
+    candidate: Candidate
+    release: int | None = None
+    live: bool = False
+
+    @property
+    def scorecard(self) -> Scorecard:
+        """Its scorecard.
+
+        Raises:
+            InputError: If it has none.
+        """
+        if self.candidate.scorecard is None:
+            raise InputError(f"the candidate {self.candidate.id!r} has no scorecard.")
+        return self.candidate.scorecard
+
+    @property
+    def found(self) -> Examination:
+        """What was found; empty where it was never examined."""
+        return self.scorecard.examination or Examination()
 
 
 class Answered(Protocol):

@@ -10,89 +10,41 @@ from milepost.entities.estimate import Estimate
 from milepost.entities.scorecard import Confusion, LabelScore, Scorecard, SliceScore
 from milepost.reports import theme, words
 from milepost.reports.axes import Axis, finish, fit, row_scale, share_axis
+from milepost.reports.forest import NAMES, NUMBERS, ROW, ForestPlot, ForestRow, Kind, Number
 from milepost.reports.theme import Chart
 
-ROW = 26
-NAMES = 176
-NUMBERS = 62
 SHOWN = 12
 PAIRS_SHOWN = 10
 
 
 def slices_chart(scorecard: Scorecard) -> Chart | None:
     """Slices as a forest plot against the whole; ``None`` when no slice has an estimate."""
-    found = [part for part in scorecard.slices if part.estimate is not None]
+    found = [(part, part.estimate) for part in scorecard.slices if part.estimate is not None]
     if not found:
         return None
-    found = sorted(found, key=lambda part: part.estimate.value if part.estimate else 0.0)
+    found = sorted(found, key=lambda pair: pair[1].value)
     shown, metric = found[:SHOWN], words.metric_name(scorecard.metric)
-    rows = [_interval_row(0, "all", scorecard.objective, "all")]
-    for i, part in enumerate(shown, start=1):
-        assert part.estimate is not None  # noqa: S101 — filtered above, for the type checker
-        rows.append(_interval_row(i, part.name, part.estimate, _slice_kind(part)))
+    whole = scorecard.objective
+    rows = [ForestRow("all", (Number.of(whole, "all"),), f"n {whole.n:,}")]
+    rows += [
+        ForestRow(part.name, (Number.of(estimate, _slice_kind(part)),), f"n {estimate.n:,}")
+        for part, estimate in shown
+    ]
     more = f" The {len(shown)} worst of {len(found)}." if len(found) > len(shown) else ""
-    worse = [str(row["full"]) for row in rows if row["kind"] == "worse"]
+    worse = [words.clean(part.name) for part, _ in shown if _slice_kind(part) == "worse"]
     said = f" Shown to be worse than the rest: {', '.join(worse)}." if worse else ""
-    return Chart(
-        "slices",
-        f"{_capital(metric)} by slice",
-        f"Forest plot. {_spoken(rows)}.{said}",
-        _forest(rows, metric, f"Whiskers: intervals. Orange: shown to be worse.{more}"),
+    plot = ForestPlot(
+        rows=rows,
+        title=f"{capital(metric)} by slice",
+        subtitle=[f"Whiskers: intervals. Orange: shown to be worse.{more}"],
+        axis=metric,
+        reference=whole.value,
     )
+    return Chart("slices", plot.title, f"Forest plot. {plot.spoken()}.{said}", plot.spec())
 
 
-def _slice_kind(part: SliceScore) -> str:
-    return "worse" if part.gap_low is not None and part.gap_low > 0 else "slice"
-
-
-def _interval_row(row: int, name: str, estimate: Estimate, kind: str) -> dict[str, object]:
-    return {
-        "row": row,
-        "name": fit(name, NAMES - 16),
-        "full": words.clean(name),
-        "value": estimate.value,
-        "low": estimate.low,
-        "high": estimate.high,
-        "shown": f"{estimate.value:.2f}",
-        "n": f"n {estimate.n:,}",
-        "kind": kind,
-    }
-
-
-def _spoken(rows: Sequence[dict[str, object]]) -> str:
-    return "; ".join(f"{row['full']} {row['shown']} ({row['n']})" for row in rows)
-
-
-def _forest(rows: list[dict[str, object]], metric: str, subtitle: str) -> dict[str, object]:
-    import altair as alt
-
-    domain, ticks = share_axis(
-        min(float(str(row["low"])) for row in rows), max(float(str(row["high"])) for row in rows)
-    )
-    axis = Axis(metric, domain, ticks, range=(NAMES, theme.WIDTH - NUMBERS))
-    base = alt.Chart(alt.Data(values=rows)).encode(y=row_scale(len(rows)))
-    color = alt.Color(
-        "kind:N",
-        legend=None,
-        scale=alt.Scale(
-            domain=["all", "slice", "worse"], range=[theme.INK, theme.ACCENT, theme.WARM]
-        ),
-    )
-    whole = alt.Chart(alt.Data(values=rows[:1])).mark_rule(color=theme.OTHER, strokeDash=[4, 3])
-    return finish(
-        [
-            whole.encode(x=axis.x("value")),
-            base.mark_rule(strokeWidth=2.5).encode(x=axis.x("low"), x2="high:Q", color=color),
-            base.mark_circle(size=75, opacity=1).encode(x=axis.x("value"), color=color),
-            base.mark_text(align="right").encode(x=alt.value(NAMES - 16), text="name:N"),
-            base.mark_text(align="right", color=theme.MUTED, fontSize=theme.SMALL_SIZE).encode(
-                x=alt.value(theme.WIDTH), text="n:N"
-            ),
-        ],
-        height=ROW * len(rows),
-        title=f"{_capital(metric)} by slice",
-        subtitle=[subtitle],
-    )
+def _slice_kind(part: SliceScore) -> Kind:
+    return "worse" if part.gap_low is not None and part.gap_low > 0 else "plain"
 
 
 def confusions_chart(confusions: Sequence[Confusion]) -> Chart | None:
@@ -197,5 +149,6 @@ def _dots(scores: Sequence[LabelScore], title: str, subtitle: str) -> dict[str, 
     )
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """The text with its first letter in capitals."""
     return text[:1].upper() + text[1:]

@@ -21,8 +21,9 @@ from milepost.reports.document import (
     Row,
     sentence,
 )
-from milepost.reports.leaderboard import Leaderboard, bar, common_scale
+from milepost.reports.leaderboard import Leaderboard
 from milepost.reports.records import DoctorRow, TaskRow
+from milepost.reports.scales import bar, common_scale
 
 __all__ = [
     "Leaderboard",
@@ -212,7 +213,7 @@ def predictions_table(texts: Sequence[str], predictions: Predictions) -> Documen
         Row(
             (
                 Cell(words.shorten(text, 76)),
-                Cell(answer, "strong"),
+                Cell("no answer", "dim") if answer is None else Cell(answer, "strong"),
                 Cell(words.confidence(confidence)),
                 Cell(bar=Bar(0.0, confidence, confidence, 0.0, 1.0)),
             )

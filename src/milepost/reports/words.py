@@ -71,6 +71,26 @@ def percent(share: float) -> str:
     return f"{share * 100:.1f} %" if abs(share) < 0.0995 else f"{share * 100:.0f} %"
 
 
+def share(estimate: Estimate) -> str:
+    """A share with its interval in per cent, such as ``12 % [10, 15]``."""
+    low, high, value = estimate.low * 100, estimate.high * 100, estimate.value * 100
+    if not all(math.isfinite(end) for end in (low, high, value)):
+        return "–"
+    digits = 1 if high - low < 3 or high < 9.95 else 0
+    return f"{value:.{digits}f} % [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def difference(value: float, low: float, high: float) -> str:
+    """A difference with its sign and interval, such as ``+0.083 [+0.06, +0.11]``."""
+    digits = 3 if high - low < 0.02 else 2
+    return f"{value:+.3f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
+def chance(p_value: float) -> str:
+    """A p-value with three decimals that is never zero."""
+    return "<0.001" if p_value < 0.0005 else f"{p_value:.3f}"
+
+
 def usd(amount: float) -> str:
     """USD with two significant digits below one dollar, such as ``$0.0004``; never ``e-05``."""
     if not math.isfinite(amount):

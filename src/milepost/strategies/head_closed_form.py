@@ -75,6 +75,29 @@ class HeadClosedForm:
             problem.progress((fold + 1) / count)
         return fitted
 
+    def leave_group_out(
+        self, problem: Problem, groups: NDArray[np.int64]
+    ) -> tuple[LinearPredictor, NDArray[np.float64]]:
+        """The predictor of all examples, and each example's logits from one without its group.
+
+        Equal to refitting without the group, but that shrinkage and temperature, two numbers, are
+        those chosen on all examples.
+
+        Args:
+            problem: All examples.
+            groups: ``(n,) int64`` near-duplicate group of each example.
+
+        Returns:
+            The predictor, and logits ``(n, k) float64`` at its temperature.
+        """
+        vectors = encode(problem.encoder, problem.texts)
+        own = ClassStatistics.of(vectors, problem.y, len(problem.labels))
+        discriminant = Discriminant(own.merge(self.label_statistics(problem)))
+        shrinkage, temperature = self._choose(discriminant, vectors, problem.y, problem.seed)
+        logits = discriminant.leave_group_out(vectors, problem.y, groups, shrinkage)
+        problem.progress(1.0)
+        return self._at(problem, discriminant, shrinkage, temperature), logits / temperature
+
     def label_statistics(self, problem: Problem) -> ClassStatistics:
         """Statistics of the label names and descriptions alone."""
         known = label_examples(problem)
@@ -98,6 +121,11 @@ class HeadClosedForm:
         """
         discriminant = Discriminant(statistics)
         shrinkage, temperature = self._choose(discriminant, vectors, y, problem.seed)
+        return self._at(problem, discriminant, shrinkage, temperature)
+
+    def _at(
+        self, problem: Problem, discriminant: Discriminant, shrinkage: float, temperature: float
+    ) -> LinearPredictor:
         coefficients, bias = discriminant.linear(shrinkage)
         return LinearPredictor(
             labels=problem.labels,

@@ -22,10 +22,13 @@ from milepost.entities.errors import DataError, InputError
 from milepost.entities.example import Examples
 from milepost.entities.prediction import Predictions
 from milepost.entities.task import Task
+from milepost.evaluation.measuring import measure_of
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.evaluation.slices import slice_masks, where_mask
 from milepost.metrics.intervals import Sampling
 from milepost.predictors.base import Batch
+from milepost.predictors.exported import withheld
+from milepost.workflows.contest.looks import look_by_evaluation
 from milepost.workflows.contest.timing import Encoders, latencies
 from milepost.workflows.context import Context
 from milepost.workflows.release.bundles import Answerer, find_answerer
@@ -60,6 +63,8 @@ class Answered:
     def table(self) -> dict[str, Sequence[object]]:
         """The input's columns, then ``label``, ``confidence`` and ``release``.
 
+        Where answers may be withheld there is ``abstained`` too, and ``label`` is ``None`` then.
+
         An input column of one of these names is kept as ``input_<name>``.
         """
         confidence = [round(float(c), 6) for c in self.predictions.confidence]
@@ -68,6 +73,8 @@ class Answered:
             "confidence": confidence,
             "release": [self.release] * len(self),
         }
+        if self.predictions.abstain_below is not None:
+            added["abstained"] = self.predictions.abstained.tolist()
         kept = {f"input_{k}" if k in added else k: v for k, v in self.columns.items()}
         return {**kept, **added}
 
@@ -217,7 +224,9 @@ def _answered(
         release=answerer.release,
         candidate=answerer.candidate,
         texts=tuple(texts),
-        predictions=predictor.predict(Batch(tuple(texts), batch_vectors)),
+        predictions=withheld(
+            predictor.predict(Batch(tuple(texts), batch_vectors)), answerer.manifest
+        ),
         columns=columns,
     )
 
@@ -257,7 +266,10 @@ def evaluate(
             where=read.sources[0].path,
             advice=f"Is {task.data.label!r} the column?",
         )
-    return _evaluation(context, task, answerer, examples)
+    found = _evaluation(context, task, answerer, examples)
+    who = f"release {answerer.release}" if answerer.release else f"candidate {answerer.candidate}"
+    look_by_evaluation(context, name, examples, f"evaluate {who} on {read.sources[0].path}")
+    return found
 
 
 def _evaluation(context: Context, task: Task, answerer: Answerer, examples: Examples) -> Evaluation:
@@ -281,6 +293,7 @@ def _evaluation(context: Context, task: Task, answerer: Answerer, examples: Exam
                 confidence=context.settings.confidence, resamples=context.settings.bootstrap
             ),
             notes=_overlap(context, answerer, examples),
+            measure=measure_of(task.objective, predictor.labels, context.root),
             provenance={
                 "bundle_examples": answerer.manifest.examples or "",
                 "code": code_version(),
@@ -304,8 +317,8 @@ def _overlap(context: Context, answerer: Answerer, examples: Examples) -> tuple[
     dataset = context.ledger.dataset(answerer.manifest.examples)
     trained = read_snapshot(context.artifacts.get(dataset.artifact))
     ours, theirs = regroup([examples, trained], context.settings.near_duplicate)
-    known = set(theirs.groups)
-    rows = [i for i, group in enumerate(ours.groups) if group in known]
+    known = set(theirs.duplicates)
+    rows = [i for i, group in enumerate(ours.duplicates) if group in known]
     if not rows:
         return ()
     return (

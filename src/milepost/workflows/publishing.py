@@ -7,7 +7,7 @@ from milepost.entities.contest import Contest
 from milepost.entities.errors import InputError, TaskFileError, WorkspaceError
 from milepost.entities.example import QualityReport
 from milepost.entities.lineage import Lineage
-from milepost.reports.records import ReportSubject, TaskRow
+from milepost.reports.records import Examined, ReportSubject, TaskRow
 from milepost.workflows.contest.improve import CHANNEL
 from milepost.workflows.context import Context
 from milepost.workflows.tasks.current import current_task
@@ -104,6 +104,18 @@ def write_pictures(context: Context, name: str | None, directory: Path) -> list[
     for subject in _subjects(context, name):
         written += write_charts(subject, directory / subject.task.name)
     return written
+
+
+def write_examination(context: Context, examined: Examined, output: Path) -> Path:
+    """Write one self-contained HTML page about an examination.
+
+    Raises:
+        WorkspaceError: If the place cannot be written.
+    """
+    from milepost.reports.page import render_examination
+
+    write_whole(output, render_examination(examined, context.clock()).encode())
+    return output
 
 
 def write_lineage(lineage: Lineage, output: Path) -> Path:

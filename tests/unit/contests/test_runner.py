@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from milepost._base.clock import Deadline
-from milepost.contests.runner import HeldVectors, learning_curve, predict, run
-from milepost.data.split import folds
+from milepost.contests.runner import HeldVectors, predict, run
+from milepost.data.splitting.folding import fold_groups, folds
 from milepost.predictors.constant import ConstantPredictor
 from milepost.predictors.linear import LinearPredictor
 from milepost.strategies.head_closed_form import HeadClosedForm
@@ -40,8 +40,8 @@ def problem(copies=6, seed=0, deadline=None):
     )
 
 
-def groups(given):
-    return [f"g{i}" for i in range(len(given.texts))]
+def folding(given, k):
+    return fold_groups([f"g{i}" for i in range(len(given.texts))], given.y, k, given.seed)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Memorising:
 
 def test_a_failure_is_a_row_and_the_others_go_on():
     given = problem()
-    entries = run(given, groups(given), [Crashing(), Refusing(), NotFinite(), Majority()], 5)
+    entries = run(given, folding(given, 5), [Crashing(), Refusing(), NotFinite(), Majority()])
     crashed, refused, infinite, fine = entries
     assert crashed.error == "It failed: RuntimeError: out of luck"
     assert crashed.parameters == {"message": "out of luck"}
@@ -124,12 +124,12 @@ def test_an_interrupt_is_not_a_row():
 
     given = problem()
     with pytest.raises(KeyboardInterrupt):
-        run(given, groups(given), [Interrupted()], 5)
+        run(given, folding(given, 5), [Interrupted()])
 
 
 def test_out_of_fold_answers_never_saw_their_own_row():
     given = problem()
-    (entry,) = run(given, groups(given), [Memorising()], 5)
+    (entry,) = run(given, folding(given, 5), [Memorising()])
     assert (entry.fitted.out_of_fold.argmax(axis=1) == 0).all()
     answers = predict(entry.fitted.predictor, given.texts, given.encoder).argmax(axis=1)
     assert (answers == given.y).all()
@@ -150,7 +150,7 @@ def test_near_duplicates_stay_on_one_side():
             assert not mine & others
             return super().fit(problem)
 
-    (entry,) = run(given, pairs, [Spy()], 4)
+    (entry,) = run(given, fold_groups(pairs, given.y, 4), [Spy()])
     assert entry.error is None
     assert len(set(fold_of.tolist())) == 4
 
@@ -158,8 +158,8 @@ def test_near_duplicates_stay_on_one_side():
 def test_the_same_seed_gives_the_same_entries():
     given = problem()
     strategies = [Majority(), HeadClosedForm(), Neighbours()]
-    once = run(given, groups(given), strategies, 5)
-    again = run(given, groups(given), strategies, 5)
+    once = run(given, folding(given, 5), strategies)
+    again = run(given, folding(given, 5), strategies)
     for a, b in zip(once, again, strict=True):
         np.testing.assert_array_equal(a.fitted.out_of_fold, b.fitted.out_of_fold)
         assert a.fitted.predictor.temperature == b.fitted.predictor.temperature
@@ -167,7 +167,7 @@ def test_the_same_seed_gives_the_same_entries():
 
 def test_a_spent_budget_leaves_the_floor_and_says_so():
     given = problem(deadline=Deadline(at=0.0))
-    floor, head = run(given, groups(given), [Majority(), HeadClosedForm()], 5)
+    floor, head = run(given, folding(given, 5), [Majority(), HeadClosedForm()])
     assert floor.error is None
     assert head.error == "The budget was used up before it could start."
 
@@ -195,34 +195,21 @@ def test_encoding_stops_at_the_deadline_and_the_text_strategies_still_answer():
     given = problem(deadline=None)
     held = HeldVectors(given.encoder, given.texts, deadline=Deadline(at=0.0))
     late = replace(given, encoder=held)
-    words, head = run(late, groups(given), [TfidfLinear(), HeadClosedForm()], 5)
+    words, head = run(late, folding(given, 5), [TfidfLinear(), HeadClosedForm()])
     assert words.error is None
     assert head.error == "The budget was used up while it ran."
 
 
-def test_the_learning_curve_uses_a_growing_share_and_stays_out_of_fold():
-    given = problem()
-    points = learning_curve(given, groups(given), Memorising(), 4)
-    assert [examples for examples, _ in points] == [8, 18, 28]
-    assert all((answers == 0).all() for _, answers in points)
-
-
-def test_a_learning_curve_leaves_out_shares_that_are_too_small():
-    given = problem(copies=1)
-    points = learning_curve(given, groups(given), HeadClosedForm(), 4)
-    assert [examples for examples, _ in points] == [4]
-
-
 def test_what_is_wrapped_around_may_give_an_entry_that_was_kept():
     given = problem()
-    kept = run(given, groups(given), [HeadClosedForm()], 5)[0]
+    kept = run(given, folding(given, 5), [HeadClosedForm()])[0]
     seen = []
 
     def around(strategy, enter):
         seen.append(strategy.name)
         return kept if strategy.name == kept.strategy else enter()
 
-    first, second = run(given, groups(given), [Majority(), HeadClosedForm()], 5, around=around)
+    first, second = run(given, folding(given, 5), [Majority(), HeadClosedForm()], around=around)
     assert seen == ["majority", "head_closed_form"]
     assert first.fitted is not None
     assert second is kept
@@ -230,7 +217,7 @@ def test_what_is_wrapped_around_may_give_an_entry_that_was_kept():
 
 def test_only_what_the_budget_left_out_is_late():
     given = problem(deadline=Deadline(at=0.0))
-    entries = run(given, groups(given), [Majority(), HeadClosedForm(), Refusing()], 5)
+    entries = run(given, folding(given, 5), [Majority(), HeadClosedForm(), Refusing()])
     assert [entry.late for entry in entries] == [False, True, True]
     given = problem()
-    assert not run(given, groups(given), [Refusing()], 5)[0].late
+    assert not run(given, folding(given, 5), [Refusing()])[0].late

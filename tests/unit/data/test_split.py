@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from milepost._base.settings import Settings
 from milepost.data.duplicates import regroup, text_keys
-from milepost.data.split import against_test, assign_sides, folds
+from milepost.data.split import assign_sides
+from milepost.data.splitting.folding import folds
+from milepost.data.splitting.leaks import against_test
 from milepost.entities.errors import DataError
 from milepost.entities.example import Examples
 

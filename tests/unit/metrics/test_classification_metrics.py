@@ -16,6 +16,7 @@ SKLEARN = {
     "macro_f1": lambda y, p: sk.f1_score(y, p, average="macro", zero_division=0),
     "weighted_f1": lambda y, p: sk.f1_score(y, p, average="weighted", zero_division=0),
     "mcc": sk.matthews_corrcoef,
+    "micro_f1": lambda y, p: sk.f1_score(y, p, average="micro", zero_division=0),
 }
 
 

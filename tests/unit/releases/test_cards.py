@@ -13,6 +13,14 @@ from milepost.entities.contest import Candidate, Contest
 from milepost.entities.decision import Comparison, Decision
 from milepost.entities.errors import InputError, UnknownNameError
 from milepost.entities.estimate import Estimate
+from milepost.entities.examination import (
+    AttributeScore,
+    ChangeScore,
+    Check,
+    Examination,
+    Gap,
+    Privacy,
+)
 from milepost.entities.example import Dataset, Finding, QualityReport, SourceFile
 from milepost.entities.release import Approval, Manifest, Release
 from milepost.entities.scorecard import (
@@ -282,7 +290,45 @@ def test_no_limit_is_made_up() -> None:
         labels=(LabelScore(label="a", n=90, precision=None, recall=estimate(0.82), f1=None),),
         calibration=Calibration(ece=0.01, ece_if_perfect=0.01, temperature=1.0, bins=()),
     )
-    assert len(limits(good)) == 1
+    assert len(limits(good)) == 2
+    looked_at = msgspec.structs.replace(good, examination=Examination())
+    assert len(limits(looked_at)) == 1
+
+
+def test_what_an_examination_found_are_limits_bias_and_privacy() -> None:
+    change = ChangeScore(
+        change="typos",
+        n=80,
+        before=estimate(0.8),
+        after=estimate(0.7),
+        flips=estimate(0.12),
+        drop=0.1,
+        drop_low=0.04,
+        drop_high=0.16,
+    )
+    gap = Gap(
+        name="equal_opportunity",
+        value=0.21,
+        low=0.11,
+        high=0.3,
+        highest="b|d",
+        lowest="c",
+        p_value=0.01,
+    )
+    found = Examination(
+        robustness=(change, msgspec.structs.replace(change, change="case", drop_low=-0.01)),
+        fairness=(AttributeScore(attribute="country", label="yes", groups=(), gaps=(gap,)),),
+        privacy=Privacy(
+            tpr_at_1_fpr=estimate(0.04), auroc=estimate(0.6), members=90, shadows=8, method="m"
+        ),
+        checks=(Check(name="x", outcome="open", sentence="It < is | open."),),
+    )
+    said = limits(msgspec.structs.replace(scorecard(), examination=found))
+    assert any("`typos` cost 0.100" in each and "0.040 to 0.160" in each for each in said)
+    assert not any("`case`" in each for each in said)
+    assert any(each.startswith("Bias: between `b\\|d` and `c`") for each in said)
+    assert any("Privacy" in each and "0.040 (0.000 to 0.090) of 90" in each for each in said)
+    assert "It &lt; is \\| open." in said
 
 
 def test_what_was_not_measured_is_said() -> None:

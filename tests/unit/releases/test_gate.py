@@ -266,3 +266,30 @@ def test_the_number_near_the_floor_is_shown_with_enough_digits():
     found = decide(FLOOR, made, None, None)
     assert found.verdict == "insufficient_evidence"
     assert "between 0.89996 and 0.920" in found.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "verdict", "said"),
+    [
+        (0.6, "released", "keeps the ceiling of 0.60"),
+        (0.3, "rejected", "misses the ceiling of 0.30"),
+        (0.5, "insufficient_evidence", "examples to judge on would decide it"),
+    ],
+)
+def test_a_ceiling_is_a_floor_the_other_way_round(ceiling, verdict, said):
+    found = Estimate(
+        value=0.45, low=0.39, high=0.55, n=200, method="gaffke", at_least=0.4, at_most=0.53
+    )
+    scorecard = Scorecard(regime="holdout", metric="log_loss", metrics={"log_loss": found})
+    decision = decide(Objective(metric="log_loss", at_most=ceiling), scorecard, None, None)
+    assert decision.verdict == verdict
+    assert said in decision.reasons[0]
+    assert decision.reasons[0].startswith("Log loss is")
+
+
+def test_lower_is_below_where_lower_is_better():
+    scorecard = msgspec.structs.replace(card(), metric="log_loss")
+    against = msgspec.structs.replace(versus(-0.2), metric="log_loss")
+    found = decide(Objective(metric="log_loss"), scorecard, against, None)
+    assert found.verdict == "released"
+    assert "Log loss is 0.200 below `majority`" in found.reasons[0]

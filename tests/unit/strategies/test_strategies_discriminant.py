@@ -90,6 +90,35 @@ def test_leave_one_out_is_a_refit_without_the_example(seed, n, weight, shrinkage
         )
 
 
+@settings(max_examples=60, deadline=None)
+@given(SEEDS, st.integers(1, 30), st.sampled_from([0.5, 2.0]), st.sampled_from([0.1, 1, 30]))
+def test_leave_group_out_is_a_refit_without_the_group(seed, n, weight, shrinkage):
+    x, y = draw(seed, n)
+    # a few large groups, with more rows than there are dimensions, and many small ones
+    groups = np.random.default_rng(seed).integers(0, max(1, n // 4), n) ** 2
+    prior = prior_of(seed + 1, weight)
+    everything = ClassStatistics.of(x, y, K).merge(prior)
+    fast = Discriminant(everything).leave_group_out(x, y, groups, shrinkage)
+    for group in np.unique(groups):
+        out = groups == group
+        refit = Discriminant(ClassStatistics.of(x[~out], y[~out], K).merge(prior))
+        coefficients, bias = refit.linear(shrinkage)
+        slow = x[out].astype(np.float64) @ coefficients.T + bias
+        centred = slow - slow.mean(axis=1, keepdims=True)
+        error = np.abs(fast[out] - fast[out].mean(axis=1, keepdims=True) - centred)
+        assert error.max() <= 1e-8 * max(1.0, np.abs(centred).max())
+
+
+def test_groups_of_one_are_leave_one_out_in_any_order():
+    x, y = draw(5, 12)
+    fitted = Discriminant(ClassStatistics.of(x, y, K).merge(prior_of(6, 1.0)))
+    names = np.random.default_rng(0).permutation(12)
+    np.testing.assert_array_equal(
+        fitted.leave_group_out(x, y, names, 0.5), fitted.leave_one_out(x, y, 0.5)
+    )
+    assert fitted.leave_group_out(x[:0], y[:0], names[:0], 0.5).shape == (0, K)
+
+
 def test_linear_is_the_textbook_discriminant():
     x, y = draw(3, 40)
     statistics = ClassStatistics.of(x, y, K)
@@ -110,3 +139,7 @@ def test_labels_without_weight_are_refused():
     single = ClassStatistics.of(x[:K], np.arange(K), K)
     with pytest.raises(ValueError, match="no weight left"):
         Discriminant(single).leave_one_out(x[:1], np.array([0]), 1.0)
+    pairs = ClassStatistics.of(x[: 2 * K], np.arange(2 * K) % K, K)
+    both = np.array([0, K])
+    with pytest.raises(ValueError, match="without the group"):
+        Discriminant(pairs).leave_group_out(x[both], np.array([0, 0]), np.array([7, 7]), 1.0)

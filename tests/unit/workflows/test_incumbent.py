@@ -5,7 +5,8 @@ from milepost._base.clock import Deadline
 from milepost.entities.ids import ContestId
 from milepost.predictors.base import Batch
 from milepost.workflows.contest.datasets import prepare
-from milepost.workflows.contest.improve import _bench, _problem, improve
+from milepost.workflows.contest.improve import _bench, improve
+from milepost.workflows.contest.improve import problem_of as _problem
 from milepost.workflows.contest.incumbent import _aligned, _honest_answers
 from milepost.workflows.contest.options import Options
 from milepost.workflows.contest.stored_predictions import load_predictions

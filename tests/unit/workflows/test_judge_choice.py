@@ -6,12 +6,14 @@ import pytest
 
 from milepost._base.clock import Deadline
 from milepost.contests.runner import run
+from milepost.data.splitting.folding import fold_examples
 from milepost.entities.ids import ContestId
 from milepost.entities.scorecard import Latency
 from milepost.entities.task import Objective
 from milepost.strategies.registry import strategy_named
 from milepost.workflows.contest.datasets import prepare
-from milepost.workflows.contest.improve import _bench, _problem
+from milepost.workflows.contest.improve import _bench
+from milepost.workflows.contest.improve import problem_of as _problem
 from milepost.workflows.contest.judge import _choose, judge
 from milepost.workflows.tasks.current import current_task
 
@@ -36,7 +38,8 @@ def contest(context, things):
     task = current_task(context, things)
     material = prepare(context, task, ContestId("c0"))
     problem = _problem(context, task, material, 0, Deadline(), lambda what, share: None)
-    entries = run(problem, material.train.groups, [strategy_named(s) for s in STRATEGIES], 5)
+    folding = fold_examples(material.train, problem.y, 5)
+    entries = run(problem, folding, [strategy_named(s) for s in STRATEGIES])
     return _bench(context, task, material, problem, ContestId("c0")), entries
 
 

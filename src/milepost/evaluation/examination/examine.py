@@ -1,6 +1,12 @@
 """The examination: every section asked about one subject, each on its own."""
 
 from milepost.entities.examination import Check, Examination
+from milepost.evaluation.examination.behaviour import Examinee, run_tests
+from milepost.evaluation.examination.discovery import discover
+from milepost.evaluation.examination.fairness import fairness
+from milepost.evaluation.examination.knowing import knowing
+from milepost.evaluation.examination.privacy import privacy
+from milepost.evaluation.examination.robustness import robustness
 from milepost.evaluation.examination.subject import Subject
 
 
@@ -8,4 +14,38 @@ def examine(subject: Subject) -> Examination:
     """What all sections found about a candidate, with the checks that the gate reads."""
     checks: list[Check] = []
     notes: list[str] = []
-    return Examination(checks=tuple(checks), notes=tuple(notes))
+    changes, about = robustness(subject)
+    notes += about
+    behaviour = run_tests(_tested(subject))
+    checks += behaviour.checks
+    notes += behaviour.notes
+    groups, group_checks, about_groups = fairness(subject)
+    checks += group_checks
+    notes += about_groups
+    known, known_checks = knowing(subject)
+    checks += known_checks
+    told, about_privacy = privacy(subject)
+    notes += about_privacy
+    return Examination(
+        discovery=discover(subject),
+        fairness=groups,
+        robustness=changes,
+        behaviour=behaviour.scores,
+        knowing=known,
+        privacy=told,
+        checks=tuple(checks),
+        notes=tuple(notes),
+    )
+
+
+def _tested(subject: Subject) -> Examinee:
+    return Examinee(
+        task=subject.task,
+        labels=subject.labels,
+        inputs=subject.examples,
+        predict=subject.predict,
+        cases=subject.cases,
+        trained=subject.train.texts,
+        chars=subject.chars,
+        sampling=subject.sampling,
+    )

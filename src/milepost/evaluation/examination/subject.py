@@ -10,6 +10,7 @@ from milepost.entities.example import Examples
 from milepost.entities.scorecard import Regime
 from milepost.entities.task import Task
 from milepost.metrics.intervals import Sampling
+from milepost.predictors.scoped import ScopedPredictor
 
 Answering = Callable[[Sequence[str]], NDArray[np.float32]]
 """Calibrated probabilities ``(m, k) float32`` of texts."""
@@ -39,6 +40,7 @@ class Subject:
         train_y: ``(m,) int64`` in ``[0, k)``.
         out_of_fold: ``(m, k) float32`` calibrated out-of-fold probabilities of the candidate.
         refit: Fits the same strategy on other rows; may take as long as the fit did.
+        detector: What tells inputs out of scope; ``None`` where the task has no scope.
         cases: Examples of a file that the task names, such as those of a declared minimum, by
             its name; with the labels as in the file.
         chars: Characters of text that ``predict`` may be asked about in all, about.
@@ -57,6 +59,7 @@ class Subject:
     train_y: NDArray[np.int64]
     out_of_fold: NDArray[np.float32]
     refit: Refitting
+    detector: ScopedPredictor | None = None
     cases: Mapping[str, Examples] = field(default_factory=dict[str, Examples])
     chars: int = 20_000
     sampling: Sampling = field(default_factory=Sampling)

@@ -5,6 +5,7 @@ that a new password is no change.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -12,12 +13,19 @@ import msgspec
 from sqlalchemy import Connection, insert, select
 
 from milepost._base.digest import digest_of
+from milepost._base.settings import Settings
 from milepost.entities.configuration import Configuration
 from milepost.storage import tables
 from milepost.storage.records.audit import AuditRecords
 from milepost.storage.records.base import from_json, own, to_json
 
 _SETTINGS = "settings"
+
+
+class _Recorded(msgspec.Struct, frozen=True):
+    """What matters of a record when the settings are asked for."""
+
+    settings: Settings = Settings()
 
 
 class ConfigurationRecords(AuditRecords):
@@ -70,6 +78,18 @@ class ConfigurationRecords(AuditRecords):
                 details={"before": last, "after": digest, **_changes(before, record)},
             )
             return True
+
+    def settings_at(self, moment: datetime) -> Settings | None:
+        """The settings that were in force at a moment; ``None`` where none was recorded by then."""
+        table = tables.configurations
+        with self.database.read() as connection:
+            record = connection.scalar(
+                select(table.c.record)
+                .where(*own(table, self.tenant), table.c.created <= moment)
+                .order_by(table.c.sequence.desc())
+                .limit(1)
+            )
+        return None if record is None else from_json(record, _Recorded, where="config").settings
 
     def _in_force(self, connection: Connection) -> tuple[int, str | None, str | None]:
         """Position, digest and record of the last one; ``(0, None, None)`` before the first."""

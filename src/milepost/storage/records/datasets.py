@@ -1,8 +1,9 @@
 """The part of the ledger about a task's data: snapshots, sides of the split, looks at holdouts."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 
 from milepost.entities.example import Dataset
 from milepost.entities.ids import ContestId, Digest
@@ -171,6 +172,8 @@ class DatasetRecords(AuditRecords):
     ) -> int:
         """Note one look at a holdout; a contest that looks again for the same purpose is resumed.
 
+        No two looks of a task have the same moment, and a later one has a later moment.
+
         Returns:
             How often it had been looked at by then, this time included.
 
@@ -189,6 +192,11 @@ class DatasetRecords(AuditRecords):
                 if known is not None:
                     return known
             number = next_position(connection, table.c.number, where)
+            # Looks at a task are counted in the order of time, whatever the clocks of machines say.
+            last = connection.scalar(
+                select(func.max(table.c.at)).where(*own(table, self.tenant, task=task))
+            )
+            now = self.clock()
             connection.execute(
                 insert(table).values(
                     tenant=self.tenant,
@@ -198,7 +206,7 @@ class DatasetRecords(AuditRecords):
                     contest=contest,
                     purpose=purpose,
                     actor=actor,
-                    at=self.clock(),
+                    at=now if last is None else max(now, last + timedelta(microseconds=1)),
                 )
             )
             self._append_audit(

@@ -39,13 +39,19 @@ class _Kept(msgspec.Struct, frozen=True):
     artifacts: tuple[Digest, ...] = ()
 
 
+class _Split(msgspec.Struct, frozen=True):
+    """What matters here of a contest's record."""
+
+    split: Digest | None = None
+
+
 class Needs(NamedTuple):
     """Digests of what must stay.
 
     Attributes:
         bundles: Manifests of releases and candidates; the files that they name must stay too.
         released: Those of them that are releases'.
-        files: Snapshots and predictions.
+        files: Snapshots, splits and predictions.
         pinned: What a running job or a backup holds, whatever it is.
     """
 
@@ -78,6 +84,7 @@ class NeedRecords(AuditRecords):
                 bundles=released | _digests(connection, candidates.c.bundle, *kept),
                 released=released,
                 files=_digests(connection, tables.datasets.c.artifact)
+                | _splits(connection)
                 | _digests(connection, candidates.c.predictions, *kept),
                 pinned=_digests(connection, tables.pins.c.digest),
             )
@@ -251,6 +258,13 @@ def _digests(
 ) -> frozenset[Digest]:
     found = connection.scalars(select(column).distinct().where(column.is_not(None), *where))
     return frozenset(Digest(each) for each in found)
+
+
+def _splits(connection: Connection) -> frozenset[Digest]:
+    """The splits of all contests of all tenants, without which no number can be recomputed."""
+    records = connection.scalars(select(tables.contests.c.record)).all()
+    found = (from_json(each, _Split, where="contests").split for each in records)
+    return frozenset(digest for digest in found if digest is not None)
 
 
 def _superseded(tenant: str, keep_contests: int) -> Select[str]:

@@ -4,26 +4,33 @@ Reads files as they are now, records snapshots and the side of every new near-du
 never moves a group to the other side.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from milepost._base.digest import canonical_json, sha256_bytes
 from milepost.data.read import Reading, TaskData, read_task
 from milepost.data.snapshot import read_snapshot, snapshot_digest, write_snapshot
 from milepost.data.split import Sides, assign_sides
+from milepost.data.splitting.columns import group_column, time_column
 from milepost.entities.errors import DataError
 from milepost.entities.example import Dataset, Examples, Finding, QualityReport
 from milepost.entities.ids import ContestId, Digest
 from milepost.entities.scorecard import Regime
 from milepost.entities.task import Task
+from milepost.evaluation.declared import check_declared
+from milepost.evaluation.measuring import measure_of, try_measure
 from milepost.evaluation.slices import slice_masks
+from milepost.workflows.contest.cases import case_files, read_cases
 from milepost.workflows.context import Context
 
 # Sides are drawn once and recorded; another seed of a contest must not draw them anew.
 SIDES_SEED = 0
+
+_SCHEME = "by:"
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -40,7 +47,10 @@ class Material:
         examples_digest: Digest of the snapshot of all examples.
         holdout_digest: Digest of what is certified on; ``None`` when cross-fitted.
         quality: What was found, leaks and quarantined rows included.
+        leaks: Labelled examples that are not trained on because the test file holds their like.
+        leaks_y: ``(l,) int64``, 0 or more.
         split: How it follows from the stored snapshots.
+        cases: Cases of the files that declared tests of behaviour name, by file.
     """
 
     labels: tuple[str, ...]
@@ -52,7 +62,10 @@ class Material:
     examples_digest: Digest
     holdout_digest: Digest | None
     quality: QualityReport
+    leaks: Examples
+    leaks_y: NDArray[np.int64]
     split: "Split"
+    cases: Mapping[str, Examples] = field(default_factory=dict[str, Examples])
 
 
 class Split(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +82,8 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
             ``None`` when cross-fitted.
         holdout_digest: Digest of what is certified on; ``None`` when cross-fitted.
         quality: What was found, leaks and quarantined rows included.
+        leaks: Labelled rows of the examples that the test file holds the like of.
+        cases: Artifact of the snapshot of each file with cases, by file.
     """
 
     labels: tuple[str, ...]
@@ -80,6 +95,8 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
     holdout: tuple[int, ...] | None
     holdout_digest: Digest | None
     quality: QualityReport
+    leaks: tuple[int, ...] = ()
+    cases: dict[str, Digest] = {}
 
 
 def load(context: Context, task: Task) -> TaskData:
@@ -108,8 +125,13 @@ def prepare(context: Context, task: Task, contest: ContestId) -> Material:
     examples = data.examples.examples
     # A predicate that cannot be used is found before anything is recorded or fitted.
     slice_masks(examples.take([0]), task.input_name, task.objective.slices)
+    labels = label_names(task, examples)
+    read = read_cases(case_files(task), task, context.settings, root=context.root)
+    cases = {file: reading.examples for file, reading in read.items()}
+    judged = data.test.examples if data.test is not None else examples
+    check_declared(task, labels, judged, cases)
     sides = data.sides or _drawn(context, task, examples, contest)
-    labels = tuple(task.labels) or tuple(sorted({c for c in examples.labels if c is not None}))
+    try_measure(measure_of(task.objective, labels, context.root), len(labels))
     quality = _with_findings(data.examples.quality, sides.findings)
     kept = _keep(context, task, "examples", data.examples._replace(quality=quality))
     train = _labelled(examples, sides.rows("train"))
@@ -144,8 +166,11 @@ def prepare(context: Context, task: Task, contest: ContestId) -> Material:
         holdout=holdout,
         holdout_digest=holdout_digest,
         quality=quality,
+        leaks=_labelled(examples, sides.rows("leak")),
+        cases={f: _keep(context, task, "cases", each).artifact for f, each in read.items()},
     )
-    return _material(split, examples, data.test.examples if data.test is not None else None)
+    tested = data.test.examples if data.test is not None else None
+    return _material(split, examples, tested, cases)
 
 
 def prepared(context: Context, split: Split) -> Material:
@@ -156,11 +181,21 @@ def prepared(context: Context, split: Split) -> Material:
     """
     examples = read_snapshot(context.artifacts.get(split.examples_artifact))
     test = split.test_artifact
-    return _material(split, examples, read_snapshot(context.artifacts.get(test)) if test else None)
+    cases = {f: read_snapshot(context.artifacts.get(each)) for f, each in split.cases.items()}
+    tested = read_snapshot(context.artifacts.get(test)) if test else None
+    return _material(split, examples, tested, cases)
 
 
-def _material(split: Split, examples: Examples, test: Examples | None) -> Material:
+def label_names(task: Task, examples: Examples) -> tuple[str, ...]:
+    """Label names in column order: those of the task file, else those of the data, sorted."""
+    return tuple(task.labels) or tuple(sorted({c for c in examples.labels if c is not None}))
+
+
+def _material(
+    split: Split, examples: Examples, test: Examples | None, cases: Mapping[str, Examples]
+) -> Material:
     train, holdout = examples.take(split.train), None
+    leaks = examples.take(split.leaks)
     if split.holdout is not None:
         holdout = (examples if test is None else test).take(split.holdout)
     return Material(
@@ -173,7 +208,10 @@ def _material(split: Split, examples: Examples, test: Examples | None) -> Materi
         examples_digest=split.examples,
         holdout_digest=split.holdout_digest,
         quality=split.quality,
+        leaks=leaks,
+        leaks_y=label_indices(leaks.labels, split.labels),
         split=split,
+        cases=cases,
     )
 
 
@@ -181,10 +219,10 @@ def once_per_message(examples: Examples) -> NDArray[np.int64]:
     """The first row of each near-duplicate group and label, ``(m,) int64``, ascending.
 
     What is said twice is no more evidence than what is said once: only these rows are counted
-    when something is measured.
+    when something is measured. What a customer says besides is another message and counts.
     """
     first: dict[tuple[str, str | None], int] = {}
-    for row, key in enumerate(zip(examples.groups, examples.labels, strict=True)):
+    for row, key in enumerate(zip(examples.duplicates, examples.labels, strict=True)):
         first.setdefault(key, row)
     return np.asarray(list(first.values()), np.int64)
 
@@ -197,13 +235,35 @@ def label_indices(names: Sequence[str | None], labels: Sequence[str]) -> NDArray
 
 def _drawn(context: Context, task: Task, examples: Examples, contest: ContestId) -> Sides:
     """Sides by what the ledger has recorded; sides of new groups are recorded."""
-    known = context.ledger.sides(task.name)
+    known, scheme = recorded_sides(context, task), _scheme(task)
     sides = assign_sides(examples, known, context.settings, seed=SIDES_SEED)
-    in_force = context.ledger.record_sides(task.name, sides.new, contest=contest)
-    if any(in_force.get(key) != side for key, side in sides.new.items()):
+    new = {scheme + key: side for key, side in sides.new.items()}
+    in_force = context.ledger.record_sides(task.name, new, contest=contest)
+    if any(in_force.get(key) != side for key, side in new.items()):
         # Another process recorded some of these groups first; its draw stands.
-        return assign_sides(examples, {**known, **in_force}, context.settings, seed=SIDES_SEED)
+        known = {**known, **{key.removeprefix(scheme): side for key, side in in_force.items()}}
+        return assign_sides(examples, known, context.settings, seed=SIDES_SEED)
     return sides
+
+
+def recorded_sides(context: Context, task: Task) -> dict[str, str]:
+    """What is recorded of the task's split, as it is declared now, by key."""
+    scheme = _scheme(task)
+    return {
+        key.removeprefix(scheme): side
+        for key, side in context.ledger.sides(task.name).items()
+        if key.startswith(scheme) and (scheme or not key.startswith(_SCHEME))
+    }
+
+
+def _scheme(task: Task) -> str:
+    """What the recorded keys of the task's split begin with.
+
+    A task that comes to name a column of groups or times is split anew: by its old sides a
+    customer would be on both. What was looked at stays looked at.
+    """
+    columns = [group_column(task), time_column(task)]
+    return f"{_SCHEME}{sha256_bytes(canonical_json(columns))[:16]}:" if any(columns) else ""
 
 
 def _labelled(examples: Examples, rows: Sequence[int]) -> tuple[int, ...]:

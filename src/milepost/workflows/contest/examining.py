@@ -12,6 +12,7 @@ from milepost.entities.examination import Examination
 from milepost.evaluation.examination.examine import examine
 from milepost.evaluation.examination.subject import Answering, Subject
 from milepost.predictors.base import Predictor
+from milepost.predictors.scoped import ScopedPredictor
 from milepost.strategy import Problem, Strategy
 from milepost.workflows.contest.judge import Bench, Judgement
 
@@ -56,6 +57,8 @@ def examine_chosen(
             train_y=bench.train_y,
             out_of_fold=out_of_fold,
             refit=refit,
+            detector=predictor if isinstance(predictor, ScopedPredictor) else None,
+            cases=bench.cases,
             chars=bench.settings.examine_chars,
             sampling=bench.sampling,
         )

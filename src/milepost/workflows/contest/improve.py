@@ -13,24 +13,36 @@ from dataclasses import dataclass
 import msgspec
 
 from milepost._base.clock import Deadline
-from milepost.contests.runner import Entry, Events, Fitted, HeldVectors, learning_curve, run
-from milepost.entities.contest import Contest, CurvePoint
+from milepost._base.digest import canonical_json
+from milepost.contests.runner import Events, Fitted, HeldVectors, run
+from milepost.data.splitting.folding import fold_examples
+from milepost.entities.contest import Contest
 from milepost.entities.decision import Decision
 from milepost.entities.errors import DataError, UnknownNameError
 from milepost.entities.example import QualityReport
 from milepost.entities.ids import ContestId, Digest
 from milepost.entities.job import Plan
 from milepost.entities.release import Channel, Manifest
+from milepost.entities.scorecard import Spending
 from milepost.entities.task import Task
-from milepost.metrics.intervals import estimate
+from milepost.evaluation.forecast import forecast
+from milepost.evaluation.measuring import measure_of
 from milepost.releases.gate import decide
-from milepost.strategies.head_closed_form import HeadClosedForm
 from milepost.strategy import Problem, Strategy
+from milepost.workflows.contest.curve import curve_of
 from milepost.workflows.contest.datasets import Material, once_per_message, prepare
 from milepost.workflows.contest.examining import examine_chosen, with_examination
 from milepost.workflows.contest.incumbent import incumbent_evidence
 from milepost.workflows.contest.judge import FLOOR_STRATEGY, Bench, Judgement, judge
-from milepost.workflows.contest.options import Options, check_options, competing, work_key
+from milepost.workflows.contest.looks import require_unworn, take_look
+from milepost.workflows.contest.naive import naive_of, with_naive
+from milepost.workflows.contest.options import (
+    Options,
+    check_options,
+    competing,
+    entering,
+    work_key,
+)
 from milepost.workflows.contest.steps import (
     STRATEGY,
     Entries,
@@ -38,6 +50,7 @@ from milepost.workflows.contest.steps import (
     keep_examination,
     keep_judgement,
     keep_material,
+    keep_naive,
     store_candidates,
 )
 from milepost.workflows.context import Context
@@ -110,7 +123,9 @@ def improve(context: Context, name: str, options: Options) -> Improvement:
         )
         contest = _concluded(context, work)
         if contest is None:
-            contest = _contest(context, work, _Asked(task, strategies, options), material)
+            require_unworn(context, task, material, _contest_id(work))
+            asked = _Asked(task, entering(task, strategies), options)
+            contest = _contest(context, work, asked, material)
         return Improvement(contest=contest, quality=material.quality)
 
 
@@ -130,15 +145,14 @@ def _contest(context: Context, work: Work, asked: _Asked, material: Material) ->
     budget = options.budget
     deadline = Deadline.after(None if budget is None else max(0.0, budget - spent))
     standing = work.reach(lambda: context.ledger.channel(task.name, CHANNEL))
-    problem = _problem(context, task, material, options.seed, deadline, work.tell)
+    problem = problem_of(context, task, material, options.seed, deadline, work.tell)
     entries = Entries(
         context, work, problem, material.train.ids, _template(task, material, options.seed), {}
     )
     entered = run(
         problem,
-        material.train.groups,
+        fold_examples(material.train, problem.y, context.settings.folds, problem.seed),
         asked.strategies,
-        context.settings.folds,
         lambda what, share: work.tell(what, 0.1 + 0.7 * share),
         entries.around,
     )
@@ -148,9 +162,13 @@ def _contest(context: Context, work: Work, asked: _Asked, material: Material) ->
     fitted = {entry.strategy: entry.fitted for entry in entered if entry.fitted is not None}
     judgement = keep_judgement(work, bench, fitted, lambda: judge(bench, entered, contest_id))
     judgement = _examined(work, problem, asked, bench, judgement, fitted)
+    if len(material.leaks):
+        naive = keep_naive(
+            work, lambda: naive_of(bench, problem, material, asked.strategies, judgement)
+        )
+        judgement = with_naive(judgement, naive, len(material.leaks))
     work.tell("learning curve", 0.9)
-    folds = context.settings.folds
-    curve = keep_curve(work, problem, lambda: _curve(bench, problem, entered, folds))
+    curve = keep_curve(work, problem, lambda: curve_of(bench, problem, entered))
     work.tell("recording", 0.95)
     contest = Contest(
         id=contest_id,
@@ -158,6 +176,7 @@ def _contest(context: Context, work: Work, asked: _Asked, material: Material) ->
         task_version=version_of(task),
         examples=material.examples_digest,
         holdout=material.holdout_digest,
+        split=context.artifacts.put(canonical_json(material.split)),
         regime=material.regime,
         seed=options.seed,
         budget_seconds=budget,
@@ -165,7 +184,8 @@ def _contest(context: Context, work: Work, asked: _Asked, material: Material) ->
         seconds=spent + time.monotonic() - started,
         candidates=store_candidates(context, bench, judgement, entries),
         curve=curve,
-        decision=_decide(context, bench, judgement, standing),
+        forecast=forecast(task.objective.metric, curve, context.settings.confidence),
+        decision=decided(context, bench, judgement, standing),
         code=code_version(),
         actors=work.job.actors,
     )
@@ -248,7 +268,7 @@ def _template(task: Task, material: Material, seed: int) -> Manifest:
     )
 
 
-def _problem(
+def problem_of(
     context: Context,
     task: Task,
     material: Material,
@@ -256,6 +276,7 @@ def _problem(
     deadline: Deadline,
     event: Events,
 ) -> Problem:
+    """What the strategies of a contest solve; nothing is encoded before one asks."""
     texts = material.train.texts
     held = material.holdout.texts if material.holdout is not None else ()
 
@@ -277,17 +298,25 @@ def _problem(
 def _bench(
     context: Context, task: Task, material: Material, problem: Problem, contest: ContestId
 ) -> Bench:
+    spent = take_look(context, task, material, contest)
+    return bench_of(context, task, material, problem, spent)
+
+
+def bench_of(
+    context: Context,
+    task: Task,
+    material: Material,
+    problem: Problem,
+    spent: Spending | None,
+) -> Bench:
+    """What candidates are judged on, at a look that costs so much; records none."""
     counted = once_per_message(material.train)
+    if material.train.times:
+        folding = fold_examples(material.train, problem.y, context.settings.folds, problem.seed)
+        counted = counted[folding.counts[counted]]
     judged, judged_y = material.train.take(counted.tolist()), material.train_y[counted]
     if material.holdout is not None and material.holdout_y is not None:
         judged, judged_y = material.holdout, material.holdout_y
-    looks = context.ledger.record_look(
-        task.name,
-        material.holdout_digest or material.examples_digest,
-        purpose="certify the candidates of a contest",
-        actor=context.actor,
-        contest=contest,
-    )
     provenance = {
         "examples": material.examples_digest,
         "encoder": problem.encoder.digest,
@@ -310,37 +339,19 @@ def _bench(
         bare_encoder=context.bare_encoder(),
         settings=context.settings,
         seed=problem.seed,
-        looks=looks,
+        looks=spent.look if spent else 0,
+        spent=spent,
+        one_sided=1.0 - spent.alpha if spent else None,
         provenance=provenance,
+        measure=measure_of(task.objective, material.labels, context.root),
+        cases=material.cases,
     )
 
 
-def _curve(
-    bench: Bench, problem: Problem, entries: Sequence[Entry], fold_count: int
-) -> tuple[CurvePoint, ...]:
-    """Out-of-fold learning curve of the closed-form head; empty where it did not compete."""
-    strategy = HeadClosedForm()
-    entry = next((e for e in entries if e.strategy == strategy.name), None)
-    if entry is None or entry.fitted is None:
-        return ()
-    points = learning_curve(problem, bench.train.groups, strategy, fold_count)
-    whole = round(len(problem.texts) * (1 - 1 / fold_count))
-    points.append((whole, entry.fitted.out_of_fold.argmax(axis=1)))
-    metric, k = bench.task.objective.metric, len(bench.labels)
-    return tuple(
-        CurvePoint(
-            examples=examples,
-            estimate=estimate(
-                metric, bench.train_y[bench.counted], answers[bench.counted], k, bench.sampling
-            ),
-        )
-        for examples, answers in points
-    )
-
-
-def _decide(
+def decided(
     context: Context, bench: Bench, judgement: Judgement, standing: Channel | None
 ) -> Decision:
+    """What the gate says of the chosen candidate, against the release that stands."""
     chosen = judgement.chosen
     late = [c.strategy for c in judgement.candidates if c.error and "budget" in c.error]
     left_out = (
@@ -361,6 +372,6 @@ def _decide(
         chosen.scorecard,
         judgement.against_majority,
         incumbent_evidence(context, bench, judgement, standing),
-        context.settings.confidence,
+        bench.sampling.deciding,
     )
     return msgspec.structs.replace(decision, reasons=(*decision.reasons, *left_out))

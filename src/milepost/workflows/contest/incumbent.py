@@ -17,6 +17,7 @@ from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.evaluation.slices import slice_masks
 from milepost.predictors.base import Predictor
 from milepost.releases.gate import IncumbentEvidence
+from milepost.workflows.contest.honest import trained_on
 from milepost.workflows.contest.judge import Bench, Judgement, compare_answers
 from milepost.workflows.contest.stored_predictions import load_predictions
 from milepost.workflows.context import Context
@@ -40,9 +41,9 @@ def incumbent_evidence(
     rows, probabilities = _honest_answers(context, bench, release, contest, predictor)
     if not len(rows):
         return None
-    other = np.zeros(len(bench.judged), np.int64)
-    other[rows] = probabilities.argmax(axis=1)
-    mine = judgement.probabilities[chosen.strategy].argmax(axis=1)
+    mine = judgement.probabilities[chosen.strategy]
+    other = np.zeros_like(mine)
+    other[rows] = probabilities
     others = sum(c.scorecard is not None for c in judgement.candidates)
     comparison = compare_answers(bench, f"release {release.number}", (mine, other), rows, others)
     judged = bench.judged.take(rows.tolist())
@@ -59,6 +60,7 @@ def incumbent_evidence(
             temperature=predictor.temperature,
             looks=bench.looks,
             sampling=bench.sampling,
+            measure=bench.measure,
         )
     )
     return IncumbentEvidence(release=release.number, scorecard=scorecard, comparison=comparison)
@@ -71,7 +73,7 @@ def _honest_answers(
     snapshot = _trained_on(context, contest)
     stored = _stored_answers(context, release, contest)
     answered = dict(zip(snapshot.ids, snapshot.texts, strict=True))
-    trained_on = _training_groups(context, bench, contest, snapshot)
+    trained = _training_groups(context, bench, contest)
     positions: list[int] = []
     answers: dict[int, NDArray[np.float32]] = {}
     fresh: list[int] = []
@@ -83,7 +85,7 @@ def _honest_answers(
         if bench.cross_fitted and same_text and identity in stored[1]:
             answers[row] = _aligned(stored[0], bench.labels, stored[1][identity])
             positions.append(row)
-        elif group not in trained_on:
+        elif group not in trained:
             fresh.append(row)
             positions.append(row)
     if fresh:
@@ -112,17 +114,12 @@ def _trained_on(context: Context, contest: Contest) -> Examples:
     return read_snapshot(context.artifacts.get(dataset.artifact))
 
 
-def _training_groups(
-    context: Context, bench: Bench, contest: Contest, snapshot: Examples
-) -> set[str]:
+def _training_groups(context: Context, bench: Bench, contest: Contest) -> set[str]:
     """Groups, as drawn now, that hold a text which the incumbent may have been trained on.
 
     Goes by the key of each text, because groups may have merged since.
     """
-    sides = context.ledger.sides(contest.task)
-    # Against a test file there was no holdout: everything may have been trained on.
-    kept_out = "holdout" if contest.regime == "holdout" else None
-    seen = {k for k in text_keys(snapshot.texts) if kept_out is None or sides.get(k) != kept_out}
+    seen = set(text_keys(trained_on(context, contest).texts))
     groups: set[str] = set()
     for part in (bench.train, bench.judged):
         keys = text_keys(part.texts)

@@ -6,7 +6,7 @@ and every number comes from the holdout.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
@@ -18,16 +18,18 @@ from milepost.entities.contest import Candidate
 from milepost.entities.decision import Comparison
 from milepost.entities.example import Examples
 from milepost.entities.ids import CandidateId, ContestId
-from milepost.entities.scorecard import Latency, Regime
+from milepost.entities.scorecard import Latency, Regime, Spending
 from milepost.entities.task import Objective, Task
 from milepost.evaluation.comparison import Pair, compare
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.evaluation.slices import slice_masks
 from milepost.metrics.classification import log_loss_rows
-from milepost.metrics.intervals import Sampling, estimate
-from milepost.metrics.selection import Selection, best_of
+from milepost.metrics.intervals import Sampling, estimate_of
+from milepost.metrics.measures import Measure, Sample
+from milepost.metrics.selection import Selection, best_by, best_of
 from milepost.models.encoder import Encoder
 from milepost.predictors.base import Predictor
+from milepost.workflows.contest.looks import look_notes
 from milepost.workflows.contest.timing import Encoders, latencies
 
 FLOOR_STRATEGY = "majority"
@@ -51,7 +53,11 @@ class Bench:
         settings: Settings of the workspace.
         seed: The one seed.
         looks: Looks at the judged examples, this one included.
+        spent: What this look costs; ``None`` where looks are not paid for.
         provenance: Digests for the scorecards.
+        measure: The objective's measure.
+        one_sided: Confidence of what this look decides; ``None`` takes that of the settings.
+        cases: Cases of the files that declared tests of behaviour name, by file.
     """
 
     task: Task
@@ -68,6 +74,10 @@ class Bench:
     seed: int
     looks: int
     provenance: Mapping[str, str]
+    measure: Measure
+    one_sided: float | None = None
+    spent: Spending | None = None
+    cases: Mapping[str, Examples] = field(default_factory=dict[str, Examples])
 
     @property
     def sampling(self) -> Sampling:
@@ -76,6 +86,7 @@ class Bench:
             confidence=self.settings.confidence,
             resamples=self.settings.bootstrap,
             seed=self.seed,
+            one_sided=self.one_sided,
         )
 
     @property
@@ -107,23 +118,35 @@ class Judgement:
         return next((c for c in self.candidates if c.chosen), None)
 
 
-def judge(bench: Bench, entries: Sequence[Entry], contest: ContestId) -> Judgement:
-    """Rank the entries, choose one out of fold, and measure all of them."""
+def judge(
+    bench: Bench,
+    entries: Sequence[Entry],
+    contest: ContestId,
+    timed: Mapping[str, Latency] | None = None,
+) -> Judgement:
+    """Rank the entries, choose one out of fold, and measure all of them.
+
+    Args:
+        bench: What they are judged on.
+        entries: Who competes.
+        contest: Id of the contest.
+        timed: Latency by strategy, as it was recorded; ``None`` times the predictors now.
+    """
     fitted = {e.strategy: e.fitted for e in entries if e.fitted is not None}
     predictors = {name: each.predictor for name, each in fitted.items()}
-    encoders = Encoders(bench.bare_encoder, bench.encoder)
-    timed = latencies(predictors, bench.train.texts, encoders, bench.settings)
+    if timed is None:
+        encoders = Encoders(bench.bare_encoder, bench.encoder)
+        timed = latencies(predictors, bench.train.texts, encoders, bench.settings)
     selection, eligible = _choose(bench, fitted, timed)
     probabilities = {name: _judged_probabilities(bench, each) for name, each in fitted.items()}
-    answers = {name: p.argmax(axis=1) for name, p in probabilities.items()}
     chosen = eligible[selection.chosen] if selection else None
 
     masks = slice_masks(bench.judged, bench.task.input_name, bench.task.objective.slices)
     rows = [_candidate(bench, entry, contest, masks, timed, probabilities) for entry in entries]
     if selection is not None:
         rows = [_chosen(bench, row, selection) if row.strategy == chosen else row for row in rows]
-    rows = [_with_comparison(bench, row, answers, len(eligible)) for row in rows]
-    rows.sort(key=_rank)
+    rows = [_with_comparison(bench, row, probabilities, len(eligible)) for row in rows]
+    rows.sort(key=lambda row: _rank(row, bench.measure.sign))
     picked = next((row for row in rows if row.chosen), None)
     return Judgement(
         candidates=tuple(rows),
@@ -151,22 +174,24 @@ def judged_again(
 def compare_answers(
     bench: Bench,
     against: str,
-    answers: tuple[NDArray[np.int64], NDArray[np.int64]],
+    probabilities: tuple[NDArray[np.float32], NDArray[np.float32]],
     rows: NDArray[np.int64],
     candidates: int,
 ) -> Comparison:
     """A paired comparison on ``rows`` of the judged examples, first against second answers."""
-    mine, other = answers
+    mine, other = (each[rows] for each in probabilities)
     return compare(
         Pair(
             against=against,
             metric=bench.task.objective.metric,
             k=len(bench.labels),
             y=bench.judged_y[rows],
-            answers=mine[rows],
-            other=other[rows],
+            answers=mine.argmax(axis=1),
+            other=other.argmax(axis=1),
             candidates=candidates if bench.cross_fitted else 1,
             sampling=bench.sampling,
+            measure=bench.measure,
+            probabilities=(mine, other),
         )
     )
 
@@ -193,6 +218,9 @@ def _choose(
     y = bench.train_y[bench.counted]
     out_of_fold = np.stack([fitted[name].out_of_fold[bench.counted] for name in eligible])
     losses = np.stack([log_loss_rows(y, each) for each in out_of_fold])
+    if bench.measure.read is not None:
+        samples = [Sample(y, each) for each in out_of_fold]
+        return best_by(bench.measure, samples, bench.sampling, losses), eligible
     selection = best_of(
         objective.metric,
         y,
@@ -243,20 +271,20 @@ def _candidate(
             looks=bench.looks,
             sampling=bench.sampling,
             provenance=bench.provenance,
+            measure=bench.measure,
+            notes=look_notes(bench.spent) if bench.spent else (),
         )
     )
+    out_of_fold = entry.fitted.out_of_fold[bench.counted]
     return Candidate(
         id=identity,
         strategy=entry.strategy,
         parameters=dict(entry.parameters),
-        selection=estimate(
-            bench.task.objective.metric,
-            bench.train_y[bench.counted],
-            entry.fitted.out_of_fold[bench.counted].argmax(axis=1),
-            len(bench.labels),
-            bench.sampling,
+        selection=estimate_of(
+            bench.measure.found(Sample(bench.train_y[bench.counted], out_of_fold)),
+            bench.sampling.confidence,
         ),
-        scorecard=msgspec.structs.replace(card, latency=timed[entry.strategy]),
+        scorecard=msgspec.structs.replace(card, latency=timed[entry.strategy], spent=bench.spent),
         fit_seconds=entry.seconds,
         fit_cpu_seconds=entry.cpu_seconds,
         fit_cost_usd=_cost(bench, entry),
@@ -284,9 +312,12 @@ def _chosen(bench: Bench, row: Candidate, selection: Selection) -> Candidate:
 
 
 def _with_comparison(
-    bench: Bench, row: Candidate, answers: Mapping[str, NDArray[np.int64]], candidates: int
+    bench: Bench,
+    row: Candidate,
+    probabilities: Mapping[str, NDArray[np.float32]],
+    candidates: int,
 ) -> Candidate:
-    mine, floor = answers.get(row.strategy), answers.get(FLOOR_STRATEGY)
+    mine, floor = probabilities.get(row.strategy), probabilities.get(FLOOR_STRATEGY)
     if mine is None or floor is None or row.strategy == FLOOR_STRATEGY:
         return row
     every = np.arange(len(mine))
@@ -294,6 +325,6 @@ def _with_comparison(
     return msgspec.structs.replace(row, against=comparison)
 
 
-def _rank(row: Candidate) -> tuple[bool, bool, float]:
-    value = row.selection.value if row.selection else 0.0
+def _rank(row: Candidate, sign: float) -> tuple[bool, bool, float]:
+    value = sign * row.selection.value if row.selection else 0.0
     return (row.error is not None, not row.chosen, -value)

@@ -6,12 +6,17 @@ from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
+
 from milepost._base.digest import digest_of, sha256_file
+from milepost.contests.scoped import scoped
 from milepost.entities.errors import InputError
 from milepost.entities.ids import Digest
 from milepost.entities.task import Task
+from milepost.evaluation.measuring import own_file
 from milepost.strategies.registry import strategy_named, with_plugins
 from milepost.strategy import Strategy
+from milepost.workflows.contest.cases import case_files
 from milepost.workflows.contest.judge import FLOOR_STRATEGY
 from milepost.workflows.context import Context
 from milepost.workflows.tasks.current import version_of
@@ -83,6 +88,17 @@ def competing(names: Sequence[str] | None) -> list[Strategy]:
     return [strategy_named(name, table=table) for name in dict.fromkeys(wanted)]
 
 
+def entering(task: Task, strategies: Sequence[Strategy]) -> Sequence[Strategy]:
+    """The strategies as they enter a contest: with a detector each where the task has a scope.
+
+    The floor stays what it is: it is what everything is compared with.
+    """
+    rule = task.out_of_scope
+    if isinstance(rule, msgspec.UnsetType):
+        return strategies
+    return [each if each.name == FLOOR_STRATEGY else scoped(each, rule) for each in strategies]
+
+
 def work_key(
     context: Context, task: Task, options: Options, strategies: Sequence[Strategy]
 ) -> Digest:
@@ -90,12 +106,13 @@ def work_key(
 
     The budget is no part of it: it decides when to stop, not what comes out of a strategy.
     """
-    files = [*task.data.example_files, *task.data.test_files]
-    encoder = context.encoder()
+    files = [*task.data.example_files, *task.data.test_files, *case_files(task)]
+    encoder, measure = context.encoder(), own_file(task.objective, context.root)
     return Digest(
         digest_of(
             {
                 "task": version_of(task),
+                "measure": _file_digest(measure) if measure else None,
                 "data": [_file_digest(context.root / file) for file in files],
                 "seed": options.seed,
                 "strategies": [_made_of(strategy) for strategy in strategies],

@@ -23,6 +23,7 @@ from milepost.predictors.bundle import MANIFEST, bundle_files, predictor_from_fi
 from milepost.strategy import Problem, Strategy
 from milepost.workflows.contest.datasets import Material, Split, prepared
 from milepost.workflows.contest.judge import Bench, Judgement, judged_again
+from milepost.workflows.contest.naive import Naive
 from milepost.workflows.contest.stored_predictions import load_predictions, store_predictions
 from milepost.workflows.context import Context
 from milepost.workflows.upkeep.jobs import Kept, Work
@@ -160,7 +161,8 @@ def keep_material(context: Context, work: Work, prepare: Callable[[], Material])
     def save(material: Material) -> Kept:
         # With many rows the record is large: it is stored beside the ledger, not in it.
         split = context.artifacts.put(canonical_json(material.split))
-        parts = (material.split.examples_artifact, material.split.test_artifact)
+        stored = material.split
+        parts = (stored.examples_artifact, stored.test_artifact, *stored.cases.values())
         return Kept({"split": split}, (split, *(part for part in parts if part is not None)))
 
     def load(step: Step) -> Material:
@@ -198,6 +200,13 @@ def keep_examination(work: Work, compute: Callable[[], Examination]) -> Examinat
     )
 
 
+def keep_naive(work: Work, compute: Callable[[], Naive]) -> Naive:
+    """The number that leaking rows would have led to."""
+    return work.once(
+        "naive", compute, lambda found: Kept(_plain(found)), lambda step: _typed(step, Naive)
+    )
+
+
 def keep_curve(
     work: Work, problem: Problem, compute: Callable[[], tuple[CurvePoint, ...]]
 ) -> tuple[CurvePoint, ...]:
@@ -224,7 +233,9 @@ def store_candidates(
             stored.append(candidate)
             continue
         metrics = {name: each.value for name, each in card.metrics.items()}
-        manifest = msgspec.structs.replace(kept.manifest, metrics=metrics)
+        manifest = msgspec.structs.replace(
+            kept.manifest, metrics=metrics, abstain_below=_threshold(candidate)
+        )
         probabilities = judgement.probabilities[candidate.strategy]
         same = bench.cross_fitted and len(bench.counted) == len(bench.train)
         predictions = kept.out_of_fold if same else None
@@ -237,6 +248,14 @@ def store_candidates(
             )
         )
     return tuple(stored)
+
+
+def _threshold(candidate: Candidate) -> float | msgspec.UnsetType:
+    """Confidence below which the candidate gives no answer, where one was certified."""
+    card = candidate.scorecard
+    found = card.examination.knowing if card is not None and card.examination else None
+    rule = found.abstention if found is not None else None
+    return msgspec.UNSET if rule is None or rule.threshold is None else rule.threshold
 
 
 def _kept(entry: Entry) -> KeptEntry:

@@ -19,6 +19,7 @@ from milepost.data.clean import Plain
 from milepost.data.examples import gather_examples
 from milepost.data.load import Table, load_table
 from milepost.data.read import read_examples
+from milepost.data.splitting.columns import check_columns
 from milepost.entities.errors import (
     InputError,
     Problem,
@@ -182,6 +183,7 @@ def add_task(
         files.append(("examples", content, suffix))
     if test is not None:
         table, content, suffix = bring(test)
+        check_columns(table, task)
         read_examples([table], task, context.settings, unknown_labels="keep")
         files.append(("test", content, suffix))
     context.record_configuration()
@@ -251,6 +253,7 @@ def _as_declared(table: Table, task: Task, columns: Columns) -> Table:
 def _fits(context: Context, task: Task, table: Table, role: Role) -> QualityReport:
     """Whether the task still works with one more file: its columns, labels and ids."""
     if role == "test":
+        check_columns(table, task)
         return read_examples([table], task, context.settings, unknown_labels="keep").quality
     present = [load_table(context.root / file, name=file) for file in task.data.example_files]
     return read_examples([*present, table], task, context.settings).quality

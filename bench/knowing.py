@@ -1,0 +1,173 @@
+"""Conformal coverage and selective-risk bounds on real data sets, over many random splits.
+
+For each set the frozen encoder with the closed-form head is cross-fitted once; its out-of-fold
+answers, one per text, are then resampled `repeats` times: split in halves that set and show the
+threshold of prediction sets, and drawn with replacement to certify a threshold of confidence, whose
+risk on the whole set is known.
+
+How to read it: `conformal` gives the mean coverage over the splits for each promise, which must not
+be below it by more than the noise of the splits (`noise`, two standard errors of a mean over them
+when the rows are taken as all there is). `selective` gives the share of splits whose certified
+threshold breaks the bound on the whole set (`violations`, which must not exceed `delta`) and the
+mean share answered; `cross_fitted` spreads the error over the thresholds, `set_aside` begins where
+other rows say. Both are exact statements about drawing from the set at hand: rows are exchangeable
+by construction here, which future inputs need not be.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.common import Options, data_folder, scratch
+
+SETS = (
+    "banking77", "hwu64", "snips", "trec", "sst2", "cr", "subj", "emotion", "sms_spam",
+    "tweeteval_irony", "tweeteval_hate", "ag_news",
+)  # fmt: skip
+ROWS = 3000
+REPEATS = 1000
+PROMISES = (0.8, 0.9, 0.95)
+RISKS = (0.02, 0.05, 0.1)
+DELTA = 0.05
+
+
+def run(options: Options) -> dict[str, object]:
+    """Twelve sets; two of them with a hundred repeats when quick."""
+    names = options.only or (SETS[5:7] if options.quick else SETS)
+    repeats = 100 if options.quick else REPEATS
+    found: dict[str, Any] = {}
+    with scratch() as folder:
+        for name in names:
+            p, y = _out_of_fold(name, folder)
+            found[name] = {
+                "rows": len(y),
+                "accuracy": float((p.argmax(axis=1) == y).mean()),
+                "conformal": _conformal(p, y, repeats),
+                "selective": _selective(p, y, repeats),
+            }
+            _print(name, found[name])
+    return {"repeats": repeats, "delta": DELTA, "sets": found, "worst": _worst(found)}
+
+
+def _out_of_fold(name: str, folder: Path) -> tuple[Any, Any]:
+    """Calibrated out-of-fold probabilities of at most ``ROWS`` different texts."""
+    import pyarrow.parquet as pq
+
+    from milepost.contests.runner import HeldVectors
+    from milepost.contests.runner import run as contest
+    from milepost.data.splitting.folding import fold_groups
+    from milepost.models.catalog import open_encoder
+    from milepost.strategies.head_closed_form import HeadClosedForm
+    from milepost.strategy import Problem
+
+    table = pq.read_table(data_folder() / name / "train.parquet").to_pydict()
+    once = dict(zip(table["text"], table["label"], strict=True))
+    rows = [(text, str(label)) for text, label in once.items() if text and label is not None]
+    order = np.random.default_rng(0).permutation(len(rows))[:ROWS]
+    texts, names = zip(*(rows[i] for i in order.tolist()), strict=True)
+    labels, y = np.unique(names, return_inverse=True)
+    problem = Problem(
+        labels=tuple(labels.tolist()),
+        descriptions=("",) * len(labels),
+        instruction="",
+        texts=texts,
+        y=y.astype(np.int64),
+        encoder=HeldVectors(open_encoder("embedded", folder), texts),
+    )
+    (entry,) = contest(problem, fold_groups(texts, problem.y, 5), [HeadClosedForm()])
+    assert entry.fitted is not None, entry.error
+    return entry.fitted.out_of_fold.astype(np.float64), problem.y
+
+
+def _conformal(p: Any, y: Any, repeats: int) -> dict[str, Any]:
+    from milepost.metrics.conformal import (
+        actual_scores,
+        conformal_threshold,
+        covered,
+        prediction_sets,
+    )
+
+    rng = np.random.default_rng(1)
+    n = len(y)
+    half = n // 2
+    splits = [rng.permutation(n) for _ in range(repeats)]
+    found: dict[str, Any] = {}
+    for score in ("lac", "aps"):
+        scores = actual_scores(p, y, score)
+        for promise in PROMISES:
+            cover, single = np.zeros(repeats), np.zeros(repeats)
+            for at, order in enumerate(splits):
+                limit = conformal_threshold(scores[order[:half]], promise)
+                # the most probable label is in the set whatever its score
+                rest = order[half:]
+                hit = (scores[rest] <= limit) | (p[rest].argmax(axis=1) == y[rest])
+                cover[at] = hit.mean()
+            limit = conformal_threshold(scores, promise)
+            sets = prediction_sets(p, limit, score)
+            assert covered(sets, y).mean() >= promise - 1.0 / n
+            single = (sets.sum(axis=1) == 1).mean()
+            found[f"{score} {promise:g}"] = {
+                "coverage": float(cover.mean()),
+                "noise": float(2 * cover.std() / np.sqrt(repeats)),
+                "size": float(sets.sum(axis=1).mean()),
+                "single": float(single),
+            }
+    return found
+
+
+def _selective(p: Any, y: Any, repeats: int) -> dict[str, Any]:
+    """Draws of a third as many rows certify; as many others say where to begin, where they may."""
+    from milepost.metrics.selective import certified, given, surest, thresholds
+
+    rng = np.random.default_rng(2)
+    confidence, right = p.max(axis=1), p.argmax(axis=1) == y
+    n = len(y)
+    rows, before = n // 3, n // 3
+    found: dict[str, Any] = {}
+    for risk in RISKS:
+        tried = thresholds(risk)
+        tally = {way: np.zeros((repeats, 2)) for way in ("cross_fitted", "set_aside")}
+        truth = {each.threshold: each for each in given(confidence, right, tried)}
+        for at in range(repeats):
+            setting, ordering = rng.integers(0, n, rows), rng.integers(0, n, before)
+            here = given(confidence[setting], right[setting], tried)
+            first = given(confidence[ordering], right[ordering], tried)
+            starts = {"cross_fitted": None, "set_aside": surest(first, risk, before, rows)}
+            for way, start in starts.items():
+                kept = certified(here, risk, 1.0 - DELTA, start)
+                if kept is None:
+                    continue
+                whole = truth[kept.threshold]
+                tally[way][at] = (whole.wrong > risk * whole.answered, kept.answered / rows)
+        found[f"{risk:g}"] = {
+            way: {"violations": float(each[:, 0].mean()), "answered": float(each[:, 1].mean())}
+            for way, each in tally.items()
+        }
+    return found
+
+
+def _worst(found: dict[str, Any]) -> dict[str, float]:
+    """The largest shortfall of a coverage beyond its noise, and the largest violation rate."""
+    short = [
+        float(name.split()[1]) - row["coverage"] - row["noise"]
+        for each in found.values()
+        for name, row in each["conformal"].items()
+    ]
+    broken = [
+        way["violations"]
+        for each in found.values()
+        for row in each["selective"].values()
+        for way in row.values()
+    ]
+    return {"coverage_short_by": max(short), "violations": max(broken)}
+
+
+def _print(name: str, row: dict[str, Any]) -> None:
+    cover = " ".join(f"{row['conformal'][f'lac {c:g}']['coverage']:.3f}" for c in PROMISES)
+    broken = " ".join(
+        f"{way['violations']:.3f}/{way['answered']:.2f}"
+        for each in row["selective"].values()
+        for way in each.values()
+    )
+    print(f"{name:<18}{row['rows']:>6} acc {row['accuracy']:.3f}  {cover}   {broken}", flush=True)

@@ -1,0 +1,95 @@
+"""Ranking of injected wrong labels on real sets, beside cleanlab on the same probabilities.
+
+In each set a tenth of the labels is replaced: `uniform`, by any other label; `similar`, by the
+label whose name is nearest in meaning, as people err. Every ranking is scored by average precision
+(1 is perfect, 0.1 is chance). cleanlab gets the same out-of-fold probabilities as milepost's own
+first step, and those it recommends: logistic regression on the vectors, five folds. Real sets have
+wrong labels of their own; finding those counts against every ranking alike.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.common import Options, child, peer, scratch
+from bench.vectors import Held, Texts, load, problem
+
+SETS = ("banking77", "clinc150", "hwu64", "trec", "emotion", "sst2", "sms_spam", "snips", "atis")
+KINDS = ("uniform", "similar")
+ROWS, SEEDS, NOISE = 1500, 3, 0.1
+PACKAGES = ("cleanlab==2.9.0", "termcolor", "tqdm")
+
+
+def run(options: Options) -> dict[str, object]:
+    """Average precision per set, kind of noise and ranking, as means over seeds."""
+    seeds = 1 if options.quick else SEEDS
+    wanted = options.only or (SETS[3:4] if options.quick else SETS)
+    rows: dict[str, dict[str, dict[str, float]]] = {}
+    with scratch() as folder:
+        install = ["-m", "pip", "install", "-q", "--no-deps", "--target", folder / "peer"]
+        child([sys.executable, *install, *PACKAGES])
+        for name in wanted:
+            whole = load(name)
+            rows[name] = {kind: _mean(whole, kind, seeds, folder) for kind in KINDS}
+            for kind, found in rows[name].items():
+                print(f"{name:<12}{kind:<9}" + "".join(f" {m} {v:.3f}" for m, v in found.items()))
+            sys.stdout.flush()
+    means = {
+        kind: {m: float(np.mean([r[kind][m] for r in rows.values()])) for m in found}
+        for kind, found in next(iter(rows.values())).items()
+    }
+    for kind, found in means.items():
+        print(f"{'mean':<12}{kind:<9}" + "".join(f" {m} {v:.3f}" for m, v in found.items()))
+    return {"rows": ROWS, "noise": NOISE, "seeds": seeds, "sets": rows, "means": means}
+
+
+def _mean(whole: Texts, kind: str, seeds: int, folder: Path) -> dict[str, float]:
+    found = [_case(whole, kind, seed, folder) for seed in range(seeds)]
+    return {name: float(np.mean([each[name] for each in found])) for name in found[0]}
+
+
+def _case(whole: Texts, kind: str, seed: int, folder: Path) -> dict[str, float]:
+    from milepost.evaluation.label_quality import suspicion
+    from milepost.strategies.head_closed_form import HeadClosedForm
+    from milepost.workflows.tasks.suspects import left_out_probabilities
+
+    rows = np.arange(min(ROWS, len(whole.y)))
+    y = _noisy(whole, rows, kind, seed)
+    bad = y != whole.y[rows]
+    _, groups = np.unique(np.asarray(whole.groups)[rows], return_inverse=True)
+    vectors = whole.vectors[rows]
+    asked = problem(whole, rows, y, Held(whole))
+
+    def answering(kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return left_out_probabilities(HeadClosedForm(), asked, vectors, groups, kept)
+
+    found = suspicion(vectors, y, groups, answering)
+    path = folder / "case.npz"
+    np.savez(path, probabilities=found.first, vectors=vectors, y=y)
+    done = peer("label_noise_peers", {"path": str(path), "peer": str(folder / "peer")})
+    scores: dict[str, Any] = {"milepost": found.of(y).tolist(), **json.loads(done.out)}
+    return {name: average_precision(np.asarray(each), bad) for name, each in scores.items()}
+
+
+def _noisy(whole: Texts, rows: NDArray[np.int64], kind: str, seed: int) -> NDArray[np.int64]:
+    rng = np.random.default_rng(seed)
+    y, k = whole.y[rows].copy(), len(whole.labels)
+    hit = rng.choice(len(y), round(NOISE * len(y)), replace=False)
+    if kind == "uniform":
+        y[hit] = (y[hit] + rng.integers(1, k, len(hit))) % k
+        return y
+    alike = whole.label_vectors @ whole.label_vectors.T
+    np.fill_diagonal(alike, -np.inf)
+    y[hit] = alike.argmax(axis=1)[y[hit]]
+    return y
+
+
+def average_precision(scores: NDArray[np.float64], bad: NDArray[np.bool_]) -> float:
+    """Mean precision at the rank of each wrong label; equal scores in the order of the rows."""
+    ranked = bad[np.argsort(-scores, kind="stable")]
+    precision = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
+    return float(precision[ranked].mean())

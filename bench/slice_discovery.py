@@ -1,0 +1,220 @@
+"""Slices that fail, planted in real texts: how often the search finds them, and finds none.
+
+Answers are simulated on real texts with the encoder's real vectors: 10 % are wrong, and 35 to 50 %
+within a planted slice of 2 to 10 % of the rows. A planted slice counts as found when one of the at
+most ten listed slices shares half of its rows with it (Dice coefficient of at least 0.5). A listed
+slice that is truly no worse than the rest is a false finding; so is every one where nothing was
+planted.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from bench.common import Options, data_folder
+from milepost.entities.example import Examples
+from milepost.entities.task import Task
+from milepost.evaluation.examination.discovery import Search
+from milepost.evaluation.examination.subject import Subject
+from milepost.evaluation.slicing.condition import Condition
+from milepost.evaluation.slicing.pool import Material, pool
+from milepost.metrics.intervals import Sampling
+from milepost.models.catalog import open_encoder
+from milepost.workflows.opening import cache_folder
+
+SETS = (
+    ("banking77/test", 1500),
+    ("fdu_mtl_16domains/test", 1500),
+    ("humaid_crisis_tweets/valid", 2500),
+    ("hwu64/test", 1076),
+    ("tweeteval_hate/test", 1500),
+)
+"""Files and how many of their rows, at even distances."""
+
+KINDS = ("metadata", "conjunction", "word", "length", "topic")
+BASE = 0.10
+SHARES = (0.02, 0.10)
+RATES = (0.35, 0.50)
+HALF = 0.5
+WORDS = 400
+"""Characters of a text that are encoded: the slices' truth does not hang on the rest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """Texts with all slices of the search, formed once."""
+
+    examples: Examples
+    labels: tuple[str, ...]
+    y: np.ndarray
+    vectors: np.ndarray
+    conditions: list[Condition]
+
+    def search(self, wrong: np.ndarray, seed: int) -> Search:
+        """The search with simulated answers, of which some are wrong."""
+        answers = np.where(wrong, (self.y + 1) % len(self.labels), self.y)
+        probabilities = np.zeros((len(answers), len(self.labels)), np.float32)
+        probabilities[np.arange(len(answers)), answers] = 1.0
+        return Search(_subject(self, probabilities, seed), self.conditions)
+
+
+def run(options: Options) -> dict[str, object]:
+    """Planted slices and none, on every set."""
+    planted, empty = (3, 10) if options.quick else (30, 250)
+    rows: list[dict[str, object]] = []
+    nothing: list[dict[str, object]] = []
+    for number, (name, size) in enumerate(SETS):
+        if options.only and name.split("/")[0] not in options.only:
+            continue
+        ground = _ground(name, size)
+        rng = np.random.default_rng(number)
+        for kind, masks in _planted(ground, rng).items():
+            rows.append({"set": name, **_find(ground, kind, masks, planted, rng)})
+            print("  ".join(f"{k} {v}" for k, v in rows[-1].items()), flush=True)
+        n = len(ground.y)
+        false = sum(
+            bool(ground.search(rng.random(n) < BASE, seed).listed()[0]) for seed in range(empty)
+        )
+        nothing.append(
+            {"set": name, "rows": n, "slices": len(ground.conditions),
+             "runs": empty, "with_a_finding": false}
+        )  # fmt: skip
+        print("  ".join(f"{k} {v}" for k, v in nothing[-1].items()), flush=True)
+    return {"planted": rows, "nothing_planted": nothing, "summary": _summary(rows, nothing)}
+
+
+def _summary(rows: list[dict], nothing: list[dict]) -> dict[str, object]:
+    runs = sum(row["runs"] for row in rows)
+    by_kind = {
+        kind: sum(row["found"] for row in rows if row["kind"] == kind)
+        / sum(row["runs"] for row in rows if row["kind"] == kind)
+        for kind in dict.fromkeys(row["kind"] for row in rows)
+    }
+    return {
+        "planted_runs": runs,
+        "found_in_top_10": sum(row["found"] for row in rows) / runs,
+        "listed_first": sum(row["first"] for row in rows) / runs,
+        "found_by_kind": by_kind,
+        "planted_runs_with_a_false_finding": sum(row["false"] for row in rows) / runs,
+        "planted_runs_with_a_bound_too_high": sum(row["bound_too_high"] for row in rows) / runs,
+        "empty_runs": sum(row["runs"] for row in nothing),
+        "empty_runs_with_a_finding": sum(row["with_a_finding"] for row in nothing)
+        / sum(row["runs"] for row in nothing),
+    }
+
+
+def _find(
+    ground: Ground, kind: str, masks: Iterator[np.ndarray], times: int, rng: np.random.Generator
+) -> dict[str, object]:
+    """Plant a slice ``times`` times and look for it."""
+    found = first = false = high = listed = 0
+    for seed in range(times):
+        mask = next(masks)
+        rate = np.where(mask, rng.uniform(*RATES), BASE)
+        search = ground.search(rng.random(len(mask)) < rate, seed)
+        places = search.listed()[0]
+        slices = [ground.conditions[at].mask for at in places]
+        hits = [_dice(each, mask) >= HALF for each in slices]
+        truth = [float(rate[each].mean() - rate[~each].mean()) for each in slices]
+        bounds = [search.gap(at, proven=True)[1] for at in places]
+        found += any(hits)
+        first += bool(hits and hits[0])
+        false += any(gap <= 0.0 for gap in truth)
+        high += any(low > gap for low, gap in zip(bounds, truth, strict=True))
+        listed += len(places)
+    return {"kind": kind, "runs": times, "found": found, "first": first, "listed": listed,
+            "false": false, "bound_too_high": high}  # fmt: skip
+
+
+def _dice(one: np.ndarray, other: np.ndarray) -> float:
+    return 2.0 * float((one & other).sum()) / float(one.sum() + other.sum())
+
+
+def _planted(ground: Ground, rng: np.random.Generator) -> dict[str, Iterator[np.ndarray]]:
+    """Endless draws of slices of each kind; not those of the search, which are cut otherwise."""
+    n = len(ground.y)
+    texts = ground.examples.texts
+
+    def fits(mask: np.ndarray) -> bool:
+        return SHARES[0] * n <= mask.sum() <= SHARES[1] * n
+
+    def drawn(make: Callable[[], np.ndarray]) -> Iterator[np.ndarray]:
+        while True:
+            mask = make()
+            if fits(mask):
+                yield mask
+
+    lengths = np.argsort(np.argsort([len(text) for text in texts], kind="stable"))
+    words = [set(text.lower().split()) for text in texts]
+    every = sorted({word for each in words for word in each if word.isalpha()})
+    frequent = [m for w in every if fits(m := np.array([w in each for each in words]))]
+    values = _value_masks(ground)
+    both = [a & b for i, (one, a) in enumerate(values) for two, b in values[:i]
+            if one != two and fits(a & b)]  # fmt: skip
+
+    def by_length() -> np.ndarray:
+        size = int(rng.uniform(*SHARES) * n)
+        start = int(rng.integers(0, n - size))
+        return (lengths >= start) & (lengths < start + size)
+
+    def topic() -> np.ndarray:
+        size = int(rng.uniform(*SHARES) * n)
+        near = ground.vectors @ ground.vectors[int(rng.integers(n))]
+        return near >= np.sort(near)[-size]
+
+    found = {"length": drawn(by_length), "topic": drawn(topic)}
+    for name, masks in (
+        ("metadata", [mask for _, mask in values if fits(mask)]),
+        ("conjunction", both),
+        ("word", frequent),
+    ):
+        if masks:
+            found[name] = drawn(lambda masks=masks: masks[int(rng.integers(len(masks)))])
+    return {kind: found[kind] for kind in KINDS if kind in found}
+
+
+def _value_masks(ground: Ground) -> list[tuple[str, np.ndarray]]:
+    """Rows of every value of the columns with few values."""
+    found: list[tuple[str, np.ndarray]] = []
+    for name, values in ground.examples.metadata.items():
+        distinct = sorted(set(map(str, values)))
+        if len(distinct) <= 40:
+            found += [(name, np.array([str(v) == value for v in values])) for value in distinct]
+    return found
+
+
+def _ground(name: str, size: int) -> Ground:
+    table = pq.read_table(data_folder() / f"{name}.parquet").to_pylist()
+    rows = [table[i * len(table) // size] for i in range(size)]
+    texts = tuple(row["text"] for row in rows)
+    ids = tuple(str(i) for i in range(size))
+    labels = tuple(sorted({row["label"] for row in rows}))
+    # A column of two values beside the file's own, so that conjunctions can be planted everywhere.
+    half = tuple("web" if i % 2 else "phone" for i in range(size))
+    own = {k: tuple(row[k] for row in rows) for k in rows[0] if k not in ("text", "label")}
+    examples = Examples(
+        ids=ids, texts=texts, labels=tuple(row["label"] for row in rows), groups=ids,
+        sources=ids, metadata={**own, "channel": half},
+    )  # fmt: skip
+    y = np.array([labels.index(row["label"]) for row in rows])
+    vectors = open_encoder("embedded", cache_folder()).encode([text[:WORDS] for text in texts])
+    conditions = pool(
+        Material(examples=examples, input_name="text", labels=labels, y=y, answers=y,
+                 vectors=vectors, train=texts, seen=True)
+    )  # fmt: skip
+    return Ground(examples=examples, labels=labels, y=y, vectors=vectors, conditions=conditions)
+
+
+def _subject(ground: Ground, probabilities: np.ndarray, seed: int) -> Subject:
+    return Subject(
+        task=Task(name="planted"), labels=ground.labels, regime="holdout",
+        examples=ground.examples, y=ground.y, probabilities=probabilities,
+        predict=_nothing, encode=_nothing, train=ground.examples, train_y=ground.y,
+        out_of_fold=probabilities, refit=_nothing, sampling=Sampling(seed=seed),
+    )  # fmt: skip
+
+
+def _nothing(*_: object) -> np.ndarray:
+    raise AssertionError("the search asks nobody anything")

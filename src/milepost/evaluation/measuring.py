@@ -1,0 +1,142 @@
+"""The measure that a task's objective names, ready to be applied to judged rows."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from milepost._base.untrusted import read_plain
+from milepost.entities.errors import InputError, nearest
+from milepost.entities.task import Objective
+from milepost.metrics import measures
+from milepost.metrics.classification import METRICS
+from milepost.metrics.measures import Measure, Sample
+
+OWN = "own:"
+_MOST_BYTES = 1_000_000
+
+
+def measure_of(objective: Objective, labels: tuple[str, ...], root: Path) -> Measure:
+    """The objective's measure.
+
+    Args:
+        objective: What good enough means.
+        labels: Label names in column order.
+        root: Folder that files of the user's own measures are in.
+
+    Raises:
+        InputError: If costs name an unknown label, or the user's function cannot be used.
+    """
+    name = objective.metric
+    if name.startswith(OWN):
+        return _own(name, labels, root)
+    if name == "utility":
+        return measures.utility(_costs(objective, labels))
+    if name.startswith("hit_rate@"):
+        return measures.hit_rate(int(name.partition("@")[2]))
+    made = {"auroc": measures.auroc, "brier": measures.brier, "log_loss": measures.log_loss}
+    return made[name]() if name in made else measures.counted(name)
+
+
+def by_answers(metric: str) -> str:
+    """The metric where answers alone decide it, else ``accuracy``."""
+    return metric if metric in METRICS else "accuracy"
+
+
+def own_file(objective: Objective, root: Path) -> Path | None:
+    """File of the user's own measure, inside ``root``; ``None`` where the objective has none.
+
+    Raises:
+        InputError: If the path leaves the workspace.
+    """
+    if not objective.metric.startswith(OWN):
+        return None
+    file = objective.metric.removeprefix(OWN).rpartition(":")[0]
+    path, base = (root / file).resolve(), root.resolve()
+    if not path.is_relative_to(base):
+        raise InputError(
+            f"{file} lies outside the workspace.",
+            where="objective.metric",
+            advice="Put the file into the workspace and name it relative to it.",
+        )
+    return path
+
+
+def _costs(objective: Objective, labels: tuple[str, ...]) -> NDArray[np.float64]:
+    table = np.zeros((len(labels), len(labels)))
+    given = {} if isinstance(objective.costs, msgspec.UnsetType) else objective.costs
+    for actual, row in given.items():
+        for answered, cost in row.items():
+            for label in (actual, answered):
+                if label not in labels:
+                    near = nearest(label, labels)
+                    raise InputError(
+                        f"the costs name the label {label!r}, which does not exist.",
+                        where="objective.costs",
+                        advice=f"Did you mean {near!r}?" if near else "Name labels of the task.",
+                    )
+            table[labels.index(actual), labels.index(answered)] = cost
+    return table
+
+
+def _own(name: str, labels: tuple[str, ...], root: Path) -> Measure:
+    file, _, wanted = name.removeprefix(OWN).rpartition(":")
+    path = own_file(Objective(metric=name), root)
+    module = ModuleType("own_measure")
+    try:
+        source = read_plain(path or root, _MOST_BYTES).decode()
+        exec(compile(source, file, "exec"), module.__dict__)  # noqa: S102
+    except Exception as error:
+        raise _unusable(name, f"{file} cannot be used: {_said(error)}.") from error
+    function: Any = getattr(module, wanted, None)
+    if not callable(function):
+        found = tuple(key for key in vars(module) if not key.startswith("_"))
+        near = nearest(wanted, found)
+        guess = f" Did you mean {near!r}?" if near else ""
+        raise _unusable(name, f"{file} has no function {wanted!r}.{guess}")
+    names = np.asarray([*labels, "(unknown label)"])
+
+    def value(
+        y: NDArray[np.int64], answers: NDArray[np.int64], probabilities: NDArray[np.float32]
+    ) -> float:
+        return _number(name, function, names[y], names[answers], probabilities)
+
+    return measures.own(name, value, higher=not bool(getattr(function, "lower_is_better", False)))
+
+
+def try_measure(measure: Measure, k: int) -> None:
+    """Apply a measure to a few made-up rows, so that one that fails is found before a fit.
+
+    Raises:
+        InputError: If it cannot be used.
+    """
+    y = np.arange(2 * k) % k
+    probabilities = np.full((2 * k, k), 0.5 / max(k - 1, 1), np.float32)
+    probabilities[np.arange(2 * k), y] = 0.5
+    measure.value(Sample(y, probabilities))
+
+
+def _number(name: str, function: Callable[..., Any], *arrays: NDArray[Any]) -> float:
+    try:
+        found = float(function(*(array.copy() for array in arrays)))
+    except Exception as error:
+        raise _unusable(name, f"the function failed: {_said(error)}.") from error
+    if not np.isfinite(found):
+        raise _unusable(name, f"the function gave {found}, which is not a finite number.")
+    return found
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
+
+
+def _unusable(name: str, what: str) -> InputError:
+    return InputError(
+        what,
+        where=f"objective.metric {name}",
+        advice="It takes arrays (actual, answers, probabilities) and gives one number.",
+    )

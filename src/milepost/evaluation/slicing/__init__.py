@@ -1,0 +1,1 @@
+"""Which slices a search tries. Formed from inputs, metadata, labels and answers, never mistakes."""

@@ -1,0 +1,96 @@
+"""A comparison as one self-contained HTML page: no script, no request, light and dark."""
+
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from milepost.entities.difference import Changed, Difference
+from milepost.reports import words
+from milepost.reports.comparison.charts import difference_charts
+from milepost.reports.comparison.table import MARKS, groups, parts_grid, sides_grid
+from milepost.reports.document import grid_html
+from milepost.reports.theme import dark_css
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+
+def render_difference(found: Difference, made: datetime) -> str:
+    """The page as one string of HTML.
+
+    Args:
+        found: The comparison.
+        made: When, timezone-aware.
+    """
+    mark, role = MARKS[found.told]
+    return _template().render(
+        found=found,
+        title=f"{found.task}: {found.first.name} and {found.second.name}",
+        made=words.day(made),
+        mark=mark,
+        role=role,
+        dark=Markup(dark_css("figure svg")),  # noqa: S704 — built from the palette alone
+        facts=_facts(found),
+        sides=Markup(grid_html(sides_grid(found))),  # noqa: S704 — grid_html escapes every text
+        figures=[
+            (chart.title, chart.description, Markup(chart.svg()))  # noqa: S704 — escaped by Vega
+            for chart in difference_charts(found)
+        ],
+        parts=[
+            (heading, Markup(grid_html(parts_grid(rows, name, found))))  # noqa: S704
+            for heading, name, rows in (
+                ("Labels", "label", found.labels),
+                ("Slices", "slice", found.slices),
+            )
+            if rows
+        ],
+        groups=[(heading, [_example(e) for e in found_]) for heading, found_ in groups(found)],
+    )
+
+
+@cache
+def _template() -> "Template":
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("milepost.reports"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    return environment.get_template("difference.html.j2")
+
+
+def _shown(value: object) -> object:
+    """Text without control characters; markup of our own as it is."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return words.clean(value)
+
+
+def _facts(found: Difference) -> list[tuple[str, str, str]]:
+    """The numbers that decide: what it is, the number, and what goes with it."""
+    counts, comparison = found.counts, found.comparison
+    return [
+        (
+            f"difference in {words.metric_name(found.metric)}",
+            f"{100 * comparison.difference:+.1f}",
+            f"points, {100 * comparison.low:+.1f} to {100 * comparison.high:+.1f}",
+        ),
+        ("won", words.count(counts.wins), f"only {found.second.name} is right"),
+        ("lost", words.count(counts.losses), f"only {found.first.name} is right"),
+        ("same answer", words.percent(counts.agreement), f"of {words.count(counts.n)} examples"),
+    ]
+
+
+def _example(each: Changed) -> dict[str, str]:
+    return {
+        "text": words.shorten(each.text, 240),
+        "actual": each.actual,
+        "first": f"{each.first} {words.confidence(each.first_confidence)}",
+        "second": f"{each.second} {words.confidence(each.second_confidence)}",
+    }

@@ -1,0 +1,133 @@
+"""The most important findings in a few lines, for the table that people read every day."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from milepost.entities.contest import Contest
+from milepost.entities.examination import Examination
+from milepost.entities.scorecard import Scorecard
+from milepost.reports import words
+from milepost.reports.document import Line, Role
+from milepost.reports.examination.changes import change_name, worst_first
+from milepost.reports.examination.groups import gap_name, shown_gap
+from milepost.reports.examination.outlook import GUESSING, leaks
+
+MOST = 5
+"""Lines beside the one that says where there is more."""
+LONGEST_SLICE = 36
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what it is about, what was found, and how grave that is."""
+
+    about: str
+    text: str
+    mark: str = "·"
+    role: Role = "dim"
+
+
+def findings(contest: Contest) -> tuple[Finding, ...]:
+    """What a reader must know of the chosen candidate, the gravest first, at most ``MOST``."""
+    chosen = contest.chosen
+    if chosen is None or chosen.scorecard is None:
+        return ()
+    card = chosen.scorecard
+    found = card.examination or Examination()
+    told = [line for tell in _TELLERS if (line := tell(found, card)) is not None]
+    last = [line for line in (_forecast(contest), _looks(card)) if line is not None]
+    return (*told[: MOST - len(last)], *last)
+
+
+def finding_lines(contest: Contest) -> list[Line]:
+    """The findings as lines of a table, and where there is more; none without an examination."""
+    chosen = contest.chosen
+    told = findings(contest)
+    if chosen is None or chosen.scorecard is None or chosen.scorecard.examination is None:
+        return []
+    lines = [
+        Line(((f"{each.about}: ", "strong"), (each.text, "")), mark=(each.mark, each.role))
+        for each in told
+    ]
+    more = f"What was found in full: milepost examine {contest.task}"
+    if contest.release is None:
+        more += f" --candidate {chosen.id}"
+    elif contest.waits_for:
+        more += f" --release {contest.release}"
+    return [*lines, Line(((more, "dim"),))]
+
+
+def _leaks(found: Examination, card: Scorecard) -> Finding | None:
+    del found
+    return None if card.naive is None else Finding("Leaks", leaks(card), "!", "warn")
+
+
+def _looks(card: Scorecard) -> Finding | None:
+    """How many looks are used, once it is more than half."""
+    if card.spent is None or 2 * card.spent.look <= card.spent.most:
+        return None
+    text = f"{card.spent.look} of {card.spent.most} used; label new examples."
+    return Finding("Looks", text, "!", "warn")
+
+
+def _weakest(found: Examination, card: Scorecard) -> Finding | None:
+    del card
+    if found.discovery is None or not found.discovery.found:
+        return None
+    worst, others = found.discovery.found[0], len(found.discovery.found) - 1
+    more = f"; {others} more found" if others else ""
+    name = words.shorten(worst.description, LONGEST_SLICE)
+    right = f"accuracy {words.score(worst.estimate.value)}"
+    return Finding("Weakest", f"{name}: {right}, {worst.gap:.3f} worse{more}.", "!", "warn")
+
+
+def _unfair(found: Examination, card: Scorecard) -> Finding | None:
+    worst = shown_gap(found.fairness)
+    if worst is None:
+        return None
+    score, gap = worst
+    name = gap_name(gap, words.metric_name(card.metric))
+    between = f"{words.shorten(gap.highest, 20)} and {words.shorten(gap.lowest, 20)}"
+    text = f"{name} {gap.value:.3f} apart, {between} ({score.attribute})."
+    return Finding("Groups", text, "!", "warn")
+
+
+def _breaks(found: Examination, card: Scorecard) -> Finding | None:
+    del card
+    harmful = [score for score in worst_first(found.robustness) if score.drop_low > 0]
+    if not harmful:
+        return None
+    worst, others = harmful[0], len(harmful) - 1
+    more = f"; {words.count(others, 'more change')} hurt" if others else ""
+    drop = words.difference(worst.drop, worst.drop_low, worst.drop_high)
+    text = f"{change_name(worst.change)}: worse by {drop[1:]}{more}."
+    return Finding("Breaks on", text, "!", "warn")
+
+
+def _tells(found: Examination, card: Scorecard) -> Finding | None:
+    del card
+    if found.privacy is None or found.privacy.tpr_at_1_fpr.low <= GUESSING:
+        return None
+    rate = words.share(found.privacy.tpr_at_1_fpr)
+    text = f"{rate} of its training examples; guessing finds 1 %."
+    return Finding("Gives away", text, "!", "warn")
+
+
+_TELLERS: tuple[Callable[[Examination, Scorecard], Finding | None], ...] = (
+    _leaks,
+    _weakest,
+    _unfair,
+    _breaks,
+    _tells,
+)
+
+
+def _forecast(contest: Contest) -> Finding | None:
+    if not contest.forecast or not contest.curve:
+        return None
+    now = contest.curve[-1].examples
+    told = [
+        f"{words.measured(point.estimate)} at {point.examples / max(now, 1):.2g} times the labels"
+        for point in contest.forecast[:2]
+    ]
+    return Finding("Forecast", f"{', '.join(told)}.")

@@ -1,0 +1,183 @@
+"""How groups of people fare: rates by group, the largest gaps, and swapped identity terms."""
+
+from collections.abc import Iterator, Sequence
+
+from milepost.entities.estimate import Estimate
+from milepost.entities.examination import AttributeScore, Gap, GroupScore
+from milepost.reports import words
+from milepost.reports.document import BLANK, Cell, Column, Grid, Line, Part, Row
+from milepost.reports.examination.section import Section, cases_shown, said
+from milepost.reports.records import Examined
+from milepost.reports.scales import bar, common_scale
+
+NAME = "groups"
+TITLE = "How groups fare"
+HIGHEST = 6
+LOWEST = 3
+GAPS = {
+    "equal_opportunity": "equal opportunity",
+    "equalised_odds": "equalised odds",
+    "demographic_parity": "demographic parity",
+}
+
+
+def groups(examined: Examined, *, full: bool) -> Section:
+    """A table of groups per attribute, with its gaps and the answers that a swap changed."""
+    scores = examined.found.fairness
+    if not scores:
+        said_why = "The task names no groups; name columns or terms under `fairness`."
+        return Section(NAME, TITLE, absent=said_why)
+    parts: list[Part] = []
+    for score in scores:
+        metric = words.metric_name(examined.scorecard.metric)
+        parts += [*([BLANK] if parts else []), *_attribute(score, metric, full=full)]
+    return Section(NAME, TITLE, tuple(parts), _advice(scores))
+
+
+def gap_name(gap: Gap, metric: str) -> str:
+    """A gap in words; ``metric`` is the objective's in words."""
+    return metric if gap.name == "metric" else GAPS[gap.name]
+
+
+def ordered(score: AttributeScore) -> list[GroupScore]:
+    """Groups with the most to complain about first."""
+    return sorted(score.groups, key=lambda group: (-_wrong(group), group.name))
+
+
+def _wrong(group: GroupScore) -> float:
+    if group.false_positive_rate is not None:
+        return group.false_positive_rate.value
+    return -group.estimate.value if group.estimate is not None else -2.0
+
+
+def _attribute(score: AttributeScore, metric: str, *, full: bool) -> Iterator[Part]:
+    about = f", answer {score.label}" if score.label is not None else ""
+    yield Line(((score.attribute, "strong"), (f"{about}, {len(score.groups)} groups", "")))
+    rows = ordered(score)
+    hidden = 0 if full else max(0, len(rows) - HIGHEST - LOWEST)
+    shown = [*rows[:HIGHEST], *rows[HIGHEST + hidden :]] if hidden else rows
+    yield _rates(shown) if score.label is not None else _metric(shown, metric)
+    if hidden:
+        yield Line(((f"{hidden:,} more between them on the page (--output).", "dim"),))
+    if score.label is not None:
+        explained = (
+            f"answered: share answered {score.label}; found: of those that are, answered so; "
+            "wrongly: of those that are not."
+        )
+        yield Line(((explained, "dim"),))
+    if score.gaps:
+        yield BLANK
+        yield _gaps(score.gaps, metric)
+    yield from _swaps(score, full=full)
+
+
+def _rates(rows: Sequence[GroupScore]) -> Grid:
+    columns = (
+        Column("group", wraps=True),
+        Column("n", "right"),
+        Column("answered", "right"),
+        Column("found", "right"),
+        Column("wrongly", "right"),
+    )
+    return Grid(
+        columns,
+        tuple(
+            Row(
+                (
+                    Cell(group.name),
+                    Cell(words.count(group.n)),
+                    *(
+                        Cell(words.share(rate) if rate else "–")
+                        for rate in (
+                            group.answered,
+                            group.true_positive_rate,
+                            group.false_positive_rate,
+                        )
+                    ),
+                )
+            )
+            for group in rows
+        ),
+    )
+
+
+def _metric(rows: Sequence[GroupScore], metric: str) -> Grid:
+    known: list[Estimate] = [group.estimate for group in rows if group.estimate]
+    scale = common_scale(known)
+    columns = (
+        Column("group", wraps=True),
+        Column("n", "right"),
+        Column(metric, "right"),
+        Column("", width=14),
+    )
+    return Grid(
+        columns,
+        tuple(
+            Row(
+                (
+                    Cell(group.name),
+                    Cell(words.count(group.n)),
+                    Cell(words.measured(group.estimate) if group.estimate else "–"),
+                    Cell(bar=bar(group.estimate, scale)) if group.estimate else Cell(),
+                )
+            )
+            for group in rows
+        ),
+    )
+
+
+def _gaps(gaps: Sequence[Gap], metric: str) -> Grid:
+    columns = (
+        Column("largest gap", wraps=True),
+        Column("value", "right"),
+        Column("highest", wraps=True),
+        Column("lowest", wraps=True),
+        Column("p", "right"),
+    )
+    return Grid(
+        columns,
+        tuple(
+            Row(
+                (
+                    Cell(gap_name(gap, metric)),
+                    Cell(
+                        f"{gap.value:.3f} [{gap.low:.2f}, {gap.high:.2f}]",
+                        "warn" if gap.low > 0 else "",
+                    ),
+                    Cell(gap.highest),
+                    Cell(gap.lowest),
+                    Cell(words.chance(gap.p_value)),
+                )
+            )
+            for gap in gaps
+        ),
+    )
+
+
+def _swaps(score: AttributeScore, *, full: bool) -> Iterator[Part]:
+    if score.flips is None:
+        return
+    changed = f"changed {words.share(score.flips)} of the answers to "
+    yield BLANK
+    yield said(
+        f"Swapping one term of {score.attribute} for another {changed}"
+        f"{words.count(score.swaps, 'text')}."
+    )
+    yield from cases_shown(score.cases, full=full, title="Answers that a swapped term changed")
+
+
+def shown_gap(scores: Sequence[AttributeScore]) -> tuple[AttributeScore, Gap] | None:
+    """The largest gap that is shown to be above zero, with its attribute."""
+    pairs = [(score, gap) for score in scores for gap in score.gaps if gap.low > 0]
+    return max(pairs, key=lambda pair: pair[1].value, default=None)
+
+
+def _advice(scores: Sequence[AttributeScore]) -> tuple[str, ...]:
+    worst = shown_gap(scores)
+    if worst is None:
+        return ()
+    _, gap = worst
+    return (
+        f"Label more texts of {gap.highest} and {gap.lowest}, also such as are not about the "
+        "label, and limit the gap with fairness.max_gap.",
+    )

@@ -1,0 +1,151 @@
+"""What is told by answers, what more labels would bring, and how much is left to look at."""
+
+from collections.abc import Iterator
+
+from milepost.entities.contest import CurvePoint
+from milepost.entities.scorecard import Scorecard
+from milepost.reports import words
+from milepost.reports.document import BLANK, Cell, Column, Grid, Line, Part, Row
+from milepost.reports.examination.section import Section, cases_shown, said
+from milepost.reports.records import Examined
+from milepost.reports.scales import bar, common_scale
+
+GUESSING = 0.01
+"""True positive rate of guessing at a false positive rate of 1 %."""
+
+
+def privacy(examined: Examined, *, full: bool) -> Section:
+    """What an attacker learns from its answers about the training examples."""
+    title = "Whether it tells what it was trained on"
+    found = examined.found.privacy
+    if found is None:
+        return Section("privacy", title, absent="No attack was run against it.")
+    rate = found.tpr_at_1_fpr
+    told = rate.low > GUESSING
+    times = f"{rate.value / GUESSING:.1f} times"
+    compare = f"{times} what guessing would" if rate.value > GUESSING else "no more than guessing"
+    parts: list[Part] = [
+        said(
+            f"An attacker who accuses 1 % of strangers recognises {words.share(rate)} of the "
+            f"{words.count(found.members, 'training example')} attacked, {compare}.",
+            "!" if told else "✔",
+            "warn" if told else "good",
+        ),
+        said(
+            f"AUROC of the attack: {words.measured(found.auroc)}; 0.5 is guessing. "
+            f"{words.count(found.shadows, 'shadow predictor')}."
+        ),
+        Line(((found.method, "dim"),)),
+    ]
+    if found.cases and told:
+        heading = "Training examples that are told most surely"
+        parts += [BLANK, *([] if full else [Line(((heading, "strong"),))])]
+        parts += cases_shown(found.cases, full=full, title=heading)
+    advice = (
+        "Publish labels without confidences where outsiders can ask it, and look whether the "
+        "examples above may be known.",
+    )
+    return Section("privacy", title, tuple(parts), advice if told else ())
+
+
+def forecast(examined: Examined, *, full: bool) -> Section:
+    """What more labels are expected to bring."""
+    del full
+    title = "What more labels would bring"
+    points = examined.contest.forecast
+    if not points:
+        why = "The learning curve does not allow a forecast."
+        return Section("forecast", title, absent=why)
+    now = examined.contest.curve[-1] if examined.contest.curve else None
+    parts: list[Part] = [_points(examined, now, points)]
+    floor = examined.task.objective.at_least
+    return Section("forecast", title, tuple(parts), tuple(_worth(points, now, floor)))
+
+
+def _points(examined: Examined, now: CurvePoint | None, points: tuple[CurvePoint, ...]) -> Grid:
+    rows = [*([("now", now)] if now else []), *((_times(now, point), point) for point in points)]
+    scale = common_scale([point.estimate for _, point in rows])
+    metric = words.metric_name(examined.scorecard.metric)
+    columns = (
+        Column("labels"),
+        Column("examples", "right"),
+        Column(metric, "right"),
+        Column("", width=24),
+    )
+    return Grid(
+        columns,
+        tuple(
+            Row(
+                (
+                    Cell(name),
+                    Cell(words.count(point.examples)),
+                    Cell(words.measured(point.estimate)),
+                    Cell(bar=bar(point.estimate, scale)),
+                )
+            )
+            for name, point in rows
+        ),
+    )
+
+
+def _times(now: CurvePoint | None, point: CurvePoint) -> str:
+    return f"{point.examples / now.examples:.2g} times" if now and now.examples else "later"
+
+
+def _worth(
+    points: tuple[CurvePoint, ...], now: CurvePoint | None, floor: float | None
+) -> Iterator[str]:
+    if floor is None or now is None or now.estimate.value >= floor:
+        return
+    reached = next((point for point in points if point.estimate.value >= floor), None)
+    if reached is None:
+        last = points[-1]
+        if last.estimate.high < floor:
+            yield (
+                f"Even {words.count(last.examples, 'example')} are not expected to reach the floor "
+                f"of {floor:g}: other labels, a better encoder or a lower floor are needed."
+            )
+        return
+    yield (
+        f"The floor of {floor:g} is expected to be reached at about "
+        f"{words.count(reached.examples, 'example')}."
+    )
+
+
+def looks(examined: Examined, *, full: bool) -> Section:
+    """How often these examples have been judged on, what that cost, and what leaks took off."""
+    del full
+    card = examined.scorecard
+    title = "What is left to look at"
+    parts: list[Part] = []
+    if card.spent is not None:
+        spent = card.spent
+        parts.append(
+            said(
+                f"Look {spent.look} of {spent.most} at these examples. Its statements hold with "
+                f"{(1 - spent.alpha) * 100:.2f} % confidence; later looks may spend "
+                f"{spent.left * 100:.2f} % of error."
+            )
+        )
+    elif card.looks:
+        parts.append(said(f"Look {card.looks} at these examples."))
+    if card.naive is not None:
+        parts.append(said(leaks(card), "!", "warn"))
+    if not parts:
+        return Section("looks", title, absent="Looks were not recorded.")
+    advice: tuple[str, ...] = ()
+    if card.spent is not None and 2 * card.spent.look > card.spent.most:
+        advice = (
+            f"Label new examples before they are worn out: milepost looks {examined.task.name} "
+            "says how many.",
+        )
+    return Section("looks", title, tuple(parts), advice)
+
+
+def leaks(card: Scorecard) -> str:
+    """The number that leaks would have given, beside the one without them."""
+    assert card.naive is not None  # noqa: S101 - asked by those who know that there is one
+    return (
+        f"{words.metric_name(card.metric)} {words.measured(card.objective)} without the rows that "
+        f"leak into the test file; with them it would read {words.measured(card.naive)}."
+    )

@@ -1,0 +1,196 @@
+"""Honest answers of a candidate or release to given examples.
+
+An answer counts only if whoever gave it never saw the example's near-duplicate group: the answer
+that its contest recorded for the same id and the same text, which was out of fold or on a part set
+aside, or a fresh one to an example that is new to it.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from milepost.contests.runner import predict
+from milepost.data.duplicates import regroup, text_keys
+from milepost.data.snapshot import read_snapshot
+from milepost.entities.contest import Candidate, Contest
+from milepost.entities.errors import InputError
+from milepost.entities.example import Examples
+from milepost.workflows.contest.datasets import Split
+from milepost.workflows.contest.stored_predictions import load_predictions
+from milepost.workflows.context import Context
+from milepost.workflows.release.bundles import load_bundle
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Competitor:
+    """A candidate with its contest.
+
+    Attributes:
+        name: In words, such as ``release 2``.
+        candidate: Its record; it has a bundle and predictions.
+        contest: Where it took part.
+        release: Number of its release; ``None`` where it was not released.
+    """
+
+    name: str
+    candidate: Candidate
+    contest: Contest
+    release: int | None
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Honest:
+    """Honest answers of one to some of ``n`` examples.
+
+    Attributes:
+        answered: ``(n,) bool``, whether there is an honest answer.
+        probabilities: ``(n, k) float32`` over the wanted labels; zeros where there is none.
+        fresh: Answers that were asked for now; the others were recorded by its contest.
+        seen: Examples without an answer, because it was trained on them or near-duplicates.
+    """
+
+    answered: NDArray[np.bool_]
+    probabilities: NDArray[np.float32]
+    fresh: int
+    seen: int
+
+
+def recorded(context: Context, competitor: Competitor) -> Examples:
+    """The examples that its contest recorded its answers to, as they were.
+
+    Raises:
+        StorageError: If a snapshot or the predictions are gone or damaged.
+    """
+    ids = set(_recorded_answers(context, competitor)[0])
+    everything = judged_snapshot(context, competitor.contest)
+    return everything.take([i for i, each in enumerate(everything.ids) if each in ids])
+
+
+def honest_answers(
+    context: Context, competitor: Competitor, examples: Examples, labels: tuple[str, ...]
+) -> Honest:
+    """Honest answers of a competitor.
+
+    Args:
+        context: The workspace.
+        competitor: Who is asked.
+        examples: ``n`` examples.
+        labels: The ``k`` labels of the answers; a label that it does not know gets 0.
+
+    Raises:
+        StorageError: If what is needed of it is gone or damaged.
+        InputError: If it must be asked, and reads vectors of another encoder.
+    """
+    n = len(examples)
+    ids, known, stored = _recorded_answers(context, competitor)
+    row_of = {each: row for row, each in enumerate(ids)}
+    snapshot = judged_snapshot(context, competitor.contest)
+    text_of = {i: t for i, t in zip(snapshot.ids, snapshot.texts, strict=True) if i in row_of}
+    # An id that a user gives may have got another text since: its old answer does not count.
+    reused = [
+        at
+        for at, (i, text) in enumerate(zip(examples.ids, examples.texts, strict=True))
+        if text_of.get(i) == text
+    ]
+    answered = np.zeros(n, np.bool_)
+    answered[reused] = True
+    probabilities = np.zeros((n, len(labels)), np.float32)
+    if reused:
+        rows = [row_of[examples.ids[at]] for at in reused]
+        probabilities[reused] = aligned(known, labels, stored[rows])
+    left = np.flatnonzero(~answered).tolist()
+    fresh = _unseen(context, competitor.contest, examples, left)
+    if fresh:
+        probabilities[fresh] = _asked(context, competitor, examples.take(fresh), labels)
+        answered[fresh] = True
+    return Honest(
+        answered=answered,
+        probabilities=probabilities,
+        fresh=len(fresh),
+        seen=len(left) - len(fresh),
+    )
+
+
+def aligned(
+    labels: tuple[str, ...], wanted: tuple[str, ...], answers: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Probabilities ``(n, k)`` with their columns as wanted; a label that is not known gets 0."""
+    if labels == wanted:
+        return answers
+    out = np.zeros((len(answers), len(wanted)), np.float32)
+    position = {label: i for i, label in enumerate(wanted)}
+    for i, label in enumerate(labels):
+        if label in position:
+            out[:, position[label]] = answers[:, i]
+    return out
+
+
+def judged_snapshot(context: Context, contest: Contest) -> Examples:
+    """The snapshot that a contest's judged examples are rows of.
+
+    Raises:
+        StorageError: If it is gone or damaged.
+    """
+    digest = contest.examples
+    if contest.regime == "test_file" and contest.holdout is not None:
+        digest = contest.holdout
+    dataset = context.ledger.dataset(digest)
+    return read_snapshot(context.artifacts.get(dataset.artifact))
+
+
+def trained_on(context: Context, contest: Contest) -> Examples:
+    """The examples that the candidates of a contest were fitted to, or may have been.
+
+    Where its split was not recorded, sides are those of now, and where there are none, everything
+    counts: more than it saw, never less.
+    """
+    dataset = context.ledger.dataset(contest.examples)
+    snapshot = read_snapshot(context.artifacts.get(dataset.artifact))
+    if contest.split is not None:
+        split = msgspec.json.decode(context.artifacts.get(contest.split), type=Split)
+        return snapshot.take(split.train)
+    if contest.regime != "holdout":
+        return snapshot
+    sides = context.ledger.sides(contest.task)
+    keys = text_keys(snapshot.texts)
+    return snapshot.take([i for i, key in enumerate(keys) if sides.get(key) != "holdout"])
+
+
+def _recorded_answers(
+    context: Context, competitor: Competitor
+) -> tuple[tuple[str, ...], tuple[str, ...], NDArray[np.float32]]:
+    digest = competitor.candidate.predictions
+    if digest is None:
+        return (), (), np.zeros((0, 0), np.float32)
+    return load_predictions(context, digest)
+
+
+def _unseen(context: Context, contest: Contest, examples: Examples, rows: list[int]) -> list[int]:
+    """Those of the rows whose near-duplicate group it was not trained on."""
+    if not rows:
+        return []
+    asked, trained = regroup(
+        [examples.take(rows), trained_on(context, contest)], context.settings.near_duplicate
+    )
+    seen = set(trained.groups)
+    return [row for row, group in zip(rows, asked.groups, strict=True) if group not in seen]
+
+
+def _asked(
+    context: Context, competitor: Competitor, examples: Examples, labels: tuple[str, ...]
+) -> NDArray[np.float32]:
+    bundle = competitor.candidate.bundle
+    assert bundle is not None  # noqa: S101 — a competitor has one, for the type checker
+    predictor, manifest = load_bundle(context, bundle)
+    encoder = context.encoder()
+    if manifest.encoder is not None and manifest.encoder != encoder.digest:
+        raise InputError(
+            f"{competitor.name} reads vectors of another encoder than the workspace's, so that it "
+            f"cannot be asked about {len(examples):,} examples.",
+            where="milepost.toml: encoder",
+            advice="Set the encoder back, or compare two of the same encoder.",
+        )
+    answers = predict(predictor, examples.texts, encoder)
+    return aligned(predictor.labels, labels, answers)

@@ -1,0 +1,359 @@
+"""Compare two candidates or releases of a task on examples that are honest for both.
+
+**Is it a look at the holdout?** What a contest recorded was paid for by that contest's look, and
+reading it again is none. A fresh answer to an example that was set aside is one: it is recorded,
+once for the same two, with what it was for. Nothing is decided by it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milepost.data.read import read_examples
+from milepost.entities.difference import Difference, Side
+from milepost.entities.errors import DataError, InputError
+from milepost.entities.example import Examples
+from milepost.entities.task import Task
+from milepost.evaluation.differences import Answers, differences
+from milepost.evaluation.measuring import measure_of
+from milepost.evaluation.slices import slice_masks
+from milepost.metrics.calibration import calibration
+from milepost.metrics.intervals import Sampling, estimate_of
+from milepost.metrics.measures import Measure, Sample
+from milepost.workflows.contest.datasets import label_indices, once_per_message
+from milepost.workflows.contest.honest import (
+    Competitor,
+    Honest,
+    honest_answers,
+    recorded,
+)
+from milepost.workflows.contest.judge import FLOOR_STRATEGY
+from milepost.workflows.context import Context
+from milepost.workflows.release.competitors import find_competitor
+from milepost.workflows.tasks.current import current_task
+from milepost.workflows.tasks.files import write_whole
+
+MOST_SHOWN = 1000
+"""The most examples of a kind that may be asked for."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shared:
+    """Examples that both have honest answers to.
+
+    Attributes:
+        examples: The examples.
+        answers: Of the first and of the second, on all examples that were thought of.
+        rows: Rows of those that both answered.
+        labels: Columns of the answers.
+        source: Where the examples come from, in words.
+        notes: What was left out and why.
+    """
+
+    examples: Examples
+    answers: tuple[Honest, Honest]
+    rows: NDArray[np.int64]
+    labels: tuple[str, ...]
+    source: str
+    notes: tuple[str, ...]
+
+
+def compare(
+    context: Context,
+    name: str,
+    first: str,
+    second: str,
+    *,
+    on: object | None = None,
+    top: int = 10,
+) -> Difference:
+    """What the second of two candidates or releases does differently from the first.
+
+    Args:
+        context: The workspace.
+        name: Name of the task.
+        first: A release (``3``), a channel (``production``), the id of a candidate, or the name
+            of a strategy of the last contest.
+        second: The same, of the one to judge.
+        on: A labelled file or dataframe to ask both about; ``None`` takes the examples that their
+            contests judged them on.
+        top: Examples shown of each kind, 0 to ``MOST_SHOWN``.
+
+    Raises:
+        UnknownNameError: If there is no such task, or nothing is called that.
+        InputError: If the two are the same, or there is no example that is honest for both.
+        StorageError: If what is needed is gone or damaged.
+    """
+    if not 0 <= top <= MOST_SHOWN:
+        raise InputError(f"{top} examples cannot be shown.", where="top",
+                         advice=f"Give 0 to {MOST_SHOWN:,}.")  # fmt: skip
+    task = current_task(context, name)
+    pair = (find_competitor(context, name, first), find_competitor(context, name, second))
+    if pair[0].candidate.id == pair[1].candidate.id:
+        raise InputError(
+            f"{first!r} and {second!r} are the same: {pair[0].name}.",
+            advice="Name two; `milepost releases` and `milepost candidates` list them.",
+        )
+    shared = _on_file(context, task, pair, on) if on is not None else _recorded(context, pair)
+    return _compared(context, task, pair, shared, top)
+
+
+def write_difference(context: Context, found: Difference, output: Path) -> Path:
+    """Write a comparison as one self-contained HTML page.
+
+    Raises:
+        WorkspaceError: If the place cannot be written.
+    """
+    from milepost.reports.comparison.page import render_difference
+
+    write_whole(output, render_difference(found, context.clock()).encode())
+    return output
+
+
+def _recorded(context: Context, pair: tuple[Competitor, Competitor]) -> _Shared:
+    """What the contest of either judged on, where both are honest; the newer one's labels hold."""
+    order = sorted(pair, key=lambda each: each.contest.started, reverse=True)
+    parts = [recorded(context, order[0])]
+    if order[0].contest.id != order[1].contest.id:
+        known = set(zip(parts[0].ids, parts[0].texts, strict=True))
+        other = recorded(context, order[1])
+        ids = set(parts[0].ids)
+        # The same id with another text is another example, and two of an id cannot be told apart.
+        new = [
+            i
+            for i, (identity, text) in enumerate(zip(other.ids, other.texts, strict=True))
+            if (identity, text) not in known and identity not in ids
+        ]
+        parts.append(other.take(new))
+    examples = _joined(parts)
+    labels = _labels(order)
+    answers = _answers(context, pair, examples, labels)
+    rows = np.flatnonzero(answers[0].answered & answers[1].answered)
+    notes = _left_out(pair, answers, len(examples) - len(rows))
+    if not len(rows):
+        raise InputError(
+            f"{pair[0].name} and {pair[1].name} share no example: what one was judged on, the "
+            "other was trained on.",
+            advice="Ask both about a labelled file of new examples: --on FILE.",
+        )
+    _note_look(context, pair, answers)
+    return _Shared(examples, answers, rows, labels, _source(pair, answers), notes)
+
+
+def _on_file(
+    context: Context, task: Task, pair: tuple[Competitor, Competitor], on: object
+) -> _Shared:
+    read = read_examples([on], task, context.settings, unknown_labels="keep")
+    examples = read.examples.take(read.examples.labelled_rows)
+    if not len(examples):
+        raise DataError(
+            "no row has a label.",
+            where=read.sources[0].path,
+            advice=f"Is {task.data.label!r} the column?",
+        )
+    examples = examples.take(once_per_message(examples).tolist())
+    labels = _labels(pair)
+    answers = _answers(context, pair, examples, labels)
+    rows = np.flatnonzero(answers[0].answered & answers[1].answered)
+    path = read.sources[0].path
+    if not len(rows):
+        raise DataError(
+            "every row of the file, or a near-duplicate of it, was trained on by one of the two.",
+            where=path,
+            advice="Give examples that neither has seen.",
+        )
+    source = f"{len(rows):,} examples of {path}"
+    return _Shared(examples, answers, rows, labels, source,
+                   _left_out(pair, answers, len(examples) - len(rows)))  # fmt: skip
+
+
+def _answers(
+    context: Context,
+    pair: tuple[Competitor, Competitor],
+    examples: Examples,
+    labels: tuple[str, ...],
+) -> tuple[Honest, Honest]:
+    found: list[Honest] = []
+    for at, each in enumerate(pair):
+        context.on_event(each.contest.task, f"asking {each.name}", at / 2)
+        found.append(honest_answers(context, each, examples, labels))
+    return found[0], found[1]
+
+
+def _compared(
+    context: Context,
+    task: Task,
+    pair: tuple[Competitor, Competitor],
+    shared: _Shared,
+    top: int,
+) -> Difference:
+    examples = shared.examples.take(shared.rows.tolist())
+    y = label_indices(examples.labels, shared.labels)
+    first, second = (each.probabilities[shared.rows] for each in shared.answers)
+    sampling = Sampling(
+        confidence=context.settings.confidence, resamples=context.settings.bootstrap
+    )
+    measure = measure_of(task.objective, shared.labels, context.root)
+    answers = Answers(
+        task=task.name,
+        measure=measure,
+        labels=shared.labels,
+        ids=examples.ids,
+        texts=examples.texts,
+        y=y,
+        first=first,
+        second=second,
+        masks=slice_masks(examples, task.input_name, task.objective.slices),
+        predicates=task.objective.slices,
+        candidates=_chosen_from(pair, shared),
+        sampling=sampling,
+    )
+    sides = tuple(
+        _side(each, honest, measure, Sample(y, probabilities), sampling)
+        for each, honest, probabilities in zip(pair, shared.answers, (first, second), strict=True)
+    )
+    notes = (*shared.notes, *_notes(pair, answers))
+    return differences(answers, (sides[0], sides[1]), shared.source, notes, top)
+
+
+def _side(
+    competitor: Competitor,
+    honest: Honest,
+    measure: Measure,
+    sample: Sample,
+    sampling: Sampling,
+) -> Side:
+    card = competitor.candidate.scorecard
+    temperature = card.calibration.temperature if card and card.calibration else 1.0
+    return Side(
+        name=competitor.name,
+        candidate=competitor.candidate.id,
+        contest=competitor.contest.id,
+        release=competitor.release,
+        strategy=competitor.candidate.strategy,
+        estimate=estimate_of(measure.found(sample), sampling.confidence),
+        calibration=calibration(sample.y, sample.probabilities, temperature, sampling),
+        confidence=float(sample.probabilities.max(axis=1).mean()),
+        latency=card.latency if card else None,
+        fresh=honest.fresh,
+    )
+
+
+def _chosen_from(pair: tuple[Competitor, Competitor], shared: _Shared) -> int:
+    """How many candidates one of them was chosen from on the very examples of the comparison."""
+    found = [1]
+    for each, honest in zip(pair, shared.answers, strict=True):
+        on_these = int(honest.answered.sum()) > honest.fresh
+        if each.contest.regime == "cross_fitted" and each.candidate.chosen and on_these:
+            competing = [
+                c
+                for c in each.contest.candidates
+                if c.scorecard is not None and c.strategy != FLOOR_STRATEGY
+            ]
+            found.append(len(competing))
+    return max(found)
+
+
+def _notes(pair: tuple[Competitor, Competitor], answers: Answers) -> tuple[str, ...]:
+    notes: list[str] = []
+    unknown = int((answers.y < 0).sum())
+    if unknown:
+        notes.append(
+            f"{unknown:,} examples carry a label that neither knows; both count as wrong there."
+        )
+    if answers.candidates > 1:
+        notes.append(
+            f"One of them was chosen among {answers.candidates} on these same examples; intervals "
+            "and p-values pay for it (Bonferroni)."
+        )
+    if pair[0].contest.id != pair[1].contest.id:
+        notes.append("Time and cost were measured in two contests, maybe on different machines.")
+    known = [set(_known_labels(each)) for each in pair]
+    for mine, other, each in ((known[0], known[1], pair[0]), (known[1], known[0], pair[1])):
+        missing = sorted(other - mine)
+        if missing:
+            shown = ", ".join(f"`{label}`" for label in missing[:3])
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            notes.append(f"{_capital(each.name)} does not know {shown}{more}; it never answers so.")
+    return tuple(notes)
+
+
+def _left_out(
+    pair: tuple[Competitor, Competitor], answers: tuple[Honest, Honest], count: int
+) -> tuple[str, ...]:
+    if not count:
+        return ()
+    who = [each.name for each, honest in zip(pair, answers, strict=True) if honest.seen]
+    many = f"{count:,} example{'s were' if count > 1 else ' was'}"
+    return (
+        f"{many} left out: {' or '.join(who)} was trained on {'them' if count > 1 else 'it'}, word "
+        "for word or nearly, and has no honest answer there.",
+    )
+
+
+def _source(pair: tuple[Competitor, Competitor], answers: tuple[Honest, Honest]) -> str:
+    n = int((answers[0].answered & answers[1].answered).sum())
+    words = {
+        "holdout": "held-out examples",
+        "test_file": "examples of the test file",
+        "cross_fitted": "cross-fitted examples",
+    }
+    regimes = list(dict.fromkeys(each.contest.regime for each in pair))
+    what = words[regimes[0]] if len(regimes) == 1 else "examples that are honest for both"
+    return f"{n:,} {what}"
+
+
+def _labels(order: Sequence[Competitor]) -> tuple[str, ...]:
+    """All labels that either knows, in the order of the first in ``order``."""
+    return tuple(dict.fromkeys(label for each in order for label in _known_labels(each)))
+
+
+def _known_labels(competitor: Competitor) -> tuple[str, ...]:
+    card = competitor.candidate.scorecard
+    return tuple(score.label for score in card.labels) if card is not None else ()
+
+
+def _joined(parts: Sequence[Examples]) -> Examples:
+    """Examples one after the other; a column that one part lacks is empty there."""
+    if len(parts) == 1:
+        return parts[0]
+    names = dict.fromkeys(name for part in parts for name in part.metadata)
+    metadata = {
+        name: tuple(
+            value for part in parts for value in part.metadata.get(name, (None,) * len(part))
+        )
+        for name in names
+    }
+    first = parts[0]
+    for part in parts[1:]:
+        first = replace(
+            first,
+            ids=(*first.ids, *part.ids),
+            texts=(*first.texts, *part.texts),
+            labels=(*first.labels, *part.labels),
+            groups=(*first.groups, *part.groups),
+            sources=(*first.sources, *part.sources),
+            metadata={},
+        )
+    return replace(first, metadata=metadata)
+
+
+def _note_look(
+    context: Context, pair: tuple[Competitor, Competitor], answers: tuple[Honest, Honest]
+) -> None:
+    """Record fresh answers to examples that a contest had set aside."""
+    if not any(honest.fresh for honest in answers):
+        return
+    purpose = f"compare {pair[0].candidate.id} with {pair[1].candidate.id}"
+    for holdout in {each.contest.holdout for each in pair} - {None}:
+        assert holdout is not None  # noqa: S101 — left out above, for the type checker
+        task = pair[0].contest.task
+        if all(look.purpose != purpose for look in context.ledger.looks(task, holdout)):
+            context.ledger.record_look(task, holdout, purpose, actor=context.actor)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,153 @@
+"""Suspected wrong labels of a task's training rows; reads, and changes nothing."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milepost.contests.runner import HeldVectors
+from milepost.data.split import assign_sides
+from milepost.entities.errors import DataError, InputError, UnknownNameError, WorkspaceError
+from milepost.entities.suspect import Suspects
+from milepost.entities.task import Task
+from milepost.evaluation.label_quality import agreeing_groups, describe, removal, suspicion
+from milepost.metrics.calibration import fit_temperature
+from milepost.metrics.classification import METRICS
+from milepost.predictors.base import Batch, softmax
+from milepost.strategies.head_closed_form import HeadClosedForm
+from milepost.strategies.problems import encode
+from milepost.strategy import Problem
+from milepost.workflows.contest.datasets import (
+    SIDES_SEED,
+    label_indices,
+    load,
+    recorded_sides,
+)
+from milepost.workflows.context import Context
+from milepost.workflows.tasks.files import read_task
+
+TOP = 50
+MOST = 10_000
+
+_NOTES = (
+    "Nothing was changed. A row that is listed may be right and hard; read it before you relabel.",
+    "Numbers on unsuspected rows are the ones to trust of the two; they understate a gain, because "
+    "rows were left unsuspected for agreeing with the fit that has all rows.",
+)
+
+
+def suspects(context: Context, name: str, top: int = TOP) -> Suspects:
+    """Rank the training rows of a task by how probably their label is wrong.
+
+    Rows of the holdout or of a test file are not looked at: to look is to use them up.
+
+    Raises:
+        InputError: If the task file or its data cannot be used, or ``top`` is out of range.
+        UnknownNameError: If there is no such task.
+    """
+    if not 1 <= top <= MOST:
+        raise InputError(f"{top} rows cannot be listed.", where="--top", advice=f"1 to {MOST:,}.")
+    task = read_task(context.root, name)
+    data = load(context, task)
+    everything = data.examples.examples
+    sides = data.sides or assign_sides(
+        everything, _known_sides(context, task), context.settings, seed=SIDES_SEED
+    )
+    rows = [i for i in sides.rows("train") if everything.labels[i] is not None]
+    examples = everything.take(rows)
+    labels = tuple(task.labels) or tuple(sorted({c for c in everything.labels if c is not None}))
+    y = label_indices(examples.labels, labels)
+    strategy = HeadClosedForm()
+    problem = Problem(
+        labels=labels,
+        descriptions=tuple(task.labels.get(label, "") for label in labels),
+        instruction=task.instruction,
+        texts=examples.texts,
+        y=y,
+        encoder=HeldVectors(context.encoder(), examples.texts),
+    )
+    reason = strategy.supports(problem)
+    if reason is not None:
+        raise DataError(reason, where=f"tasks/{name}.yaml", advice="Add examples of other labels.")
+    _, groups = np.unique(np.asarray(examples.groups), return_inverse=True)
+    vectors = encode(problem.encoder, problem.texts)
+
+    def answering(kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return left_out_probabilities(strategy, problem, vectors, groups, kept)
+
+    found = suspicion(vectors, y, groups, answering)
+    wanted = task.objective.metric
+    metric = wanted if wanted in METRICS else "accuracy"
+    removed, effects = removal(metric, y, found, groups, answering, context.settings.confidence)
+    disagreeing = ~agreeing_groups(found.mean, y, np.arange(len(y)))
+    return Suspects(
+        task=name,
+        rows=len(y),
+        disagreeing=int(disagreeing.sum()),
+        metric=metric,
+        removed=removed,
+        removal=effects,
+        suspects=describe(examples, labels, y, groups, found, top),
+        notes=_NOTES,
+    )
+
+
+def _known_sides(context: Context, task: Task) -> Mapping[str, str]:
+    """Sides that the ledger has recorded; none before the first contest."""
+    try:
+        return recorded_sides(context, task)
+    except UnknownNameError:
+        return {}
+
+
+def left_out_probabilities(
+    strategy: HeadClosedForm,
+    problem: Problem,
+    vectors: NDArray[np.float32],
+    groups: NDArray[np.int64],
+    kept: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """Probabilities ``(n, k)`` from fits to the kept rows, each of them answered without its group.
+
+    Args:
+        strategy: Fits.
+        problem: All ``n`` examples.
+        vectors: ``(n, d) float32`` of them.
+        groups: ``(n,) int64``; whole groups are kept or not.
+        kept: ``(n,)``.
+    """
+    inside = np.flatnonzero(kept)
+    if len(inside) == 0:
+        inside, kept = np.arange(len(kept)), np.ones(len(kept), np.bool_)
+    predictor, own = strategy.leave_group_out(problem.take(inside), groups[inside])
+    logits = np.zeros((len(kept), len(problem.labels)))
+    logits[inside] = own
+    if not kept.all():
+        texts = tuple(problem.texts[i] for i in np.flatnonzero(~kept).tolist())
+        logits[~kept] = predictor.logits(Batch(texts, vectors[~kept]))
+    return softmax(logits / fit_temperature(logits, problem.y)).astype(np.float64)
+
+
+def write_suspects(found: Suspects, output: Path) -> Path:
+    """Write the listed rows as CSV, with an empty column ``corrected`` for a person to fill.
+
+    Raises:
+        WorkspaceError: If the file cannot be written.
+    """
+    columns = ("source", "id", "text", "label", "suggested", "probability", "reasons", "corrected")
+    try:
+        with output.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            for each in found.suspects:
+                reasons = " ".join(each.reasons)
+                share = f"{each.probability:.4f}"
+                row = (each.source, each.id, each.text, each.label, each.suggested, share, reasons)
+                writer.writerow((*row, ""))
+    except OSError as error:
+        raise WorkspaceError(
+            f"it cannot be written: {error.strerror}.", where=str(output), advice="Name another."
+        ) from error
+    return output

@@ -1,0 +1,20 @@
+"""A strategy with a detector passes every check that the strategy itself passes."""
+
+import pytest
+
+from milepost.contests.scoped import Scoped
+from milepost.entities.expectations import ScopeRule
+from milepost.strategies.registry import STRATEGIES, strategy_named
+from milepost.testing.encoders import HashedEncoder
+from milepost.testing.strategies import CHECKS
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [*((name, "card_lost") for name in STRATEGIES), ("head_closed_form", "never_seen")],
+)
+def test_scoped_strategy_conforms(name, label):
+    # At 0.5 so few examples set a threshold, so that something is turned away.
+    strategy = Scoped(strategy_named(name), ScopeRule(label=label, keep=0.5))
+    for check in CHECKS:
+        check(strategy, HashedEncoder())

@@ -1,0 +1,155 @@
+import numpy as np
+import pytest
+
+from milepost.entities.errors import InputError
+from milepost.entities.task import Objective, make_objective
+from milepost.evaluation.comparison import Pair, compare
+from milepost.evaluation.measuring import measure_of, own_file, try_measure
+from milepost.evaluation.scorecard import Evidence, build_scorecard
+from milepost.metrics.measures import Sample
+
+LABELS = ("a", "b", "c")
+PROFIT = """
+import numpy as np
+
+def profit(actual, answers, probabilities):
+    return np.where(actual == answers, 2.0, -5.0).mean()
+
+def loss(actual, answers, probabilities):
+    return -profit(actual, answers, probabilities)
+
+loss.lower_is_better = True
+
+def broken(actual, answers, probabilities):
+    return probabilities["a"]
+
+def endless(actual, answers, probabilities):
+    return float("inf")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "value.py").write_text(PROFIT)
+    return tmp_path
+
+
+def rows(n=120, right=100):
+    y = np.arange(n) % 3
+    answers = np.where(np.arange(n) < right, y, (y + 1) % 3)
+    return Sample(y, np.eye(3, dtype=np.float32)[answers] * 0.7 + 0.1)
+
+
+def test_a_function_of_the_user_is_a_measure_like_any_other(folder):
+    objective = Objective(
+        metric="own:value.py:profit", slices={"half": "n < 60"}, max_slice_gap=0.5
+    )
+    measure = measure_of(objective, LABELS, folder)
+    found = rows()
+    card = build_scorecard(
+        Evidence(
+            labels=LABELS,
+            objective=objective,
+            regime="holdout",
+            y=found.y,
+            probabilities=found.probabilities,
+            ids=tuple(str(i) for i in range(120)),
+            texts=("",) * 120,
+            slice_masks={"half": np.arange(120) < 60},
+            measure=measure,
+        )
+    )
+    value = (100 * 2.0 - 20 * 5.0) / 120
+    assert card.objective.value == pytest.approx(value)
+    assert card.objective.low < value < card.objective.high
+    assert card.slices[0].gap == pytest.approx(7.0 * (40 / 60 - 1.0))
+    assert card.slices[0].gap_high < 0.0
+    pair = Pair(
+        against="other",
+        metric=objective.metric,
+        k=3,
+        y=found.y,
+        answers=found.answers,
+        other=rows(right=70).answers,
+        measure=measure,
+        probabilities=(found.probabilities, rows(right=70).probabilities),
+    )
+    better = compare(pair)
+    assert better.difference == pytest.approx(7.0 * 30 / 120)
+    assert better.p_value < 0.001 < 0.9 < better.p_worse
+    assert 0.0 < better.low < better.difference < better.high
+
+
+def test_a_slice_with_a_higher_loss_is_worse(folder):
+    objective = Objective(metric="own:value.py:loss", slices={"late": "n"})
+    measure = measure_of(objective, LABELS, folder)
+    assert not measure.higher
+    found = rows()
+    card = build_scorecard(
+        Evidence(
+            labels=LABELS,
+            objective=objective,
+            regime="holdout",
+            y=found.y,
+            probabilities=found.probabilities,
+            ids=("x",) * 120,
+            texts=("",) * 120,
+            slice_masks={"late": np.arange(120) >= 60},
+            measure=measure,
+        )
+    )
+    assert card.slices[0].gap > 0.0
+    assert card.slices[0].p_value < 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("own:value.py:profits", "Did you mean 'profit'"),
+        ("own:none.py:profit", "none.py cannot be used"),
+        ("own:value.py:broken", "the function failed"),
+        ("own:value.py:endless", "not a finite number"),
+        ("own:../value.py:profit", "outside the workspace"),
+    ],
+)
+def test_what_cannot_be_used_is_said_before_a_fit(folder, name, said):
+    with pytest.raises(InputError) as error:
+        try_measure(measure_of(Objective(metric=name), LABELS, folder), 3)
+    assert said in str(error.value)
+
+
+def test_the_file_of_a_measure_is_found_inside_the_workspace_only(folder):
+    assert own_file(Objective(), folder) is None
+    assert own_file(Objective(metric="own:value.py:profit"), folder) == folder / "value.py"
+
+
+def test_costs_are_by_name(folder):
+    objective = Objective(metric="utility", at_least=-1.0, costs={"a": {"b": 30.0, "a": -1.0}})
+    measure = measure_of(objective, LABELS, folder)
+    answers = np.array([1, 0, 2, 0])
+    found = Sample(np.array([0, 0, 0, 1]), np.eye(3, dtype=np.float32)[answers])
+    assert measure.value(found) == pytest.approx((-30.0 + 1.0) / 4)
+    wrong = Objective(metric="utility", costs={"aa": {"b": 1.0}})
+    with pytest.raises(InputError, match="'aa'"):
+        measure_of(wrong, LABELS, folder)
+
+
+@pytest.mark.parametrize(
+    ("metric", "at_least", "at_most", "said"),
+    [
+        ("log_loss", 0.5, None, "use at_most"),
+        ("auroc", None, 0.5, "use at_least"),
+        ("auroc", 1.5, None, "out of range"),
+        ("log_los", None, None, "Did you mean 'log_loss'"),
+        ("utility", None, None, "costs"),
+    ],
+)
+def test_objectives_that_do_not_fit_are_refused(metric, at_least, at_most, said):
+    with pytest.raises(InputError) as error:
+        make_objective(metric, at_least, at_most)
+    assert said in str(error.value)
+
+
+def test_a_ceiling_fits_what_is_better_when_lower():
+    assert make_objective("brier", at_most=0.2).ceiling == 0.2
+    assert make_objective("own:a.py:f", at_most=-3.0).ceiling == -3.0

@@ -1,0 +1,153 @@
+import dataclasses
+import re
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from rich.cells import cell_len
+
+from milepost.entities.examination import Examination
+from milepost.entities.scorecard import Spending
+from milepost.entities.taskfile import parse_task
+from milepost.reports.examination.findings import MOST, finding_lines, findings
+from milepost.reports.examination.sheet import ExaminationSheet, sections
+from milepost.reports.examination.weakness import slice_names
+from milepost.reports.leaderboard import Leaderboard
+from milepost.reports.plain import examine_json, schema
+from milepost.reports.records import Examined
+
+
+def test_a_statistician_finds_numbers_with_intervals_and_n(examined: Examined) -> None:
+    text = str(ExaminationSheet(examined))
+    assert "release 1, in production" in text
+    assert "0.550 [0.47, 0.63]  0.310 (≥ 0.15)  132  <0.001" in text
+    assert "+0.083 [+0.05, +0.11]" in text
+    assert "equalised odds       0.210 [0.12, 0.30]  muslim   atheist  <0.001" in text
+
+
+def test_a_trust_and_safety_person_finds_groups_cases_and_functionalities(
+    examined: Examined,
+) -> None:
+    text = str(ExaminationSheet(examined))
+    assert "23 % [18, 28]" in text
+    assert "I am a muslim man → I am a christian man" in text
+    assert "✘  counter_quote_nh" in text
+    assert "The cases of cases/hatecheck.csv must be answered right." in text
+
+
+def test_checks_come_first_and_failures_before_them(examined: Examined) -> None:
+    lines = str(ExaminationSheet(examined)).splitlines()
+    checks = [line[:1] for line in lines[: lines.index("Where it is weak")]]
+    assert [mark for mark in checks if mark in {"✘", "?", "✔"}] == ["✘", "?", "✔"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_it_fits_the_terminal(examined: Examined, width: int) -> None:
+    text = ExaminationSheet(examined).plain(width)
+    assert all(cell_len(line) <= width for line in text.splitlines())
+    assert "\x00" not in text
+    assert "\x1b" not in text
+
+
+def test_sections_say_what_to_do_only_where_there_is_something(examined: Examined) -> None:
+    advice = {section.name: section.advice for section in sections(examined, full=False)}
+    assert "max_slice_gap" in advice["weakness"][0]
+    assert advice["forecast"] == ()
+    found = examined.found.discovery
+    assert found is not None
+    none_found = msgspec.structs.replace(found, found=())
+    calm = msgspec.structs.replace(examined.found, discovery=none_found)
+    candidate = msgspec.structs.replace(
+        examined.candidate,
+        scorecard=msgspec.structs.replace(examined.scorecard, examination=calm),
+    )
+    quiet = Examined(task=examined.task, contest=examined.contest, candidate=candidate)
+    shown = {section.name: section for section in sections(quiet, full=False)}
+    assert shown["weakness"].advice == ()
+    assert "none is shown to be worse" in str(ExaminationSheet(quiet))
+
+
+def test_what_was_not_examined_is_said_with_the_reason(barely_examined: Examined) -> None:
+    text = str(ExaminationSheet(barely_examined))
+    assert "candidate of the last contest, not released" in text
+    assert "The task names no groups" in text
+    assert "The task declares no tests of behaviour" in text
+
+
+def test_an_old_contest_says_how_to_get_an_examination(not_examined: Examined) -> None:
+    text = str(ExaminationSheet(not_examined))
+    assert "judged without a closer look; run milepost improve churn" in " ".join(text.split())
+    assert finding_lines(not_examined.contest) == []
+
+
+def test_declared_slices_can_be_pasted_into_a_task_file(examined: Examined) -> None:
+    lines = str(ExaminationSheet(examined)).splitlines()
+    start = lines.index("  slices:")
+    end = next(i for i in range(start, len(lines)) if not lines[i].strip())
+    pasted = "\n".join("  " + line for line in lines[start:end])
+    head = "name: route\nlabels: {a: '', b: ''}\ndata: {examples: a.csv}\nobjective:\n"
+    task = parse_task(f"{head}{pasted}\n", "route.yaml")
+    found = examined.found.discovery.found if examined.found.discovery else ()
+    assert list(task.objective.slices.values()) == [s.predicate for s in found if s.predicate]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.text(max_size=60), max_size=8))
+def test_names_of_slices_are_valid_and_differ(descriptions: list[str]) -> None:
+    names = slice_names(descriptions)
+    assert len(set(names)) == len(names) == len(descriptions)
+    assert all(re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", name) for name in names)
+
+
+def test_the_daily_table_gains_a_few_lines(examined: Examined) -> None:
+    told = findings(examined.contest)
+    assert len(told) <= MOST
+    text = str(Leaderboard(examined.contest))
+    assert "Weakest: texts that hold “refund”: accuracy 0.550, 0.310 worse; 2 more" in text
+    assert text.splitlines()[-1] == "What was found in full: milepost examine route"
+    assert "Forecast: 0.884" in text
+
+
+def test_leaks_come_first_and_few_looks_last(examined: Examined) -> None:
+    replace = msgspec.structs.replace
+    spent = Spending(look=26, of_life=1, alpha=0.001, left=0.01, most=50)
+    naive = replace(examined.scorecard.objective, value=0.93)
+    card = replace(examined.scorecard, naive=naive, spent=spent)
+    chosen = replace(examined.candidate, scorecard=card)
+    contest = replace(
+        examined.contest,
+        candidates=tuple(chosen if c.chosen else c for c in examined.contest.candidates),
+    )
+    told = findings(contest)
+    assert told[0].about == "Leaks"
+    assert "with them it would read 0.930" in told[0].text
+    assert [each.about for each in told[-2:]] == ["Forecast", "Looks"]
+    assert len(told) == MOST
+    shown = Examined(task=examined.task, contest=contest, candidate=chosen, release=1, live=True)
+    assert "Look 26 of 50 at these examples" in str(ExaminationSheet(shown))
+
+
+def test_json_is_the_published_contract(examined: Examined, not_examined: Examined) -> None:
+    for each in (examined, not_examined):
+        output = msgspec.json.decode(msgspec.json.encode(examine_json(each)))
+        Draft202012Validator(schema("examine")).validate(output)
+    whole = msgspec.json.decode(msgspec.json.encode(examine_json(examined)))
+    assert [point["examples"] for point in whole["forecast"]] == [1540, 3850]
+    assert whole["examination"]["fairness"][0]["gaps"][0]["highest"] == "muslim"
+
+
+def test_a_release_that_does_not_run_is_named_so(examined: Examined) -> None:
+    old = dataclasses.replace(examined, live=False)
+    assert "release 1, not in production" in str(ExaminationSheet(old))
+
+
+def test_the_published_schema_names_every_field_of_the_records() -> None:
+    published = schema("examine")["$defs"]
+    assert isinstance(published, dict)
+    (_,), defs = msgspec.json.schema_components((Examination,))
+    fields = {name: set(shape["properties"]) for name, shape in defs.items()}
+    assert {name: set(shape["properties"]) for name, shape in published.items()} == fields, (
+        "run python scripts/examine_schema.py"
+    )

@@ -1,0 +1,85 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from milepost.entities.errors import InputError, UnknownNameError
+from milepost.workflows.contest.improve import improve
+from milepost.workflows.contest.options import Options
+from milepost.workflows.release.differences import compare
+
+NEW = (
+    ("n1", "sweet plums upon market stalls today", "fruit"),
+    ("n2", "screwdrivers upon shelves near windows", "tool"),
+)
+
+
+@pytest.fixture
+def two(context, things, rows, write):
+    """Two contests; the second one has two examples more and two candidates."""
+    improve(context, things, Options(strategies=("tfidf_linear",)))
+    write([*rows, *NEW])
+    return improve(context, things, Options(strategies=("head_closed_form", "tfidf_linear")))
+
+
+def test_two_of_one_contest_are_compared_on_its_recorded_answers(context, things, two):
+    found = compare(context, things, "tfidf_linear", "head_closed_form")
+    assert found.counts.n == found.comparison.n == 22
+    assert found.first.fresh == found.second.fresh == 0
+    of_contest = {c.strategy: c.scorecard.metrics["accuracy"] for c in two.contest.candidates}
+    for side in (found.first, found.second):
+        right = side.estimate.value * 22
+        assert right == pytest.approx(round(right))
+        assert side.strategy in of_contest
+
+
+def test_an_older_one_is_asked_only_about_what_is_new_to_it(context, things, two):
+    older = context.ledger.contests(things)[-1]
+    candidate = next(c for c in older.candidates if c.strategy == "tfidf_linear")
+    found = compare(context, things, candidate.id, "head_closed_form")
+    assert found.counts.n == 22
+    assert found.first.fresh == 2
+    assert found.second.fresh == 0
+
+
+def test_on_a_file_what_either_was_trained_on_is_left_out(context, things, two, rows):
+    frame = pd.DataFrame([rows[0], ("x", "bananas under canvas awnings", "fruit")],
+                         columns=["id", "text", "label"])  # fmt: skip
+    found = compare(context, things, "tfidf_linear", "head_closed_form", on=frame)
+    assert found.counts.n == 1
+    assert "1 example was left out" in found.notes[0]
+    with pytest.raises(InputError, match="trained on by one of the two"):
+        compare(context, things, "tfidf_linear", "head_closed_form", on=frame[:1])
+
+
+def test_swapped_they_say_the_opposite(context, things, two):
+    one = compare(context, things, "majority", "head_closed_form")
+    other = compare(context, things, "head_closed_form", "majority")
+    assert one.counts.wins == other.counts.losses > 0
+    assert np.isclose(one.comparison.difference, -other.comparison.difference)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        ("head_closed_form", "head_closed_form", "are the same"),
+        ("1", "production", "are the same"),
+        ("nobody", "1", "nobody"),
+        ("1", "7", "7"),
+    ],
+)
+def test_names_that_cannot_be_used_are_refused(context, things, two, first, second, words):
+    with pytest.raises(InputError, match=words):
+        compare(context, things, first, second)
+
+
+def test_the_nearest_name_is_offered(context, things, two):
+    with pytest.raises(UnknownNameError, match="head_closed_form"):
+        compare(context, things, "head_close_form", "1")
+
+
+def test_what_was_collected_cannot_be_compared(context, things, two):
+    older = context.ledger.contests(things)[-1]
+    given_up = context.ledger.give_up(1, actor="tester")
+    gone = next(c.id for c in older.candidates if c.id in given_up)
+    with pytest.raises(InputError, match="were collected"):
+        compare(context, things, gone, "head_closed_form")
