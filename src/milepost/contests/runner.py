@@ -67,6 +67,10 @@ class CrossFitting(Protocol):
         """Predictor and out-of-fold answers, as the runner would make them."""
         ...
 
+    def refit(self, problem: Problem, like: Predictor) -> Predictor:
+        """What ``fit`` gives on other examples, with all that was chosen for ``like`` kept."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Entry:
@@ -240,6 +244,13 @@ def _fitted(problem: Problem, folding: Folding, strategy: Strategy) -> Fitted:
         return strategy.cross_fit(problem, folding)
     out_of_fold, temperature = _cross_fit(problem, folding, strategy)
     return Fitted(strategy.fit(problem).calibrated(temperature), out_of_fold)
+
+
+def refit(problem: Problem, strategy: Strategy, like: Predictor) -> Predictor:
+    """The strategy on other examples at the cost of one fit; temperature as that of ``like``."""
+    if isinstance(strategy, CrossFitting):
+        return strategy.refit(problem, like)
+    return strategy.fit(problem).calibrated(like.temperature)
 
 
 def _cross_fit(

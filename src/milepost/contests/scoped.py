@@ -130,6 +130,14 @@ class Scoped:
         problem.progress(1.0)
         return fitted.predictor
 
+    def refit(self, problem: Problem, like: Predictor) -> Predictor:
+        """The strategy and what is in scope on other examples; score and threshold are kept."""
+        if not isinstance(like, ScopedPredictor):
+            return self.fit(problem)
+        inside = np.flatnonzero(problem.y != self._column(problem))
+        inner = self.inner.fit(self._learned(problem)).calibrated(like.inner.temperature)
+        return replace(like, inner=inner, geometry=self._geometry(problem, inside))
+
     def cross_fit(self, problem: Problem, folding: Folding) -> Fitted:
         """Predictor with detector, and answers out of fold; the detector's are so too."""
         at = self._column(problem)

@@ -102,7 +102,7 @@ def _duplicates(examples: Examples) -> list[Finding]:
         )  # fmt: skip
     groups: defaultdict[str, list[int]] = defaultdict(list)
     for rows in same.values():
-        groups[examples.groups[rows[0]]].append(rows[0])
+        groups[examples.duplicates[rows[0]]].append(rows[0])
     near = sorted((r for r in groups.values() if len(r) > 1), key=lambda r: (-len(r), r[0]))
     if near:
         texts = sum(len(r) for r in near)
@@ -127,10 +127,10 @@ def _conflicts(examples: Examples) -> list[Finding]:
     for i, key in enumerate(text_keys(examples.texts)):
         if examples.labels[i] is not None:
             by_key[key].append(i)
-            by_group[examples.groups[i]].append(i)
+            by_group[examples.duplicates[i]].append(i)
     same = _disagreeing(examples, by_key)
-    settled = {examples.groups[rows[0]] for rows in same}
-    near = [r for r in _disagreeing(examples, by_group) if examples.groups[r[0]] not in settled]
+    settled = {examples.duplicates[rows[0]] for rows in same}
+    near = [r for r in _disagreeing(examples, by_group) if examples.duplicates[r[0]] not in settled]
     found: list[Finding] = []
     if same:
         rows = sum(len(r) for r in same)

@@ -64,8 +64,8 @@ def _error(taken: LookTaken) -> str:
 
 
 def error(share: float) -> str:
-    """A probability of error in percent, with two significant digits at least."""
-    return f"{100 * share:.2g} %"
+    """A probability of error in percent, with three significant digits."""
+    return f"{100 * share:.3g} %"
 
 
 def _summary(looks: Looks) -> list[str]:

@@ -10,9 +10,7 @@ from milepost.metrics.intervals import Measured, proportion
 
 
 def rate(successes, n):
-    return Measured(
-        value=successes / n, size=float(n), chance=0.0, n=n, method="clopper_pearson"
-    )
+    return Measured(value=successes / n, size=float(n), chance=0.0, n=n, method="clopper_pearson")
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60))

@@ -42,7 +42,8 @@ def test_an_older_one_is_asked_only_about_what_is_new_to_it(context, things, two
 
 
 def test_on_a_file_what_either_was_trained_on_is_left_out(context, things, two, rows):
-    frame = pd.DataFrame([rows[0], ("x", "bananas under canvas awnings", "fruit")],
+    again = ("again", rows[0][1], rows[0][2])
+    frame = pd.DataFrame([again, ("x", "bananas under canvas awnings", "fruit")],
                          columns=["id", "text", "label"])  # fmt: skip
     found = compare(context, things, "tfidf_linear", "head_closed_form", on=frame)
     assert found.counts.n == 1

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost.contests.runner import predict
+from milepost.contests.runner import refit as refit_like
 from milepost.entities.contest import Candidate
 from milepost.entities.examination import Examination
 from milepost.evaluation.examination.examine import examine
@@ -40,8 +41,7 @@ def examine_chosen(
     predictor = judgement.predictors[chosen.strategy]
 
     def refit(rows: NDArray[np.int64]) -> Answering:
-        fitted = strategy.fit(problem.take(rows)).calibrated(predictor.temperature)
-        return _answering(bench, fitted)
+        return _answering(bench, refit_like(problem.take(rows), strategy, predictor))
 
     return examine(
         Subject(

@@ -78,4 +78,4 @@ def with_naive(judgement: Judgement, naive: Naive, leaks: int) -> Judgement:
 def _difference(points: float) -> str:
     if abs(points) < 0.05:
         return "the leaked rows make no difference"
-    return f"{points:+.1f} points come from leaked rows"
+    return f"{points:+.1f} points are owed to the leaked rows"

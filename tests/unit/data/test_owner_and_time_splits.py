@@ -1,0 +1,323 @@
+"""Sides by owner and by time: nothing straddles, nothing moves, the draw ignores the order."""
+
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from milepost._base.settings import Settings
+from milepost.data.duplicates import joined, regroup
+from milepost.data.examples import gather_examples
+from milepost.data.load import load_table
+from milepost.data.snapshot import read_snapshot, snapshot_digest, write_snapshot
+from milepost.data.split import CUT, assign_sides
+from milepost.data.splitting.columns import check_columns, moment, owners, shown, times
+from milepost.data.splitting.folding import FIRST, fold_examples
+from milepost.data.splitting.leaks import against_test
+from milepost.entities.errors import DataError, UnknownNameError
+from milepost.entities.example import Examples
+from milepost.entities.task import DataFiles, Task
+
+SMALL = Settings(holdout_min=20, holdout_min_per_label=2)
+DAY = 86_400.0
+
+
+def examples(rows):
+    """Examples of (text, label, owner, day) rows; a day of ``None`` in the first means no times."""
+    n = len(rows)
+    texts, labels, named, days = zip(*rows, strict=True) if rows else ((), (), (), ())
+    plain = Examples(
+        ids=tuple(f"{i}" for i in range(n)),
+        texts=texts,
+        labels=labels,
+        groups=("",) * n,
+        sources=tuple(f"f.csv:{i + 1}" for i in range(n)),
+        owners=named if any(owner is not None for owner in named) else (),
+        times=tuple(day * DAY for day in days) if days and days[0] is not None else (),
+    )
+    return regroup([plain], 0.8)[0]
+
+
+def row(text, owner=None, day=None, label=None):
+    return (f"message {text}", label or "ab"[text % 2], owner and f"c{owner}", day)
+
+
+def owned_rows(timed):
+    """Batches of rows with few texts and owners, so that they meet often."""
+    made = st.builds(
+        row,
+        st.integers(0, 400),
+        st.one_of(st.none(), st.integers(1, 60)),
+        st.integers(0, 40) if timed else st.none(),
+    )
+    return st.lists(st.lists(made, min_size=30, max_size=90), min_size=1, max_size=3)
+
+
+def drawn(batches):
+    """Places after each batch, each with the rows so far and what was recorded."""
+    known: dict[str, str] = {}
+    rows: list[tuple[str, str, str | None, float | None]] = []
+    for batch in batches:
+        rows = rows + batch
+        data = examples(rows)
+        sides = assign_sides(data, known, SMALL)
+        assert not set(sides.new) & set(known)
+        known = {**known, **sides.new}
+        yield data, sides, dict(known)
+
+
+@settings(max_examples=40, deadline=None)
+@given(owned_rows(timed=False))
+def test_no_owner_and_no_message_is_on_two_sides_and_none_moves(batches):
+    before = ()
+    for data, sides, _ in drawn(batches):
+        for names in (data.texts, data.owners):
+            placed: dict[str, set[str]] = {}
+            for name, place in zip(names, sides.places, strict=False):
+                if name is not None and place in {"train", "holdout"}:
+                    placed.setdefault(name, set()).add(place)
+            assert all(len(places) == 1 for places in placed.values())
+        for was, place in zip(before, sides.places, strict=False):
+            assert was == place or was == "quarantined"
+        before = sides.places
+
+
+@settings(max_examples=40, deadline=None)
+@given(owned_rows(timed=True))
+def test_what_is_held_out_is_later_than_what_is_trained_on(batches):
+    before, cut = (), None
+    for data, sides, known in drawn(batches):
+        held = [data.times[i] for i in sides.rows("holdout")]
+        trained = [data.times[i] for i in sides.rows("train")]
+        if held:
+            assert max(trained) < min(held)
+        together = set(data.groups[i] for i in sides.rows("holdout"))
+        assert not together & {data.groups[i] for i in sides.rows("train")} or any(
+            place == "quarantined" for place in sides.places
+        )
+        for was, place in zip(before, sides.places, strict=False):
+            assert {was, place} != {"train", "holdout"}
+        before = sides.places
+        assert cut is None or known[CUT] == cut
+        cut = known.get(CUT)
+
+
+@settings(max_examples=25, deadline=None)
+@given(owned_rows(timed=False), owned_rows(timed=True), st.randoms(use_true_random=False))
+def test_the_draw_ignores_the_order_of_the_rows(untimed, timed, random):
+    for batches in (untimed, timed):
+        rows = [each for batch in batches for each in batch]
+        order = list(range(len(rows)))
+        random.shuffle(order)
+        straight = assign_sides(examples(rows), {}, SMALL)
+        mixed = assign_sides(examples([rows[i] for i in order]), {}, SMALL)
+        assert mixed.places == tuple(straight.places[i] for i in order)
+        assert mixed.new == straight.new
+        assert mixed.regime == straight.regime
+
+
+def test_an_owner_stays_on_its_side_when_its_old_messages_are_gone():
+    rows = [row(i, owner=i % 60 + 1) for i in range(240)]
+    first = assign_sides(examples(rows), {}, SMALL)
+    held = {rows[i][2] for i in first.rows("holdout")}
+    assert held
+    later = [row(1000 + i, owner=i % 60 + 1) for i in range(60)]
+    again = assign_sides(examples(later), first.new, SMALL)
+    assert {later[i][2] for i in again.rows("holdout")} == held
+
+
+def test_a_new_row_that_links_an_owner_to_the_other_side_is_quarantined():
+    rows = [row(i, owner=i + 1) for i in range(240)]
+    sides = assign_sides(examples(rows), {}, SMALL)
+    trained, held = sides.rows("train")[0], sides.rows("holdout")[0]
+    bridge = (rows[held][0], rows[held][1], rows[trained][2], None)
+    again = assign_sides(examples([*rows, bridge]), sides.new, SMALL)
+    assert again.places[:-1] == sides.places
+    assert again.places[-1] == "quarantined"
+    assert [finding.check for finding in again.findings] == ["bridging_rows"]
+
+
+def test_rows_without_an_owner_are_joined_by_their_text_alone():
+    assert joined(["a", "b", "c", "b"], [None, None, "x", "x"]) == ("a", "b", "b", "b")
+    assert joined(["b", "a"], ["x", "x"]) == ("a", "a")
+
+
+def test_late_rows_of_groups_that_were_there_before_are_left_out_and_said():
+    rows = [row(i, owner=i + 1, day=i) for i in range(200)]
+    rows += [row(1000 + i, owner=1, day=199) for i in range(3)]
+    sides = assign_sides(examples(rows), {}, SMALL)
+    assert [sides.places[i] for i in (200, 201, 202)] == ["quarantined"] * 3
+    (finding,) = sides.findings
+    assert finding.check == "across_the_cut"
+    assert finding.count == 3
+
+
+def test_newer_rows_join_the_holdout_and_an_overgrown_one_is_said():
+    rows = [row(i, day=i) for i in range(200)]
+    first = assign_sides(examples(rows), {}, SMALL)
+    assert first.regime == "holdout"
+    assert first.rows("holdout") == list(range(160, 200))
+    newer = [row(1000 + i, day=300 + i) for i in range(300)]
+    older = [row(2000, day=3)]
+    again = assign_sides(examples([*rows, *newer, *older]), first.new, SMALL)
+    assert again.places[:200] == first.places
+    assert set(again.places[200:500]) == {"holdout"}
+    assert again.places[500] == "train"
+    assert [finding.check for finding in again.findings] == ["old_training"]
+
+
+def test_one_time_for_all_rows_gives_no_holdout():
+    sides = assign_sides(examples([row(i, day=1) for i in range(300)]), {}, SMALL)
+    assert sides.regime == "cross_fitted"
+    assert CUT not in sides.new
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("1970-01-02", DAY),
+        ("1970-01-02T01:00:00+01:00", DAY),
+        ("1970-01-02 00:00:00Z", DAY),
+        ("1970-01-02 00:00:00 UTC", DAY),
+        ("1970/01/02", DAY),
+        ("1971", 365 * DAY),
+        (19_700_102, DAY),
+        (1_600_000_000, 1_600_000_000.0),
+        ("1600000000", 1_600_000_000.0),
+        (1_600_000_000_500, 1_600_000_000.5),
+        ("1600000000500000", 1_600_000_000.5),
+        (1_600_000_000_500_000_000, 1_600_000_000.5),
+        (1.6e9, 1_600_000_000.0),
+        ("yesterday", None),
+        ("01/02/2024", None),
+        ("", None),
+        (None, None),
+        (True, None),
+        (12, None),
+        ("20241399", None),
+    ],
+)
+def test_times_are_read_in_every_usual_form(value, expected):
+    assert moment(value) == expected
+
+
+def test_a_typed_column_of_moments_is_read():
+    from datetime import UTC, datetime
+
+    table = load_table({"text": ["a"], "at": [datetime(1970, 1, 2, tzinfo=UTC)]})
+    task = Task(name="t", data=DataFiles(time="at"))
+    assert times(table, task, [0]) == (DAY,)
+    assert shown(DAY) == "1970-01-02"
+    assert shown(DAY + 60) == "1970-01-02 00:01 UTC"
+
+
+def test_a_time_that_cannot_be_read_is_named_with_its_row():
+    table = load_table({"text": ["a", "b", "c"], "at": ["2024-01-01", "soon", None]})
+    with pytest.raises(DataError) as caught:
+        times(table, Task(name="t", data=DataFiles(time="at")), [0, 1, 2])
+    assert "“soon” in row 2" in caught.value.what or '"soon" in row 2' in caught.value.what
+    assert "nothing in row 3" in caught.value.what
+    assert caught.value.where == "dataframe:2"
+
+
+def test_a_missing_column_offers_the_nearest_and_the_text_cannot_be_a_group():
+    table = load_table({"text": ["a"], "label": ["x"], "customer_id": [1]})
+    with pytest.raises(UnknownNameError, match="customer_id"):
+        check_columns(table, Task(name="t", data=DataFiles(group="custmer_id")))
+    with pytest.raises(DataError, match="is the label"):
+        check_columns(table, Task(name="t", data=DataFiles(time="label")))
+
+
+def test_owners_are_equal_whatever_type_the_file_gives_them():
+    task = Task(name="t", data=DataFiles(group="c"))
+    assert owners(load_table({"c": [7, 8.0, None]}), task, [0, 1, 2]) == ("7", "8", None)
+    assert owners(load_table({"c": ["7", " 8 ", ""]}), task, [0, 1, 2]) == ("7", "8", None)
+    assert owners(load_table({"c": ["7.0", "8.0", ""]}), task, [0, 1, 2]) == ("7", "8", None)
+    assert owners(load_table({"d": [1]}), task, [0]) == ()
+
+
+def test_a_file_from_outside_needs_no_column_of_groups_or_times():
+    task = Task(name="t", labels={"x": "", "y": ""}, data=DataFiles(group="c", time="at"))
+    table = load_table({"text": ["a", "b"], "label": ["x", "y"]})
+    gathered = gather_examples([table], task, SMALL, unknown_labels="keep", to_split=False)
+    assert gathered.examples.owners == ()
+    with pytest.raises(UnknownNameError):
+        gather_examples([table], task, SMALL, unknown_labels="keep")
+
+
+def test_a_snapshot_keeps_owners_times_and_what_says_the_same():
+    data = examples([row(1, owner=1, day=1.5), row(2, owner=1, day=2), row(3, None, 3)])
+    again = read_snapshot(write_snapshot(data))
+    for name in ("owners", "times", "duplicates", "groups"):
+        assert getattr(again, name) == getattr(data, name)
+    assert again.clusters == data.groups
+    bare = replace(data, owners=(), times=(), duplicates=data.groups)
+    assert snapshot_digest(bare) == snapshot_digest(data)
+    assert b"duplicate" not in write_snapshot(bare)
+    assert read_snapshot(write_snapshot(bare)).clusters is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(owned_rows(timed=True), st.integers(2, 6))
+def test_an_answer_that_counts_comes_from_earlier_rows_of_other_groups(batches, k):
+    data = examples([each for batch in batches for each in batch])
+    y = np.asarray(["ab".index(label) for label in data.labels])
+    try:
+        folding = fold_examples(data, y, k)
+    except DataError:
+        return
+    assert folding.forward
+    assert sorted(set(folding.fold_of.tolist())) == list(range(folding.count))
+    for fold in range(folding.count):
+        inside, fitted_on = folding.inside(fold), folding.fitted_on(fold)
+        assert len(fitted_on)
+        assert not set(inside.tolist()) & set(fitted_on.tolist())
+        counted = [i for i in inside.tolist() if folding.counts[i]]
+        if counted:
+            assert fold >= FIRST
+            assert max(data.times[i] for i in fitted_on) < min(data.times[i] for i in counted)
+            groups = {data.groups[i] for i in fitted_on}
+            assert not groups & {data.groups[i] for i in counted}
+
+
+def test_without_times_every_row_counts():
+    data = examples([row(i, owner=i % 9 + 1) for i in range(60)])
+    folding = fold_examples(data, np.arange(60) % 2, 5)
+    assert folding.counts.all()
+    assert not folding.forward
+    of_owner: dict[object, set[int]] = {}
+    for owner, fold in zip(data.owners, folding.fold_of.tolist(), strict=True):
+        of_owner.setdefault(owner, set()).add(fold)
+    assert all(len(found) == 1 for found in of_owner.values())
+
+
+def test_leaks_into_a_test_file_are_told_apart():
+    task = Task(name="t", data=DataFiles(group="customer_id", time="at"))
+    train = [row(i, owner=i + 1, day=i) for i in range(20)]
+    later = [row(100, owner=3, day=18.5), row(5, owner=None, day=30), row(101, owner=99, day=31)]
+    parts = [examples(train), examples(later)]
+    given, test = regroup(parts, 0.8)
+    sides = against_test(given, test, task)
+    assert sides.rows("leak") == [2, 5, 19]
+    same, owned, late = sides.findings
+    assert (same.check, owned.check, late.check) == ("leaks", "group_leaks", "not_earlier")
+    assert "same customer_id" in owned.summary
+    assert (same.count, owned.count, late.count) == (1, 1, 1)
+
+
+def test_a_test_file_that_is_not_later_is_refused():
+    task = Task(name="t", data=DataFiles(time="at"))
+    given, test = regroup(
+        [examples([row(i, day=i) for i in range(20)]), examples([row(100, day=2)])], 0.8
+    )
+    with pytest.raises(DataError, match="18 of 20 training rows are not earlier"):
+        against_test(given, test, task)
+
+
+def test_a_task_without_these_columns_keeps_its_digest():
+    plain = msgspec.json.encode(Task(name="t"))
+    assert b"group" not in plain
+    assert b"time" not in plain
