@@ -62,7 +62,7 @@ class Ground:
 
 def run(options: Options) -> dict[str, object]:
     """Planted slices and none, on every set."""
-    planted, empty = (3, 10) if options.quick else (30, 250)
+    planted, empty = (3, 10) if options.quick else (20, 200)
     rows: list[dict[str, object]] = []
     nothing: list[dict[str, object]] = []
     for number, (name, size) in enumerate(SETS):

@@ -44,11 +44,11 @@ def language_of(text: str) -> str | None:
     words = _LETTERS.findall(text[:_LOOKED_AT].lower())
     if not words:
         return None
-    scripts = Counter(_script(word) for word in words)
-    script = scripts.most_common(1)[0][0]
-    if script != "LATIN":
-        return _SCRIPTS.get(script)
-    hits = {name: sum(word in known for word in words) for name, known in _PROFILES.items()}
+    if not text.isascii():
+        script = Counter(map(_script, words)).most_common(1)[0][0]
+        if script != "LATIN":
+            return _SCRIPTS.get(script)
+    hits = {name: len(known.intersection(words)) for name, known in _PROFILES.items()}
     best, second = sorted(hits.values(), reverse=True)[:2]
     if best < _HITS or best == second:
         return None

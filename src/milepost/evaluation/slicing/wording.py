@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from milepost.evaluation.slicing.condition import Condition, literal, quoted, ranges
 
-MOST_WORDS = 300
+MOST_WORDS = 600
 """Words that are tried, those in the most texts."""
 
 _WORD = re.compile(r"\w+")
