@@ -38,9 +38,9 @@ from milepost.reports.records import TaskRow
 from milepost.workflows import answer, listening, opening, publishing
 from milepost.workflows.answer import Answered, Which
 from milepost.workflows.contest import improve
-from milepost.workflows.contest import looks as looking
 from milepost.workflows.contest.options import Options
 from milepost.workflows.context import Context, Events
+from milepost.workflows.looking import looks as looking
 from milepost.workflows.release import behave as behaving
 from milepost.workflows.release import cards
 from milepost.workflows.release import channels as releasing

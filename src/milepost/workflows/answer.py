@@ -28,9 +28,9 @@ from milepost.evaluation.slices import slice_masks, where_mask
 from milepost.metrics.intervals import Sampling
 from milepost.predictors.base import Batch
 from milepost.predictors.exported import withheld
-from milepost.workflows.contest.looks import look_by_evaluation
 from milepost.workflows.contest.timing import Encoders, latencies
 from milepost.workflows.context import Context
+from milepost.workflows.looking.looks import look_by_evaluation
 from milepost.workflows.release.bundles import Answerer, find_answerer
 from milepost.workflows.tasks.current import current_task
 from milepost.workflows.tasks.files import write_whole

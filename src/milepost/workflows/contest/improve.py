@@ -34,7 +34,6 @@ from milepost.workflows.contest.datasets import Material, once_per_message, prep
 from milepost.workflows.contest.examining import examine_chosen, with_examination
 from milepost.workflows.contest.incumbent import incumbent_evidence
 from milepost.workflows.contest.judge import FLOOR_STRATEGY, Bench, Judgement, judge
-from milepost.workflows.contest.looks import require_unworn, take_look
 from milepost.workflows.contest.naive import naive_of, with_naive
 from milepost.workflows.contest.options import (
     Options,
@@ -55,6 +54,7 @@ from milepost.workflows.contest.steps import (
 )
 from milepost.workflows.context import Context
 from milepost.workflows.listening import announced
+from milepost.workflows.looking.looks import require_unworn, take_look
 from milepost.workflows.tasks.current import current_task, version_of
 from milepost.workflows.upkeep.jobs import Work, working
 from milepost.workflows.versions import code_version

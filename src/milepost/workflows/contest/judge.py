@@ -29,8 +29,8 @@ from milepost.metrics.measures import Measure, Sample
 from milepost.metrics.selection import Selection, best_by, best_of
 from milepost.models.encoder import Encoder
 from milepost.predictors.base import Predictor
-from milepost.workflows.contest.looks import look_notes
 from milepost.workflows.contest.timing import Encoders, latencies
+from milepost.workflows.looking.looks import look_notes
 
 FLOOR_STRATEGY = "majority"
 
