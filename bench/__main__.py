@@ -22,6 +22,7 @@ BENCHMARKS = {
     "knowing": False,
     "forecast": False,
     "label_noise": False,
+    "membership": False,
 }
 """Name of each benchmark, and whether it belongs to the quarter of an hour that runs unasked."""
 

@@ -31,8 +31,9 @@ class Pair:
 SETS = (
     *(Pair(name=name) for name in (
         "tweeteval_hate", "fdu_mtl_16domains", "er_abt_buy", "er_amazon_google", "er_dblp_acm",
-        "er_fodors_zagats", "er_itunes_amazon", "er_beer", "nli_sick", "banking77", "atis",
-        "snips", "trec", "emotion", "ws_tos_claudette9", "ws_youtube",
+        "er_fodors_zagats", "er_itunes_amazon", "er_itunes_amazon_dirty", "er_beer", "nli_sick",
+        "banking77", "atis", "snips", "trec", "emotion", "tweeteval_offensive",
+        "hate_offensive_davidson", "ws_tos_claudette9", "ws_youtube",
     )),
     Pair(name="amazon_counterfactual"),
     Pair(name="amazon_counterfactual", train="en_ext_train", test="en_ext_test"),
@@ -90,6 +91,7 @@ def _measured(pair: Pair, data: Path) -> dict[str, object]:
         "train": len(train), "test": len(test),
         "leaks": len(leaks), "word_for_word": sum(train.texts[i] in texts for i in leaks),
         "test_rows_concerned": int(touched.sum()),
+        "said": [finding.summary for finding in sides.findings],
         "accuracy": _each("accuracy", actual, answers, len(labels)),
         "macro_f1": _each("macro_f1", actual, answers, len(labels)),
         "accuracy_on_leaked_test_rows": None if not touched.any() else {

@@ -4,16 +4,20 @@ Answers are simulated on real texts with the encoder's real vectors: 10 % are wr
 within a planted slice of 2 to 10 % of the rows. A planted slice counts as found when one of the at
 most ten listed slices shares half of its rows with it (Dice coefficient of at least 0.5). A listed
 slice that is truly no worse than the rest is a false finding; so is every one where nothing was
-planted.
+planted. Planted ranges of length and topics are cut otherwise than those of the search; languages
+are those of a column that the search is not shown.
 """
 
-from collections.abc import Callable, Iterator
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from bench.common import Options, data_folder
+from bench.vectors import frozen_vectors
 from milepost.entities.example import Examples
 from milepost.entities.task import Task
 from milepost.evaluation.examination.discovery import Search
@@ -21,8 +25,6 @@ from milepost.evaluation.examination.subject import Subject
 from milepost.evaluation.slicing.condition import Condition
 from milepost.evaluation.slicing.pool import Material, pool
 from milepost.metrics.intervals import Sampling
-from milepost.models.catalog import open_encoder
-from milepost.workflows.opening import cache_folder
 
 SETS = (
     ("banking77/test", 1500),
@@ -30,16 +32,25 @@ SETS = (
     ("humaid_crisis_tweets/valid", 2500),
     ("hwu64/test", 1076),
     ("tweeteval_hate/test", 1500),
+    ("amazon_counterfactual/test", 2538),
 )
 """Files and how many of their rows, at even distances."""
 
-KINDS = ("metadata", "conjunction", "word", "length", "topic")
+HIDDEN = {"amazon_counterfactual/test": ("lang", {"de": 60, "ja": 60})}
+"""A column that the search is not shown, and the most rows that some of its values may have."""
+
+KINDS = ("metadata", "conjunction", "label", "language", "word", "rare words", "length", "topic")
+TRAIN = 3000
+"""Texts of the training file that tell which words are rare; the rest of the file without one."""
+
 BASE = 0.10
 SHARES = (0.02, 0.10)
 RATES = (0.35, 0.50)
 HALF = 0.5
 WORDS = 400
 """Characters of a text that are encoded: the slices' truth does not hang on the rest."""
+
+_WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +62,8 @@ class Ground:
     y: np.ndarray
     vectors: np.ndarray
     conditions: list[Condition]
+    train: tuple[str, ...]
+    hidden: np.ndarray | None
 
     def search(self, wrong: np.ndarray, seed: int) -> Search:
         """The search with simulated answers, of which some are wrong."""
@@ -63,8 +76,8 @@ class Ground:
 def run(options: Options) -> dict[str, object]:
     """Planted slices and none, on every set."""
     planted, empty = (3, 10) if options.quick else (20, 200)
-    rows: list[dict[str, object]] = []
-    nothing: list[dict[str, object]] = []
+    rows: list[dict] = []
+    nothing: list[dict] = []
     for number, (name, size) in enumerate(SETS):
         if options.only and name.split("/")[0] not in options.only:
             continue
@@ -147,7 +160,7 @@ def _planted(ground: Ground, rng: np.random.Generator) -> dict[str, Iterator[np.
                 yield mask
 
     lengths = np.argsort(np.argsort([len(text) for text in texts], kind="stable"))
-    words = [set(text.lower().split()) for text in texts]
+    words = [set(_WORD.findall(text.lower())) for text in texts]
     every = sorted({word for each in words for word in each if word.isalpha()})
     frequent = [m for w in every if fits(m := np.array([w in each for each in words]))]
     values = _value_masks(ground)
@@ -165,10 +178,14 @@ def _planted(ground: Ground, rng: np.random.Generator) -> dict[str, Iterator[np.
         return near >= np.sort(near)[-size]
 
     found = {"length": drawn(by_length), "topic": drawn(topic)}
+    hidden = [] if ground.hidden is None else [ground.hidden == v for v in set(ground.hidden)]
     for name, masks in (
         ("metadata", [mask for _, mask in values if fits(mask)]),
         ("conjunction", both),
+        ("label", [mask for at in range(len(ground.labels)) if fits(mask := ground.y == at)]),
+        ("language", [mask for mask in hidden if fits(mask)]),
         ("word", frequent),
+        ("rare words", [mask for mask in _rare(texts, ground.train) if fits(mask)]),
     ):
         if masks:
             found[name] = drawn(lambda masks=masks: masks[int(rng.integers(len(masks)))])
@@ -185,10 +202,31 @@ def _value_masks(ground: Ground) -> list[tuple[str, np.ndarray]]:
     return found
 
 
+def _rare(texts: Sequence[str], train: Sequence[str]) -> list[np.ndarray]:
+    """Texts with at least some number of words that no training text has."""
+    known = {word for text in train for word in _WORD.findall(text.lower())}
+    unseen = np.array([len(set(_WORD.findall(text.lower())) - known) for text in texts])
+    return [unseen >= times for times in range(1, 9)]
+
+
 def _ground(name: str, size: int) -> Ground:
-    table = pq.read_table(data_folder() / f"{name}.parquet").to_pylist()
-    rows = [table[i * len(table) // size] for i in range(size)]
+    path = data_folder() / f"{name}.parquet"
+    table = pq.read_table(path).to_pylist()
+    column, most = HIDDEN.get(name, ("", {}))
+    taken: Counter[str] = Counter()
+    rows: list[dict] = []
+    for row in (table[i * len(table) // size] for i in range(size)):
+        value = row.pop(column, None)
+        taken[value] += 1
+        if taken[value] <= most.get(value, size):
+            rows.append({**row, "hidden": value})
+    hidden = np.array([row.pop("hidden") for row in rows]) if column else None
     texts = tuple(row["text"] for row in rows)
+    size = len(rows)
+    file = path.with_name("train.parquet")
+    rest = pq.read_table(file, columns=["text"]).to_pylist() if file.exists() else table
+    own_texts = set(texts)
+    train = tuple(row["text"] for row in rest if row["text"] not in own_texts)[:TRAIN]
     ids = tuple(str(i) for i in range(size))
     labels = tuple(sorted({row["label"] for row in rows}))
     # A column of two values beside the file's own, so that conjunctions can be planted everywhere.
@@ -199,12 +237,13 @@ def _ground(name: str, size: int) -> Ground:
         sources=ids, metadata={**own, "channel": half},
     )  # fmt: skip
     y = np.array([labels.index(row["label"]) for row in rows])
-    vectors = open_encoder("embedded", cache_folder()).encode([text[:WORDS] for text in texts])
+    vectors = frozen_vectors(f"slices-{path.parent.name}", [text[:WORDS] for text in texts])
     conditions = pool(
         Material(examples=examples, input_name="text", labels=labels, y=y, answers=y,
-                 vectors=vectors, train=texts, seen=True)
+                 vectors=vectors, train=train)
     )  # fmt: skip
-    return Ground(examples=examples, labels=labels, y=y, vectors=vectors, conditions=conditions)
+    return Ground(examples=examples, labels=labels, y=y, vectors=vectors, conditions=conditions,
+                  train=train, hidden=hidden)  # fmt: skip
 
 
 def _subject(ground: Ground, probabilities: np.ndarray, seed: int) -> Subject:

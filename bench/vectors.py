@@ -42,7 +42,7 @@ class Texts:
     test_vectors: NDArray[np.float32]
 
 
-TRAIN_FILES = {"ag_news_test_split": "train_pool"}
+TRAIN_FILES = {"ag_news_test_split": "train_pool", "humaid_crisis_tweets": "valid"}
 SKIPPED = {"clinc150": "oos", "banking77_oos": "oos"}
 
 
@@ -60,7 +60,7 @@ def load(name: str) -> Texts:
     texts, y = _drawn(train_texts, train_labels, position, MOST_TRAIN, set())
     test, test_y = _drawn(test_texts, test_labels, position, MOST_TEST, set(texts))
     names_as_words = [humanise(label) for label in labels]
-    vectors = _vectors(name, [*texts, *test, *names_as_words])
+    vectors = frozen_vectors(name, [*texts, *test, *names_as_words])
     n, m = len(texts), len(test)
     return Texts(
         name=name,
@@ -98,7 +98,7 @@ def _drawn(
     return [text for text, _ in chosen], np.asarray([position[c] for _, c in chosen], np.int64)
 
 
-def _vectors(name: str, texts: list[str]) -> NDArray[np.float32]:
+def frozen_vectors(name: str, texts: list[str]) -> NDArray[np.float32]:
     """Frozen vectors, kept in the system's folder for temporary files."""
     from milepost.models.catalog import open_encoder
     from milepost.workflows.opening import cache_folder

@@ -49,7 +49,7 @@ from milepost.workflows.release import examined as examining
 from milepost.workflows.release import lineage as tracing
 from milepost.workflows.release import reproduce as reproducing
 from milepost.workflows.release.cards import ModelCard
-from milepost.workflows.tasks import ingest
+from milepost.workflows.tasks import checking, ingest
 from milepost.workflows.tasks import suspects as suspecting
 from milepost.workflows.tasks.files import read_task, task_names
 from milepost.workflows.upkeep import audit as auditing
@@ -224,9 +224,9 @@ class Workspace:
         columns = ingest.Columns(text=text, label=label)
         return ingest.add_file(self._context, name, source, role, columns)
 
-    def check(self, name: str | None = None) -> list[ingest.Checked]:
+    def check(self, name: str | None = None) -> list[checking.Checked]:
         """Every problem of one task or of all; none is raised."""
-        return ingest.check(self._context, name)
+        return checking.check(self._context, name)
 
     def suspects(self, name: str, *, top: int = suspecting.TOP) -> Suspects:
         """Training rows ranked by how probably their label is wrong; nothing is changed.

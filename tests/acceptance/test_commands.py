@@ -220,9 +220,23 @@ def test_evaluate_a_release_on_a_file(milepost, improved, tickets, is_valid):
 
 
 def test_evaluate_says_which_rows_were_trained_on(milepost, improved, tickets):
-    document = milepost.ok("-w", improved, "evaluate", "route", "--data", tickets / "tickets.csv",
-                           "--json").json  # fmt: skip
-    assert any(note.startswith("54 of 54 rows") for note in document["notes"])
+    on = ("-w", improved, "evaluate", "route", "--data")
+    done = milepost.ok(*on, tickets / "tickets.csv", "--json")
+    assert any(note.startswith("54 of 54 rows") for note in done.json["notes"])
+    assert (done.json["seen"], done.json["on_unseen"]) == (54, None)
+    assert done.err.startswith("warning: release 2 was trained on 54 of these 54 rows")
+    new = (tickets / "tickets_test.csv").read_text().splitlines()[1:]
+    (milepost.folder / "both.csv").write_text(
+        "\n".join([(tickets / "tickets.csv").read_text().rstrip("\n"), *new]) + "\n"
+    )
+    done = milepost.ok(*on, "both.csv", "--json")
+    assert (done.json["seen"], done.json["on_unseen"]["n"]) == (54, 24)
+    apart = milepost.ok(*on, tickets / "tickets_test.csv", "--json")
+    assert done.json["on_unseen"]["value"] == apart.json["metrics"]["accuracy"]["value"]
+    assert (apart.json["seen"], apart.err) == (0, "")
+    shown = milepost.ok(*on, "both.csv")
+    assert "numbers flatter it. On the other 24, accuracy is" in shown.err
+    assert "! " in shown.out
 
 
 def test_evaluate_counts_unknown_labels_as_wrong(milepost, improved):

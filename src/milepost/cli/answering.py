@@ -17,10 +17,11 @@ from milepost.cli.shared import (
     print_json,
     progress,
     stdout,
+    warn,
 )
 from milepost.entities.errors import InputError
 from milepost.reports.plain import evaluate_json, predict_json
-from milepost.reports.tables import evaluation_table, predictions_table
+from milepost.reports.tables import evaluation_table, predictions_table, seen_words
 
 
 def register(app: typer.Typer) -> None:
@@ -96,6 +97,8 @@ def evaluate(
         evaluation = opened.evaluate(
             task, data, release=release, candidate=candidate, where=where, on_event=on_event
         )
+    if evaluation.seen:
+        warn(seen_words(evaluation))
     if as_json:
         print_json(evaluate_json(evaluation))
         return

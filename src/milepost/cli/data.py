@@ -12,6 +12,7 @@ from milepost.cli.shared import (
     print_json,
     stdout,
 )
+from milepost.entities.example import Finding
 from milepost.reports.tables import findings_table, tasks_table
 
 
@@ -72,7 +73,7 @@ def check(
     if as_json:
         print_json(results)
     else:
-        console = stdout()
+        console, shown = stdout(), set[Finding]()
         for result in results:
             head = "✘" if result.problems else "✔"
             rows = result.quality.labelled if result.quality else 0
@@ -81,6 +82,7 @@ def check(
                 console.print(f"  {problem}", markup=False, soft_wrap=True)
             for quality in (result.quality, result.test_quality):
                 if quality and quality.findings:
-                    console.print(findings_table(quality))
+                    console.print(findings_table(quality, shown))
+                    shown.update(quality.findings)
     if any(result.problems for result in results):
         raise typer.Exit(2)

@@ -86,6 +86,12 @@ def complain(error: MilepostError) -> None:
     console.print(Text("error: ", "bold red") + Text(str(error)))
 
 
+def warn(text: str) -> None:
+    """One line on standard error that must not be overlooked."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(Text("warning: ", "bold yellow") + Text(text))
+
+
 def _count(n: int) -> str:
     return "one problem was" if n == 1 else f"{n} problems were"
 

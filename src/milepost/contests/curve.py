@@ -1,7 +1,8 @@
 """The learning curve of a strategy that leaves groups out exactly.
 
 Every point is a mean over several draws, and every draw answers all examples: those that were drawn
-by a predictor without their group, the others by the predictor of the draw.
+by a predictor without their group, the others by the predictor of the draw. With times each is
+answered by what was drawn among earlier examples, as in forward chaining.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost.contests.runner import predict
-from milepost.predictors.base import Predictor
+from milepost.data.splitting.folding import FIRST, Folding
+from milepost.predictors.base import Predictor, softmax
 from milepost.strategy import Problem
 
 SHARES = (0.15, 0.25, 0.35, 0.5, 0.7)
@@ -32,23 +34,36 @@ class GroupLeaving(Protocol):
         """The predictor of all examples, and logits ``(n, k)`` from fits without each group."""
         ...
 
+    def fit(self, problem: Problem) -> Predictor:
+        """The predictor of all examples."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Point:
     """One size of the training set.
 
     Attributes:
-        examples: Training examples, on average over the draws.
-        answers: ``(draws, n) int64`` answers to all examples, none by a predictor that saw the
-            example's group.
+        examples: Training examples, on average over draws and answers.
+        probabilities: ``(draws, n, k) float32`` answers to all examples, none by a predictor that
+            saw the example's group. With times those that no fold counts are even.
     """
 
     examples: int
-    answers: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+
+    @property
+    def answers(self) -> NDArray[np.int64]:
+        """Most probable labels, ``(draws, n)``."""
+        return self.probabilities.argmax(axis=2)
 
 
 def learning_curve(
-    problem: Problem, groups: Sequence[str], strategy: GroupLeaving, draws: int = DRAWS
+    problem: Problem,
+    groups: Sequence[str],
+    strategy: GroupLeaving,
+    draws: int = DRAWS,
+    folding: Folding | None = None,
 ) -> list[Point]:
     """Answers at growing sizes, the last of which is all examples.
 
@@ -60,6 +75,7 @@ def learning_curve(
         groups: Near-duplicate group of each example.
         strategy: What is fitted.
         draws: Draws per size, at least 1; the last size has one, as there is no other.
+        folding: Folds that follow each other in time, for examples with times.
     """
     _, group_of = np.unique(np.asarray(groups), return_inverse=True)
     first = np.unique(group_of, return_index=True)[1]
@@ -68,35 +84,65 @@ def learning_curve(
     for share in (*SHARES, 1.0):
         if problem.deadline.passed or share * len(group_of) < max(len(problem.labels), 4):
             continue
-        answers: list[NDArray[np.int64]] = []
-        sizes: list[int] = []
+        found: list[_Draw] = []
         for draw in range(draws if share < 1.0 else 1):
             rng = np.random.default_rng([problem.seed, round(1000 * share), draw])
             inside = _drawn(rng, label_of_group, share)[group_of]
-            if len(np.unique(problem.y[inside])) > 1:
-                answers.append(_answers(problem, group_of, strategy, inside))
-                sizes.append(int(inside.sum()))
-        examples = round(float(np.mean(sizes))) if sizes else 0
-        if sizes and (not points or examples > points[-1].examples):
-            points.append(Point(examples, np.stack(answers)))
+            answered = (
+                _left_out(problem, group_of, strategy, inside)
+                if folding is None
+                else _forward(problem, folding, strategy, inside)
+            )
+            found += [answered] if answered is not None else []
+        examples = round(float(np.mean([each.examples for each in found]))) if found else 0
+        if found and (not points or examples > points[-1].examples):
+            points.append(Point(examples, np.stack([each.probabilities for each in found])))
     return points
 
 
-def _answers(
+@dataclass(frozen=True, slots=True, eq=False)
+class _Draw:
+    """Answers ``(n, k)`` at one draw, and how many examples stand behind one on average."""
+
+    examples: float
+    probabilities: NDArray[np.float32]
+
+
+def _left_out(
     problem: Problem,
     group_of: NDArray[np.int64],
     strategy: GroupLeaving,
     inside: NDArray[np.bool_],
-) -> NDArray[np.int64]:
-    rows = np.flatnonzero(inside)
+) -> _Draw | None:
+    """Each drawn row without its group, the rest by the draw; ``None`` with fewer than 2 labels."""
+    rows, rest = np.flatnonzero(inside), np.flatnonzero(~inside)
+    if len(np.unique(problem.y[rows])) < 2:
+        return None
     predictor, logits = strategy.leave_group_out(problem.take(rows), group_of[rows])
-    answers = np.zeros(len(inside), np.int64)
-    answers[rows] = logits.argmax(axis=1)
-    rest = np.flatnonzero(~inside)
+    probabilities = np.zeros((len(inside), len(problem.labels)), np.float32)
+    probabilities[rows] = softmax(logits)
     if len(rest):
         texts = [problem.texts[i] for i in rest.tolist()]
-        answers[rest] = predict(predictor, texts, problem.encoder).argmax(axis=1)
-    return answers
+        probabilities[rest] = predict(predictor, texts, problem.encoder)
+    return _Draw(float(len(rows)), probabilities)
+
+
+def _forward(
+    problem: Problem, folding: Folding, strategy: GroupLeaving, inside: NDArray[np.bool_]
+) -> _Draw | None:
+    """Each fold by what was drawn before it; ``None`` where one has fewer than two labels."""
+    k = len(problem.labels)
+    probabilities = np.full((len(inside), k), 1.0 / k, np.float32)
+    fitted, answered = 0, 0
+    for fold in range(FIRST, folding.count):
+        earlier, rows = folding.fitted_on(fold), folding.inside(fold)
+        drawn = earlier[inside[earlier]]
+        if len(np.unique(problem.y[drawn])) < 2:
+            return None
+        texts = [problem.texts[i] for i in rows.tolist()]
+        probabilities[rows] = predict(strategy.fit(problem.take(drawn)), texts, problem.encoder)
+        fitted, answered = fitted + len(drawn) * len(rows), answered + len(rows)
+    return _Draw(fitted / answered, probabilities) if answered else None
 
 
 def _drawn(rng: np.random.Generator, labels: NDArray[np.int64], share: float) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ from milepost.contests.runner import Fitted, OutOfTimeError, batch_for
 from milepost.data.splitting.folding import Folding, fold_groups
 from milepost.entities.expectations import ScopeRule
 from milepost.metrics.calibration import fit_temperature
+from milepost.metrics.conformal import conformal_threshold
 from milepost.metrics.scope import (
     COMBINED,
     SCORES,
@@ -22,7 +23,6 @@ from milepost.metrics.scope import (
     auroc,
     choose_score,
     fit_slope,
-    keeping_threshold,
     scope_scores,
 )
 from milepost.predictors.base import Predictor, softmax
@@ -36,6 +36,9 @@ FEWEST = 10
 FEWEST_OUT = 10
 """Fewest examples out of scope that scores are compared on; below, whole labels are left out of a
 fit and stand for them."""
+
+SURE = 0.95
+"""Confidence that the threshold keeps the share of inputs in scope that the task asks for."""
 
 _COMBINED = "combined"
 _PARTS = 3
@@ -146,13 +149,15 @@ class Scoped:
         own = at if learned.labels == problem.labels else None
         known = logits if own is None else np.delete(logits, own, axis=1)
         inside = problem.y != at
-        among = problem.y[inside] - (problem.y[inside] > at)
-        temperature = fit_temperature(known[inside], among)
+        among = np.where(inside, problem.y - (problem.y > at), -1)
+        temperatures = _temperatures(known, among, folding)
         vectors = encode(problem.encoder, problem.texts)
         scores = np.zeros((len(problem.y), len(SCORES)))
         for rows, geometry in parts:
-            scores[rows] = scope_scores(logits[rows] / temperature, vectors[rows], geometry, own)
-        cooled = known / temperature
+            cooler = logits[rows] / temperatures[rows]
+            scores[rows] = scope_scores(cooler, vectors[rows], geometry, own)
+        temperature = fit_temperature(known, among)
+        cooled = known / temperatures
         normal = cooled - np.logaddexp.reduce(cooled, axis=1, keepdims=True)
         evidence = _Evidence(scores, ~inside, normal.max(axis=1))
         standing_in = None if own is not None else self._left_out(problem, learned, temperature)
@@ -297,12 +302,22 @@ class Scoped:
             compared = {name: each.value for name, each in measured.items()}
             score = choose_score(measured, _COMBINED)
         chosen = weights[score]
-        threshold = keeping_threshold(_standard(known, centre, scale) @ chosen, self.rule.keep)
-        limit = _NOTHING_TURNED_AWAY if threshold is None else threshold
+        own = _standard(known, centre, scale) @ chosen
+        threshold = conformal_threshold(own, self.rule.keep, SURE)
+        limit = min(threshold, _NOTHING_TURNED_AWAY)
         slope = 1.0
-        if threshold is not None and judged.out.any():
+        if np.isfinite(threshold) and judged.out.any():
             slope = fit_slope(judged.scores @ chosen - limit, judged.out, judged.log_top)
         return _Detector(chosen, centre, scale, limit, slope, score, compared)
+
+
+def _temperatures(logits: Array, y: Rows, folding: Folding) -> Array:
+    """Temperature of each row, ``(n, 1)``, fitted on the rows that its predictor learned from."""
+    found = np.ones((len(y), 1))
+    for fold in range(folding.count):
+        others = folding.fitted_on(fold)
+        found[folding.inside(fold)] = fit_temperature(logits[others], y[others])
+    return found
 
 
 def _silent(share: float) -> None:

@@ -26,13 +26,13 @@ class Delimited:
 
     Attributes:
         columns: Cells by column name, in file order; ``None`` where a row was too short.
-        rows: 1-based data row of each kept row.
+        lines: 1-based line on which each kept row begins.
         total: Data rows in the text, including those left out.
         findings: Rows padded or left out.
     """
 
     columns: dict[str, list[str | None]]
-    rows: list[int]
+    lines: list[int]
     total: int
     findings: tuple[Finding, ...]
 
@@ -91,11 +91,10 @@ def parse_delimited(text: str, name: str, expect: Sequence[str] = ()) -> Delimit
     header = checked_header(first[1], name)
     width = len(header)
     kept: list[list[str]] = []
-    rows: list[int] = []
+    lines: list[int] = []
     short: list[str] = []
     long: list[str] = []
-    row = 0
-    for row, (line, cells) in enumerate(records, start=1):
+    for line, cells in records:
         if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
             cells = cells[:width]  # noqa: PLW2901
         if len(cells) > width:
@@ -104,11 +103,12 @@ def parse_delimited(text: str, name: str, expect: Sequence[str] = ()) -> Delimit
         if len(cells) < width:
             short.append(f"line {line}: {len(cells)} of {width} cells, {quote(' '.join(cells))}")
         kept.append(cells)
-        rows.append(row)
-    if len(long) > _MOST_BROKEN * row:
+        lines.append(line)
+    total = len(kept) + len(long)
+    if len(long) > _MOST_BROKEN * total:
         raise DataError(
-            f"{number_of(len(long), 'row')} of {row:,} {verb(len(long), 'has', 'have')} more cells "
-            f"than the header's {width} ({long[0]}).",
+            f"{number_of(len(long), 'row')} of {total:,} {verb(len(long), 'has', 'have')} more "
+            f"cells than the header's {width} ({long[0]}).",
             where=name,
             advice=f"Put quotation marks around cells that contain the delimiter ({delimiter!r}).",
         )
@@ -116,7 +116,7 @@ def parse_delimited(text: str, name: str, expect: Sequence[str] = ()) -> Delimit
         column: [cells[i] if i < len(cells) else None for cells in kept]
         for i, column in enumerate(header)
     }
-    return Delimited(columns, rows, row, _ragged(short, long, width))
+    return Delimited(columns, lines, total, _ragged(short, long, width))
 
 
 def checked_header(cells: Sequence[str], name: str) -> list[str]:

@@ -51,7 +51,7 @@ class Table:
     Attributes:
         name: How messages call it: the path as given, ``standard input`` or ``dataframe``.
         columns: Values by column name, in the order of the source: str, int, float, bool or None.
-        rows: 1-based data row of each row in the source.
+        rows: Where each row is, from 1: its line in a file of lines (CSV, JSONL), else its number.
         total: Data rows in the source, including those that could not be kept.
         sha256: Digest of the file's bytes, or of a dataframe's values.
         typed: Whether the source has types; a CSV has none, all its cells are text.
@@ -159,12 +159,11 @@ def _from_bytes(data: bytes, name: str, form: Format | None, expect: Sequence[st
     if form == "csv":
         parsed = parse_delimited(text, name, expect)
         found = (*findings, *parsed.findings)
-        return Table(name, parsed.columns, parsed.rows, parsed.total, digest, typed=False,
+        return Table(name, parsed.columns, parsed.lines, parsed.total, digest, typed=False,
                      findings=found)  # fmt: skip
     records = _json_lines(text, name) if form == "jsonl" else _json_array(text, name)
-    columns = _columns_of(records)
-    count = len(records)
-    return Table(name, columns, range(1, count + 1), count, digest, typed=True, findings=findings)
+    columns = _columns_of(list(records.values()))
+    return Table(name, columns, tuple(records), len(records), digest, typed=True, findings=findings)
 
 
 def _guess_format(text: str) -> Format:
@@ -175,8 +174,9 @@ def _guess_format(text: str) -> Format:
     return "jsonl" if head == "{" else "csv"
 
 
-def _json_lines(text: str, name: str) -> list[Mapping[str, object]]:
-    records: list[Mapping[str, object]] = []
+def _json_lines(text: str, name: str) -> dict[int, Mapping[str, object]]:
+    """Records by the line that each is on."""
+    records: dict[int, Mapping[str, object]] = {}
     # Only line feeds end a record: JSON strings may hold the other separators unescaped.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -190,11 +190,12 @@ def _json_lines(text: str, name: str) -> list[Mapping[str, object]]:
                 where=f"{name}:{number}",
                 advice='A JSONL file holds one object per line, such as {"text": "…"}.',
             ) from None
-        records.append(_record(value, f"{name}:{number}"))
+        records[number] = _record(value, f"{name}:{number}")
     return records
 
 
-def _json_array(text: str, name: str) -> list[Mapping[str, object]]:
+def _json_array(text: str, name: str) -> dict[int, Mapping[str, object]]:
+    """Records by their number in the array; by line where it is no array but objects in lines."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
@@ -209,16 +210,15 @@ def _json_array(text: str, name: str) -> list[Mapping[str, object]]:
         raise DataError("the JSON is nested too deeply or a number is too long.", where=name,
                         advice="It should hold an array of flat objects.") from None  # fmt: skip
     if isinstance(value, dict):
-        return _json_lines(text, name) if "\n" not in text.strip() else [_record(value, name)]
+        return _json_lines(text, name) if "\n" not in text.strip() else {1: _record(value, name)}
     if not isinstance(value, list):
         raise DataError(
             "the JSON is not an array.",
             where=name,
             advice='It should hold an array of objects, such as [{"text": "…"}].',
         )
-    return [
-        _record(v, f"{name}, element {i}") for i, v in enumerate(cast("list[object]", value), 1)
-    ]
+    elements = enumerate(cast("list[object]", value), start=1)
+    return {i: _record(each, f"{name}, element {i}") for i, each in elements}
 
 
 def _record(value: object, where: str) -> Mapping[str, object]:

@@ -222,8 +222,8 @@ def _imbalance(counts: Counter[str]) -> list[Finding]:
         "note",
         counts[most],
         f"The labels are unevenly spread: '{shorten(most, 40)}' has {counts[most]:,} examples "
-        f"({share:.0%} of all), '{shorten(least, 40)}' has {counts[least]:,}; accuracy alone would "
-        "hide mistakes on the rare ones.",
+        f"({100 * share:.0f} % of all), '{shorten(least, 40)}' has {counts[least]:,}; accuracy "
+        "alone would hide mistakes on the rare ones.",
     )
 
 

@@ -114,9 +114,14 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         release: Number of the release, or ``None`` for an unreleased candidate.
         candidate: Id of the candidate.
         scorecard: Its numbers on the file; the regime is ``test_file``.
+        seen: Rows of the file that it was trained on, or near-duplicates of such: they flatter it.
+        on_unseen: The objective's metric on the others; ``None`` where there are none, or nothing
+            was seen.
     """
 
     task: str
     release: int | None
     candidate: CandidateId
     scorecard: Scorecard
+    seen: int = 0
+    on_unseen: Estimate | None = None

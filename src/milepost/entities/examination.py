@@ -104,7 +104,7 @@ class GroupScore(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: Value of the column, or the identity term.
         n: Examples.
-        estimate: The objective's metric; ``None`` where it cannot be had.
+        estimate: The metric of the attribute; ``None`` where it cannot be had.
         answered: Share that was answered with the rule's label.
         true_positive_rate: Share of its actual label that was answered with it.
         false_positive_rate: Share of the other labels that was answered with it.
@@ -180,6 +180,8 @@ class AttributeScore(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         attribute: Column, or name of the identity terms.
         label: The answer that the rates are about; ``None`` for the metric alone.
+        metric: What the groups' ``estimate`` is: the objective's metric where the answers alone
+            decide it, else accuracy.
         groups: By name.
         gaps: Largest differences.
         findings: Groups that are shown to be treated worse than the rest, worst first.
@@ -196,6 +198,7 @@ class AttributeScore(msgspec.Struct, frozen=True, kw_only=True):
     swaps: int = 0
     flips: Estimate | None = None
     cases: tuple[Case, ...] = ()
+    metric: str = "accuracy"
 
 
 class ChangeScore(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,8 +206,10 @@ class ChangeScore(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         change: Name of the change, such as ``typos``.
+        metric: What ``before``, ``after`` and ``drop`` are in: the objective's metric where the
+            answers alone decide it, else accuracy.
         n: Inputs that the change changed.
-        before: The objective's metric on them.
+        before: That metric on them.
         after: The same on the changed inputs.
         flips: Share of the answers that changed.
         drop: ``before`` minus ``after``.
@@ -222,6 +227,7 @@ class ChangeScore(msgspec.Struct, frozen=True, kw_only=True):
     drop_low: float
     drop_high: float
     cases: tuple[Case, ...] = ()
+    metric: str = "accuracy"
 
 
 class BehaviourPart(msgspec.Struct, frozen=True, kw_only=True):

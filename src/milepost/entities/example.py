@@ -19,7 +19,7 @@ class Examples:
         groups: What must stay on one side of every split: the connected component of rows that are
             near-duplicates or have the same owner, named by the smallest text key in it. A group
             may change when data is added; sides are therefore recorded per text key and owner.
-        sources: Where each example came from, as ``file:row`` (1-based data row).
+        sources: Where each example came from, as ``file:line``, or ``file:row`` without lines.
         metadata: Further columns of the file, by name; values are str, int, float, bool or None.
         duplicates: Near-duplicate group of each text, named by the smallest text key in it: rows
             that say the same. Left empty it is ``groups``.

@@ -6,7 +6,7 @@ import msgspec
 
 from milepost.entities.errors import UnknownNameError
 
-PATTERN = r"^(accuracy|auroc|balanced_accuracy|brier|hit_rate@[1-9][0-9]{0,3}|log_loss|macro_f1|mcc|micro_f1|own:[^:\n]+\.py:[A-Za-z_][A-Za-z0-9_]*|utility|weighted_f1)$(?!\n)"  # noqa: E501
+PATTERN = r"^(accuracy|auprc|auroc|balanced_accuracy|brier|ece|(f1|precision|recall):[^\n]+|hit_rate@[1-9][0-9]{0,3}|kendall|log_loss|macro_f1|mae|mcc|micro_f1|own:[^:\n]+\.py:[A-Za-z_][A-Za-z0-9_]*|spearman|utility|weighted_f1)$(?!\n)"  # noqa: E501
 """What a name looks like."""
 
 _INFINITY = float("inf")
@@ -20,29 +20,45 @@ class MeasureKind(msgspec.Struct, frozen=True):
         low: Smallest value.
         high: Largest value.
         higher: Whether higher is better; ``None`` where the user's function says it.
+        unit: What it is measured in; empty for shares and for what has none.
     """
 
     words: str
     low: float = 0.0
     high: float = 1.0
     higher: bool | None = True
+    unit: str = ""
 
 
 KINDS = {
     "accuracy": MeasureKind("accuracy"),
+    "auprc": MeasureKind("AUPRC"),
     "auroc": MeasureKind("AUROC"),
     "balanced_accuracy": MeasureKind("balanced accuracy"),
     "brier": MeasureKind("Brier score", 0.0, 2.0, higher=False),
+    "ece": MeasureKind("calibration error", higher=False),
+    "f1:LABEL": MeasureKind("F1"),
     "hit_rate@3": MeasureKind("hit rate at 3"),
-    "log_loss": MeasureKind("log loss", 0.0, _INFINITY, higher=False),
+    "kendall": MeasureKind("Kendall's tau", -1.0, 1.0),
+    "log_loss": MeasureKind("log loss", 0.0, _INFINITY, higher=False, unit="nats"),
     "macro_f1": MeasureKind("macro F1"),
-    "mcc": MeasureKind("Matthews correlation", -1.0, 1.0),
+    "mae": MeasureKind("mean absolute error", 0.0, _INFINITY, higher=False),
+    "mcc": MeasureKind("MCC", -1.0, 1.0),
     "micro_f1": MeasureKind("micro F1"),
     "own:FILE.py:FUNCTION": MeasureKind("own measure", -_INFINITY, _INFINITY, higher=None),
+    "precision:LABEL": MeasureKind("precision"),
+    "recall:LABEL": MeasureKind("recall"),
+    "spearman": MeasureKind("Spearman's rho", -1.0, 1.0),
     "utility": MeasureKind("utility", -_INFINITY, _INFINITY),
     "weighted_f1": MeasureKind("weighted F1"),
 }
-"""Every measure; the two names with a part to fill in stand with an example of it."""
+"""Every measure; names with a part to fill in stand with an example of it."""
+
+OF_LABEL = ("f1", "precision", "recall")
+"""Measures of one label, which follows the colon."""
+
+ORDINAL = ("kendall", "mae", "spearman")
+"""Measures for labels that are numbers, or that the task file gives in their order."""
 
 
 def measure_kind(name: str) -> MeasureKind:
@@ -57,4 +73,7 @@ def measure_kind(name: str) -> MeasureKind:
         return MeasureKind(f"hit rate at {name.partition('@')[2]}")
     if name.startswith("own:"):
         return MeasureKind(name.rpartition(":")[2], -_INFINITY, _INFINITY, higher=None)
+    which, _, label = name.partition(":")
+    if which in OF_LABEL:
+        return MeasureKind(f"{KINDS[f'{which}:LABEL'].words} of {label}")
     return KINDS[name]

@@ -141,6 +141,7 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         regime: How the numbers were certified.
         metric: The objective's metric.
+        lower_is_better: Whether a lower value of that metric is better.
         metrics: All metrics by name.
         labels: Per label, in the order of the task.
         slices: Per declared slice.
@@ -173,6 +174,7 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
     examination: Examination | None = None
     spent: Spending | None = None
     naive: Estimate | None = None
+    lower_is_better: bool = False
 
     @property
     def objective(self) -> Estimate:

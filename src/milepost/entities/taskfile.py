@@ -91,6 +91,19 @@ def _bound_out_of_range(data: Any, file: str, lines: Mapping[Path, int]) -> list
     ]
 
 
+def line_of(text: str, path: Path) -> int:
+    """1-based line of a field in the text of a task file, or of what is nearest around it.
+
+    Raises:
+        TaskFileError: If the text is not YAML.
+    """
+    return _nearest_line(_read_yaml(text, "")[1], path)
+
+
+def _nearest_line(lines: Mapping[Path, int], path: Path) -> int:
+    return next((lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in lines), 1)
+
+
 def dump_task(task: Task) -> str:
     """YAML text of a task, without fields that have their default; ``parse_task`` inverts it."""
     data = _without_defaults(task)
@@ -236,7 +249,7 @@ def _explain(error: ValidationError, file: str, lines: Mapping[Path, int]) -> It
             return
 
     def problem(where: Path, what: str, advice: str = "") -> Problem:
-        line = next((lines[where[:n]] for n in range(len(where), -1, -1) if where[:n] in lines), 1)
+        line = _nearest_line(lines, where)
         return Problem(file=file, line=line, field=_dotted(where), what=what, advice=advice)
 
     value: Any = error.instance

@@ -28,6 +28,8 @@ class Pair:
         sampling: Confidence, resamples and seed.
         measure: The measure, where it is no function of confusion counts.
         probabilities: ``(n, k)`` of either, which such a measure needs.
+        units: ``(n,)``, equal for rows that are not independent of each other; needs measure and
+            probabilities. ``None`` where all rows are.
     """
 
     against: str
@@ -40,13 +42,15 @@ class Pair:
     sampling: Sampling = field(default_factory=Sampling)
     measure: Measure | None = None
     probabilities: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+    units: NDArray[np.int64] | None = None
 
 
 def compare(pair: Pair) -> Comparison:
     """Test whether one set of answers is better or worse than the other.
 
     ``accuracy`` is tested exactly (McNemar 1947), other metrics of confusion counts by paired
-    randomisation, and every other measure by inverting the bound of its mean difference.
+    randomisation, and every other measure, or rows in units, by inverting the bound of the mean
+    difference.
 
     Raises:
         KeyError: If there is no such metric.
@@ -54,7 +58,8 @@ def compare(pair: Pair) -> Comparison:
     """
     if pair.candidates < 1:
         raise ValueError("candidates must be at least 1")
-    if pair.measure is not None and pair.measure.read is not None and pair.probabilities:
+    by_rows = pair.measure is not None and (pair.measure.read is not None or pair.units is not None)
+    if pair.measure is not None and by_rows and pair.probabilities:
         return _by_rows(pair, pair.measure, pair.probabilities)
     cells = Cells.of(pair.y, np.stack([pair.answers, pair.other]), pair.k)
     if pair.metric == "accuracy":
@@ -79,7 +84,7 @@ def compare(pair: Pair) -> Comparison:
 def _by_rows(
     pair: Pair, measure: Measure, probabilities: tuple[NDArray[np.float32], NDArray[np.float32]]
 ) -> Comparison:
-    first, second = (Sample(pair.y, each) for each in probabilities)
+    first, second = (Sample(pair.y, each, pair.units) for each in probabilities)
     draws = measure.apart(first, second)
     difference = measure.value(first) - measure.value(second)
     # To first order the draws' mean is the difference; what is left is the same for both ends.
@@ -97,7 +102,9 @@ def _by_rows(
         p_value=min(1.0, better * pair.candidates),
         p_worse=min(1.0, worse * pair.candidates),
         n=len(pair.y),
-        method="bound of the paired difference" + _corrected(pair),
+        method="bound of the paired difference"
+        + ("" if pair.units is None else " by unit")
+        + _corrected(pair),
     )
 
 

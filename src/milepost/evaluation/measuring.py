@@ -1,6 +1,6 @@
 """The measure that a task's objective names, ready to be applied to judged rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,35 +11,82 @@ from numpy.typing import NDArray
 
 from milepost._base.untrusted import read_plain
 from milepost.entities.errors import InputError, nearest
+from milepost.entities.measures import OF_LABEL, ORDINAL
 from milepost.entities.task import Objective
-from milepost.metrics import measures
+from milepost.metrics import calibration_error, curves, label_measures, mean_measures, ordinal
 from milepost.metrics.classification import METRICS
-from milepost.metrics.measures import Measure, Sample
+from milepost.metrics.measures import Measure, Sample, counted, own
 
 OWN = "own:"
 _MOST_BYTES = 1_000_000
 
 
-def measure_of(objective: Objective, labels: tuple[str, ...], root: Path) -> Measure:
+PLAIN: Mapping[str, Callable[[], Measure]] = {
+    "auprc": curves.auprc,
+    "auroc": curves.auroc,
+    "brier": mean_measures.brier,
+    "ece": calibration_error.ece,
+    "log_loss": mean_measures.log_loss,
+}
+"""Measures that need nothing but a name and are none of confusion counts."""
+
+
+def measure_of(
+    objective: Objective, labels: tuple[str, ...], root: Path, *, ordered: bool = True
+) -> Measure:
     """The objective's measure.
 
     Args:
         objective: What good enough means.
         labels: Label names in column order.
         root: Folder that files of the user's own measures are in.
+        ordered: Whether the order of the labels means something, as that of a task file may.
 
     Raises:
-        InputError: If costs name an unknown label, or the user's function cannot be used.
+        InputError: If the objective or its costs name an unknown label, labels have no order, or
+            the user's function cannot be used.
     """
     name = objective.metric
     if name.startswith(OWN):
         return _own(name, labels, root)
     if name == "utility":
-        return measures.utility(_costs(objective, labels))
+        return mean_measures.utility(_costs(objective, labels))
     if name.startswith("hit_rate@"):
-        return measures.hit_rate(int(name.partition("@")[2]))
-    made = {"auroc": measures.auroc, "brier": measures.brier, "log_loss": measures.log_loss}
-    return made[name]() if name in made else measures.counted(name)
+        return mean_measures.hit_rate(int(name.partition("@")[2]))
+    which, _, label = name.partition(":")
+    if which in OF_LABEL:
+        place = _place(label, labels, "the objective names", "objective.metric")
+        return getattr(label_measures, which)(place, name)
+    if name in ORDINAL:
+        return getattr(ordinal, name)(label_values(labels, ordered=ordered))
+    return PLAIN[name]() if name in PLAIN else counted(name)
+
+
+def label_values(labels: tuple[str, ...], *, ordered: bool) -> NDArray[np.float64]:
+    """Value of each label, ``(k,)``: the number that it is, or its place.
+
+    Raises:
+        InputError: If they are no numbers and in no order.
+    """
+    try:
+        values = np.array([float(label) for label in labels])
+    except ValueError:
+        values = np.full(len(labels), np.nan)
+    if bool(np.isfinite(values).all()):
+        return values
+    if not ordered:
+        raise InputError(
+            "this metric needs labels that are numbers, or that are given in their order.",
+            where="objective.metric",
+            advice="List the labels in the task file, lowest first.",
+        )
+    return np.arange(float(len(labels)))
+
+
+def units_of(groups: Sequence[str]) -> NDArray[np.int64] | None:
+    """Unit of each row, ``(n,)``, where some rows belong together; ``None`` where none do."""
+    names, units = np.unique(np.asarray(groups), return_inverse=True)
+    return None if len(names) == len(groups) else units.reshape(-1).astype(np.int64)
 
 
 def by_answers(metric: str) -> str:
@@ -71,16 +118,23 @@ def _costs(objective: Objective, labels: tuple[str, ...]) -> NDArray[np.float64]
     given = {} if isinstance(objective.costs, msgspec.UnsetType) else objective.costs
     for actual, row in given.items():
         for answered, cost in row.items():
-            for label in (actual, answered):
-                if label not in labels:
-                    near = nearest(label, labels)
-                    raise InputError(
-                        f"the costs name the label {label!r}, which does not exist.",
-                        where="objective.costs",
-                        advice=f"Did you mean {near!r}?" if near else "Name labels of the task.",
-                    )
-            table[labels.index(actual), labels.index(answered)] = cost
+            places = [
+                _place(label, labels, "the costs name", "objective.costs")
+                for label in (actual, answered)
+            ]
+            table[places[0], places[1]] = cost
     return table
+
+
+def _place(label: str, labels: tuple[str, ...], who: str, where: str) -> int:
+    if label not in labels:
+        near = nearest(label, labels)
+        raise InputError(
+            f"{who} the label {label!r}, which does not exist.",
+            where=where,
+            advice=f"Did you mean {near!r}?" if near else "Name a label of the task.",
+        )
+    return labels.index(label)
 
 
 def _own(name: str, labels: tuple[str, ...], root: Path) -> Measure:
@@ -105,7 +159,7 @@ def _own(name: str, labels: tuple[str, ...], root: Path) -> Measure:
     ) -> float:
         return _number(name, function, names[y], names[answers], probabilities)
 
-    return measures.own(name, value, higher=not bool(getattr(function, "lower_is_better", False)))
+    return own(name, value, higher=not bool(getattr(function, "lower_is_better", False)))
 
 
 def try_measure(measure: Measure, k: int) -> None:

@@ -1,8 +1,9 @@
 """A scorecard from actual labels and probabilities."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,11 +18,15 @@ from milepost.entities.scorecard import (
 )
 from milepost.entities.task import Objective
 from milepost.metrics.calibration import calibration
+from milepost.metrics.calibration_error import ece
 from milepost.metrics.classification import METRICS, f1_terms
 from milepost.metrics.comparison import independent_difference, independent_p_value
 from milepost.metrics.confusion import Cells
-from milepost.metrics.intervals import Bounded, Sampling, estimate_of, measure, proportion
-from milepost.metrics.measures import Measure, Sample, auroc, brier, counted, log_loss
+from milepost.metrics.curves import auprc, auroc
+from milepost.metrics.intervals import Bounded, Sampling, estimate_of, proportion
+from milepost.metrics.label_measures import precision, recall
+from milepost.metrics.mean_measures import brier, log_loss
+from milepost.metrics.measures import Measure, Sample, counted, design_effect
 from milepost.metrics.multiplicity import holm
 
 MOST_CONFUSIONS = 20
@@ -60,6 +65,8 @@ class Evidence:
             replaces the plain one. ``None`` on rows never used to choose.
         notes: Sentences for the reader.
         provenance: Digests.
+        units: ``(n,) int64``, equal for rows that are not independent of each other, such as
+            near-duplicates in a test file; ``None`` where all rows are.
     """
 
     labels: tuple[str, ...]
@@ -79,6 +86,7 @@ class Evidence:
     notes: tuple[str, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict[str, str])
     measure: Measure | None = None
+    units: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         """Check that the columns fit together.
@@ -109,7 +117,7 @@ class Evidence:
     @property
     def sample(self) -> Sample:
         """The rows as measures take them."""
-        return Sample(self.y, self.probabilities)
+        return Sample(self.y, self.probabilities, self.units)
 
     @property
     def answers(self) -> NDArray[np.int64]:
@@ -128,9 +136,8 @@ def build_scorecard(evidence: Evidence) -> Scorecard:
     Raises:
         KeyError: If the objective names a slice without a mask.
     """
-    cells = Cells.of(evidence.y, evidence.answers, len(evidence.labels))
-    metrics = _metrics(evidence, cells)
-    notes = list(evidence.notes)
+    metrics = _metrics(evidence)
+    notes = [*evidence.notes, *_unit_notes(evidence)]
     unknown = int((evidence.y < 0).sum())
     if unknown:
         notes.append(
@@ -153,7 +160,7 @@ def build_scorecard(evidence: Evidence) -> Scorecard:
         regime=evidence.regime,
         metric=evidence.objective.metric,
         metrics=metrics,
-        labels=_labels(evidence, cells),
+        labels=_labels(evidence),
         slices=_slices(evidence),
         calibration=calibration(
             evidence.y, evidence.probabilities, evidence.temperature, evidence.sampling
@@ -163,33 +170,52 @@ def build_scorecard(evidence: Evidence) -> Scorecard:
         unknown_labels=unknown,
         notes=tuple(notes),
         provenance=dict(evidence.provenance),
+        lower_is_better=not evidence.judged_by.higher,
     )
 
 
-def _metrics(evidence: Evidence, cells: Cells) -> dict[str, Estimate]:
-    sampling = evidence.sampling
-    confidence, one_sided = sampling.confidence, sampling.one_sided
-    found: dict[str, Bounded] = {name: measure(name, cells) for name in METRICS}
-    for each in (auroc(), log_loss(), brier(), evidence.judged_by):
-        if each.name not in found:
-            found[each.name] = each.found(evidence.sample)
-    return {name: estimate_of(each, confidence, one_sided) for name, each in found.items()}
+def _unit_notes(evidence: Evidence) -> Iterator[str]:
+    """That rows which belong together count for less than as many others."""
+    if evidence.units is None:
+        return
+    n, units = len(evidence.y), len(np.unique(evidence.units))
+    right = (evidence.answers == evidence.y).astype(np.float64)
+    worth = n / design_effect(right, evidence.units)
+    yield (
+        f"The {n:,} rows are {units:,} groups of rows that are alike or belong together; for "
+        f"accuracy they are worth {worth:,.0f} independent rows, and every interval pays for it."
+    )
 
 
-def _labels(evidence: Evidence, cells: Cells) -> tuple[LabelScore, ...]:
-    counts = cells.totals()
+def _metrics(evidence: Evidence) -> dict[str, Estimate]:
+    sampling, sample = evidence.sampling, evidence.sample
+    others = (auroc(), auprc(), log_loss(), brier(), ece(), evidence.judged_by)
+    measures = {each.name: each for each in (*map(counted, METRICS), *others)}
+    return {
+        name: estimate_of(each.found(sample), sampling.confidence, sampling.one_sided)
+        for name, each in measures.items()
+    }
+
+
+def _labels(evidence: Evidence) -> tuple[LabelScore, ...]:
+    counts = Cells.of(evidence.y, evidence.answers, len(evidence.labels)).totals()
     f1, present = f1_terms(counts.right, counts.answered, counts.actual)
-    confidence = evidence.sampling.confidence
+    confidence, sample = evidence.sampling.confidence, evidence.sample
 
-    def share(right: float, of: float) -> Estimate | None:
-        return proportion(int(right), int(of), confidence) if of else None
+    def share(measure: Measure, right: float, of: float) -> Estimate | None:
+        if not of:
+            return None
+        if evidence.units is None:
+            return proportion(int(right), int(of), confidence)
+        found = estimate_of(measure.found(sample), confidence)
+        return msgspec.structs.replace(found, n=int(of))
 
     return tuple(
         LabelScore(
             label=label,
             n=int(counts.actual[i]),
-            precision=share(counts.right[i], counts.answered[i]),
-            recall=share(counts.right[i], counts.actual[i]),
+            precision=share(precision(i, label), counts.right[i], counts.answered[i]),
+            recall=share(recall(i, label), counts.right[i], counts.actual[i]),
             f1=float(f1[i]) if present[i] else None,
         )
         for i, label in enumerate(evidence.labels)

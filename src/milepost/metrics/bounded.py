@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 _CLOSE = 1e-6
 """Error of the normal score that is left: 1e-6 of a standard error."""
 
+_EDGE = 1e-13
+_NEAR = 1e-4
 _LONG = 0.25
 _OUTER = 60
 _INNER = 80
@@ -42,6 +44,7 @@ class Draws:
         counts: ``(u,)`` how many draws are like this one.
         worst: Smallest value that an unseen row can have.
         best: Largest one.
+        unseen: Rows in a draw that was not seen.
     """
 
     means: NDArray[np.float64]
@@ -49,6 +52,7 @@ class Draws:
     counts: NDArray[np.float64]
     worst: float
     best: float
+    unseen: float = 1.0
 
     @classmethod
     def of(
@@ -57,6 +61,7 @@ class Draws:
         worst: float,
         best: float,
         sizes: NDArray[np.float64] | None = None,
+        unseen: float = 1.0,
     ) -> "Draws":
         """Group equal draws into one.
 
@@ -65,10 +70,11 @@ class Draws:
             worst: Smallest value that a row can have; never above the smallest one seen.
             best: Largest one; never below the largest one seen.
             sizes: ``(u,)`` rows in each draw; one each when ``None``.
+            unseen: Rows in a draw that was not seen; their mean size where draws are clusters.
         """
         worst, best = min(worst, float(means.min())), max(best, float(means.max()))
         if sizes is not None:
-            return cls(means, sizes, np.ones(len(means)), worst, best)
+            return cls(means, sizes, np.ones(len(means)), worst, best, unseen)
         values, counts = np.unique(_binned(means), return_counts=True)
         return cls(values, np.ones(len(values)), counts.astype(np.float64), worst, best)
 
@@ -106,12 +112,12 @@ class Draws:
         return self._turned().p_above(-bar)
 
     def _turned(self) -> "Draws":
-        return Draws(-self.means, self.sizes, self.counts, -self.best, -self.worst)
+        return Draws(-self.means, self.sizes, self.counts, -self.best, -self.worst, self.unseen)
 
     def _with_worst(self) -> "Draws":
         return Draws(
             np.append(self.means, self.worst),
-            np.append(self.sizes, 1.0),
+            np.append(self.sizes, self.unseen),
             np.append(self.counts, 1.0),
             self.worst,
             self.best,
@@ -131,18 +137,99 @@ def _binned(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _lower(draws: Draws, tails: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where the weighted mean falls below with probability ``tails``; Newton within a bracket."""
+    """Where the weighted mean falls below with probability ``tails``."""
     from scipy.special import ndtri
 
-    mean, full = draws.mean, draws._with_worst()  # pyright: ignore[reportPrivateUsage]
+    full = draws._with_worst()  # pyright: ignore[reportPrivateUsage]
     worst, best = full.worst, float(full.means.max())
     if best - worst <= 1e-12 * max(1.0, abs(best)):
         return np.full(len(tails), worst)
     target = np.asarray(ndtri(tails))
-    low, high = np.full(len(tails), worst), np.full(len(tails), best)
+    if bool((full.sizes == full.sizes[0]).all()):
+        return _tilted(full, target)
+    return _nested(full, draws.mean, target)
+
+
+def _tilted(full: Draws, target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For draws of one size: along the tilt, bound and saddlepoint are both explicit.
+
+    With rows ``x`` around 0 and a tilt ``a`` the bound is the mean of ``x`` with weights
+    ``1 / (1 - a x)``, and its saddlepoint is ``a / (1 - a t)``. What is left to find is the tilt
+    whose normal score is the target: secants within a bracket.
+    """
+    counts = full.counts
+    middle = float(counts @ full.means) / float(counts.sum())
+    x = full.means - middle
+    scale = float(np.abs(x).max())
+    x = x / scale
+    # A row at its limit would have all the weight, which is a score of minus infinity.
+    low = np.full(len(target), (1.0 - _EDGE) / float(x.min()))
+    high = np.full(len(target), (1.0 - _EDGE) / float(x.max()))
+    spread = float(np.sqrt(counts @ x**2))
+    a = np.clip(target / spread, 0.7 * low, 0.7 * high)
+    before: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    t = np.zeros(len(target))
+    for _ in range(_OUTER):
+        t, z = _at_tilt(x, counts, a)
+        if float(np.abs(z - target).max()) < _CLOSE:
+            break
+        high, low = np.where(z > target, a, high), np.where(z > target, low, a)
+        slope = np.full(len(target), spread)
+        if before is not None:
+            apart, rise = a - before[0], z - before[1]
+            straight = np.divide(rise, apart, out=slope.copy(), where=apart != 0.0)
+            slope = np.where(straight > 0.0, straight, slope)
+        before = a, z
+        step = a - (z - target) / slope
+        a = np.where((step > low) & (step < high), step, (low + high) / 2.0)
+    return middle + scale * t
+
+
+def _at_tilt(
+    x: NDArray[np.float64], counts: NDArray[np.float64], a: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Bound and its normal score at tilts ``(t,)``; see ``_tilted``."""
+    share = 1.0 - a[:, None] * x[None, :]
+    weights = counts / share
+    t = (weights @ x) / weights.sum(axis=1)
+    rest = 1.0 - a * t
+    turned = (x[None, :] - t[:, None]) / share * rest[:, None]
+    root, u, skew = _parts(
+        a / rest, np.log(share) @ counts - counts.sum() * np.log(rest), turned, counts
+    )
+    return t, _corrected(root, u, skew)
+
+
+def _parts(
+    s: NDArray[np.float64],
+    logs: NDArray[np.float64],
+    turned: NDArray[np.float64],
+    counts: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Signed root, standardised saddlepoint and skewness; ``logs`` is the cumulant, negated."""
+    squares = turned**2
+    second = squares @ counts
+    root = np.sign(s) * np.sqrt(np.maximum(2.0 * logs, 0.0))
+    skew = 2.0 * ((squares * turned) @ counts) / second**1.5
+    return root, s * np.sqrt(second), skew
+
+
+def _corrected(
+    root: NDArray[np.float64], u: NDArray[np.float64], skew: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Normal score of Barndorff-Nielsen; at the mean itself a sixth of the skewness is left."""
+    near = np.abs(root) < _NEAR
+    safe = np.where(near, 1.0, root)
+    return np.where(near, root + skew / 6.0, root + np.log(np.where(near, 1.0, u / safe)) / safe)
+
+
+def _nested(full: Draws, mean: float, target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For draws of several sizes: Newton within a bracket, a saddlepoint at each step."""
+    worst, best = full.worst, float(full.means.max())
+    low, high = np.full(len(target), worst), np.full(len(target), best)
     at = low + (mean - low) * 0.9
     at = np.where((at > low) & (at < high), at, (low + high) / 2.0)
-    saddle, before = np.zeros(len(tails)), None
+    saddle, before = np.zeros(len(target)), None
     for _ in range(_OUTER):
         z, slope, saddle = _score(full, at, saddle)
         if float(np.abs(z - target).max()) < _CLOSE:
@@ -171,20 +258,12 @@ def _score(
     c = (draws.means[None, :] - at[:, None]) * sizes[None, :]
     s = _saddlepoint(c, counts, start)
     share = 1.0 - s[:, None] * c
-    cumulant = -(np.log(share) @ counts)
     turned = c / share
-    second = (turned**2) @ counts
-    root = np.sign(s) * np.sqrt(np.maximum(-2.0 * cumulant, 0.0))
-    u = s * np.sqrt(second)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        corrected = root + np.log(u / root) / root
-        slope = s * ((sizes[None, :] / share) @ counts) / root
-    # At the mean itself both are 0; what is left is a sixth of the skewness.
-    near = np.abs(root) < 1e-4
-    skew = 2.0 * ((turned**3) @ counts) / second**1.5
-    corrected = np.where(near, root + skew / 6.0, corrected)
-    slope = np.where(near, ((sizes[None, :] / share) @ counts) / np.sqrt(second), slope)
-    return corrected, slope, s
+    root, u, skew = _parts(s, np.log(share) @ counts, turned, counts)
+    rise = (sizes[None, :] / share) @ counts
+    near = np.abs(root) < _NEAR
+    slope = np.where(near, rise / np.sqrt((turned**2) @ counts), s * rise / np.where(near, 1, root))
+    return _corrected(root, u, skew), slope, s
 
 
 def _saddlepoint(

@@ -13,6 +13,9 @@ BINS = 15
 
 _PERFECT_DRAWS = 200
 _STEPS = 60
+_STRIDE = 0.5
+_CLOSE = 1e-10
+_FAR = 32.0
 _PRIOR = 10.0
 """Precision of the normal prior on the log temperature."""
 
@@ -21,7 +24,7 @@ def fit_temperature(logits: NDArray[np.float64], y: NDArray[np.int64]) -> float:
     """The temperature that minimises the log loss of ``softmax(logits / temperature)``.
 
     The loss is convex in the inverse temperature (Guo et al. 2017 use its only minimum), so the
-    root of its derivative is found by bisection and nothing can run away. One pseudo-example that
+    root of its derivative is enclosed and nothing can run away. One pseudo-example that
     carries every label equally is added, in the spirit of Platt (1999): logits without a single
     error would otherwise ask for a temperature of 0. A normal prior on the log of the temperature,
     centred at 1, keeps a dozen rows from flattening or sharpening everything; at some hundred rows
@@ -52,18 +55,43 @@ def fit_temperature(logits: NDArray[np.float64], y: NDArray[np.int64]) -> float:
     def penalised(log_inverse: float) -> float:
         return np.exp(log_inverse) * slope(log_inverse) + _PRIOR * (log_inverse - unit)
 
-    # The penalised root lies between the root without a prior and a temperature of 1.
-    free = _root(slope, float(np.log(1e-4)), float(np.log(1e6)))
-    best = _root(penalised, min(free, unit), max(free, unit))
-    return float(spread / np.exp(best))
+    # The penalised root lies between the root without a prior and a temperature of 1. Logits that
+    # are tiny for their worth can have a second one beside 1: the data's own is looked for first.
+    free = _root(slope, unit, unit - _FAR if slope(unit) > 0.0 else unit + _FAR)
+    return float(spread / np.exp(_root(penalised, free, unit)))
 
 
-def _root(rising: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function goes from negative to positive, by bisection."""
+def _root(rising: Callable[[float], float], start: float, end: float) -> float:
+    """Where a function changes its sign: walked to from ``start``, then enclosed.
+
+    The false position of the enclosed interval, with the Illinois rule (Dowell & Jarratt 1971):
+    some ten evaluations, each of which reads all logits, where bisection takes fifty.
+
+    Args:
+        rising: Below 0 to the left, above 0 to the right.
+        start: Where to look first.
+        end: How far to look, and what is returned where there is no change before it.
+    """
+    a = b = start
+    of_a = of_b = rising(start)
+    stride = _STRIDE if end > start else -_STRIDE
+    while (of_a > 0.0) == (of_b > 0.0):
+        if b == end:
+            return end
+        a, of_a = b, of_b
+        b = b + stride if abs(stride) < abs(end - b) else end
+        of_b, stride = rising(b), 2.0 * stride
     for _ in range(_STEPS):
-        middle = (low + high) / 2.0
-        low, high = (low, middle) if rising(middle) > 0.0 else (middle, high)
-    return (low + high) / 2.0
+        new = b - of_b * (b - a) / (of_b - of_a)
+        moved, of_new = abs(new - b), rising(new)
+        if (of_new > 0.0) != (of_b > 0.0):
+            a, of_a = b, of_b
+        else:
+            of_a /= 2.0
+        b, of_b = new, of_new
+        if moved < _CLOSE:
+            break
+    return b
 
 
 def calibration(

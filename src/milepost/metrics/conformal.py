@@ -1,9 +1,9 @@
 """Conformal prediction sets: sets of labels that hold the right one as often as they say.
 
 The guarantee is that of split conformal prediction (Vovk et al. 2005): when the rows that set the
-threshold and the row to come are exchangeable, the set holds the right label with probability at
-least ``coverage``, whatever the model, averaged over rows and over draws of the rows that set the
-threshold. It is no promise for each label or each kind of input.
+threshold and the rows to come are exchangeable, the set holds the right label with probability at
+least ``coverage``, whatever the model. It is about all inputs together and no promise for each
+label or each kind of input.
 """
 
 from typing import Literal
@@ -51,16 +51,32 @@ def actual_scores(
     return np.where(y < 0, np.inf, scores)
 
 
-def conformal_threshold(scores: NDArray[np.floating], coverage: float) -> float:
-    """The ``ceil((n + 1) * coverage)``-th smallest score; infinite where there is none.
+def conformal_threshold(
+    scores: NDArray[np.floating], coverage: float, confidence: float | None = None
+) -> float:
+    """The smallest score up to which a set must reach; infinite where so few rows show none.
+
+    Without ``confidence`` the ``ceil((n + 1) * coverage)``-th smallest: sets cover ``coverage`` on
+    average over draws of the rows, so that about every second threshold covers somewhat less. With
+    it the threshold itself is good: with probability ``confidence`` over the rows, it covers at
+    least ``coverage`` of what is to come (Vovk 2012, training-conditional validity; the one-sided
+    tolerance limit of Wilks 1941).
 
     Args:
         scores: ``(n,)`` scores of the actual labels of rows that did not fit the model.
         coverage: What the sets promise, in (0, 1).
+        confidence: Of the threshold, in (0, 1); ``None`` promises the average.
     """
     n = len(scores)
-    # Rounded first: 10 * 0.9 must not become 10 by an error of the last bit.
-    rank = int(np.ceil(round((n + 1) * coverage, 9)))
+    if confidence is None:
+        # Rounded first: 10 * 0.9 must not become 10 by an error of the last bit.
+        rank = int(np.ceil(round((n + 1) * coverage, 9)))
+    else:
+        from scipy.special import bdtr
+
+        # The r-th smallest covers enough unless r or more of n scores lie in the lower share.
+        sure = np.flatnonzero(bdtr(np.arange(n), n, coverage) >= confidence)
+        rank = int(sure[0]) + 1 if len(sure) else n + 1
     return float(np.sort(scores)[rank - 1]) if rank <= n else float("inf")
 
 

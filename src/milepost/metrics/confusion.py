@@ -111,6 +111,11 @@ class Cells:
         sums = [np.bincount(code, row, minlength=len(self.counts)) for row in values]
         return np.stack(sums) / self.counts
 
+    def of_rows(self, y: NDArray[np.int64], answers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Cell of each row, ``(n,)``, of one predictor's rows as given to ``of``."""
+        code = _row_codes(y, np.atleast_2d(answers), self.k)
+        return np.unique(code, return_inverse=True)[1].reshape(-1)
+
     def resamples(self, times: int, rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
         """Nonparametric bootstrap (Efron 1979): cell counts of resamples, ``(r, t)`` at a time."""
         share = self.counts / self.counts.sum()

@@ -112,6 +112,7 @@ class Measured:
         chance: Value of the metric that counts as no success at all; 0, and below 0 for ``mcc``.
         n: Rows it was measured on.
         method: Name of the interval.
+        excess: By how much the value may be too high on average: the lower bound pays for it.
     """
 
     value: float
@@ -119,6 +120,7 @@ class Measured:
     chance: float
     n: int
     method: str
+    excess: float = 0.0
 
     def bounds(self, tail: float) -> tuple[float, float]:
         """Lower and upper bound that each miss with probability at most ``tail``.
@@ -129,7 +131,8 @@ class Measured:
         span = 1.0 - self.chance
         share = min(max((self.value - self.chance) / span, 0.0), 1.0)
         low, high = clopper_pearson(share * self.size, self.size, tail)
-        return self.chance + span * low, self.chance + span * high
+        below = max(self.chance, self.chance + span * low - self.excess)
+        return below, self.chance + span * high
 
     def estimate(self, confidence: float, one_sided: float | None = None) -> Estimate:
         """The record with two-sided interval and one-sided bounds."""

@@ -4,24 +4,34 @@ Measures that are a function of confusion counts keep their exact jackknife (``i
 other one is brought into the form of a mean: either it is one (log loss, Brier score, utility, hit
 rate), or its pseudo-values are taken, whose mean it is to first order (DeLong, DeLong &
 Clarke-Pearson 1988 for AUROC; Tukey's jackknife for a function that somebody wrote). Bounds and
-tests then come from ``bounded``: at any confidence, and never of width 0.
+tests then come from ``bounded``: at any confidence, and never of width 0. Shares of rows have
+exact bounds, and what behaves like a share has those of its effective sample size.
+
+Rows that belong together, such as the messages of one customer, are no independent evidence. Where
+a sample names its units, what its rows say is summed by unit first, and shares are worth as many
+rows less as the design effect says (Kish 1965; Korn & Graubard 1998).
+
+The measures themselves are in ``mean_measures``, ``curves``, ``label_measures``, ``ordinal`` and
+``calibration_error``.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from milepost.metrics.bounded import Draws
-from milepost.metrics.classification import METRICS, brier_rows, log_loss_rows
+from milepost.metrics.classification import METRICS
 from milepost.metrics.confusion import Cells
 from milepost.metrics.intervals import Bounded, Measured, measure
+from milepost.metrics.jackknife import leave_one_out
 
 BLOCKS = 50
 """Blocks of the jackknife of a user's function: it is called about this often per estimate."""
 
 _CHANGED = 16
+_LEVEL = 0.975
 
 Function = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]], float]
 """Of ``(n,)`` actual labels, ``(n,)`` answers and ``(n, k)`` probabilities."""
@@ -34,10 +44,13 @@ class Sample:
     Attributes:
         y: ``(n,) int64`` actual labels in ``[-1, k)``; -1 is one that the task does not know.
         probabilities: ``(n, k)``.
+        units: ``(n,) int64``, equal for rows that are not independent of each other; ``None``
+            where all are.
     """
 
     y: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+    units: NDArray[np.int64] | None = None
 
     @property
     def answers(self) -> NDArray[np.int64]:
@@ -46,7 +59,8 @@ class Sample:
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "Sample":
         """Some of the rows."""
-        return Sample(self.y[rows], self.probabilities[rows])
+        units = None if self.units is None else self.units[rows]
+        return Sample(self.y[rows], self.probabilities[rows], units)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +73,9 @@ class Reading:
         sizes: ``(u,)`` rows of each draw; ``None`` for one each.
         worst: Lowest that a row not seen could say.
         best: Highest.
+        share: The measure as a share of independent rows, where it is one or behaves like one;
+            its bounds are then used instead of those of the draws.
+        excess: By how much the value is too high on average, at most: the lower bound pays for it.
     """
 
     value: float
@@ -66,6 +83,50 @@ class Reading:
     sizes: NDArray[np.float64] | None
     worst: float
     best: float
+    share: "Measured | None" = None
+    excess: float = 0.0
+
+    def by_unit(self, units: NDArray[np.int64] | None) -> "Reading":
+        """The reading with one draw for each unit; draws that are blocks stay as they are."""
+        if units is None or self.sizes is not None:
+            return self
+        sizes = np.bincount(units).astype(np.float64)
+        sums, kept = np.bincount(units, self.means), sizes > 0
+        return replace(self, means=sums[kept] / sizes[kept], sizes=sizes[kept])
+
+    def draws(self) -> Draws:
+        """The draws, of rows or of units."""
+        unseen = 1.0 if self.sizes is None else float(self.sizes.mean())
+        return Draws.of(self.means, self.worst, self.best, self.sizes, unseen)
+
+
+def design_effect(means: NDArray[np.float64], units: NDArray[np.int64] | None) -> float:
+    """How many rows of a sample in units are worth one independent row, at least 1 (Kish 1965).
+
+    The variance of the mean by unit over that by row. Where all rows say the same nothing can be
+    seen of it, and a unit counts as little more than one row. Few units make it uncertain, which
+    the ratio of the quantiles of Student's t pays for (Korn & Graubard 1998).
+
+    Args:
+        means: ``(n,)`` what each row says.
+        units: ``(n,)`` their units; ``None`` for independent rows.
+    """
+    if units is None:
+        return 1.0
+    from scipy.special import stdtrit
+
+    sizes = np.bincount(units).astype(np.float64)
+    sizes, n = sizes[sizes > 0], float(len(means))
+    if len(sizes) == len(means):
+        return 1.0
+    if len(sizes) == 1:
+        return n
+    apart = means - means.mean()
+    by_row = float(apart @ apart)
+    sums = np.bincount(units, apart)
+    effect = float((sizes**2).sum()) / n if by_row <= 1e-18 else float(sums @ sums) / by_row
+    few = float(stdtrit(len(sizes) - 1.0, _LEVEL) / stdtrit(n - 1.0, _LEVEL)) ** 2
+    return min(max(effect, 1.0) * few, n)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,6 +140,7 @@ class Found:
         low: Smallest value that the measure can have.
         high: Largest.
         method: Name of the interval.
+        excess: By how much the value is too high on average, at most.
     """
 
     value: float
@@ -87,12 +149,14 @@ class Found:
     low: float
     high: float
     method: str = "gaffke"
+    excess: float = 0.0
 
     def bounds(self, tail: float) -> tuple[float, float]:
         """Lower and upper bound that each miss with probability at most about ``tail``."""
         low, high = self.draws.bounds(np.array([tail]))
         shift = self.value - self.draws.mean
-        return max(self.low, float(low[0]) + shift), min(self.high, float(high[0]) + shift)
+        below = float(low[0]) + shift - self.excess
+        return max(self.low, below), min(self.high, float(high[0]) + shift)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,36 +185,70 @@ class Measure:
     def value(self, sample: Sample) -> float:
         """The measure of a sample."""
         if self.read is None:
-            cells = Cells.of(sample.y, sample.answers, sample.probabilities.shape[1])
-            return float(METRICS[self.name](cells.totals()))
+            return float(METRICS[self.name](_cells(sample).totals()))
         return self.read(sample).value
 
     def found(self, sample: Sample) -> Bounded:
-        """Value and bounds of a sample; exact bounds for shares of rows."""
-        n = len(sample.y)
-        if self.read is None:
-            return measure(
-                self.name, Cells.of(sample.y, sample.answers, sample.probabilities.shape[1])
-            )
-        read = self.read(sample)
-        if self.name.startswith("hit_rate@"):
-            return Measured(
-                value=read.value, size=float(n), chance=0.0, n=n, method="clopper_pearson"
-            )
-        draws = Draws.of(read.means, read.worst, read.best, read.sizes)
-        return Found(read.value, n, draws, self.low, self.high)
+        """Value and bounds of a sample."""
+        if self.read is None and sample.units is None:
+            return measure(self.name, _cells(sample))
+        read, n = self.reading(sample), len(sample.y)
+        if read.share is not None:
+            effect = design_effect(read.means, sample.units)
+            return read.share if effect <= 1.0 else fewer(read.share, effect)
+        return Found(
+            value=read.value,
+            n=n,
+            draws=read.by_unit(sample.units).draws(),
+            low=self.low,
+            high=self.high,
+            method="gaffke" if sample.units is None else "gaffke_by_unit",
+            excess=read.excess,
+        )
 
     def apart(self, first: Sample, second: Sample) -> Draws:
-        """Draws of the difference, first minus second, on the same rows.
-
-        Raises:
-            KeyError: For a measure of confusion counts, which has a test of its own.
-        """
-        if self.read is None:
-            raise KeyError(self.name)
-        one, other = self.read(first), self.read(second)
+        """Draws of the difference, first minus second, on the same rows and units."""
+        one, other = self.reading(first), self.reading(second)
         reach = max(one.best, other.best) - min(one.worst, other.worst)
-        return Draws.of(one.means - other.means, -reach, reach, one.sizes)
+        both = replace(one, means=one.means - other.means, worst=-reach, best=reach)
+        return both.by_unit(first.units).draws()
+
+    def reading(self, sample: Sample) -> Reading:
+        """The measure as a mean of draws, by the jackknife where it is one of confusion counts."""
+        return _counted_reading(self.name, sample) if self.read is None else self.read(sample)
+
+
+def fewer(share: Measured, effect: float) -> Measured:
+    """A share of rows that are worth fewer by the design effect."""
+    return replace(
+        share, size=max(share.size / effect, min(share.size, 1.0)), method=f"{share.method}_by_unit"
+    )
+
+
+def effective_share(
+    value: float, means: NDArray[np.float64], most: float, chance: float = 0.0
+) -> Measured:
+    """What behaves like a share, with its effective sample size (Korn & Graubard 1998).
+
+    Args:
+        value: The measure, at most 1.
+        means: ``(n,)`` what each row says of it.
+        most: Rows that it can be worth at most: where no error was seen, all that is known.
+        chance: The value that counts as no success at all.
+    """
+    n = len(means)
+    span = 1.0 - chance
+    share = min(max((value - chance) / span, 0.0), 1.0)
+    variance = float(means.var()) / n / span**2
+    spread = share * (1.0 - share)
+    size = min(spread / variance, most) if variance > 0.0 and spread > 0.0 else most
+    return Measured(
+        value=value,
+        size=max(size, 1.0),
+        chance=chance,
+        n=n,
+        method="clopper_pearson_effective",
+    )
 
 
 def counted(name: str) -> Measure:
@@ -164,100 +262,22 @@ def counted(name: str) -> Measure:
     return Measure(name, higher=True, low=-1.0 if name == "mcc" else 0.0, high=1.0, read=None)
 
 
-def log_loss() -> Measure:
-    """Mean negative log-probability of the actual label (Good 1952), nats.
-
-    The worst row not seen is as confidently wrong as the most confident row seen could have been.
-    """
-
-    def read(sample: Sample) -> Reading:
-        rows = log_loss_rows(sample.y, sample.probabilities)
-        least = max(float(sample.probabilities.min()), 1e-7)
-        return Reading(float(rows.mean()), rows, None, 0.0, -float(np.log(least)))
-
-    return Measure("log_loss", higher=False, low=0.0, high=float("inf"), read=read)
+def _cells(sample: Sample) -> Cells:
+    return Cells.of(sample.y, sample.answers, sample.probabilities.shape[1])
 
 
-def brier() -> Measure:
-    """Mean squared distance to the actual label (Brier 1950), 0 to 2."""
-
-    def read(sample: Sample) -> Reading:
-        rows = brier_rows(sample.y, sample.probabilities)
-        return Reading(float(rows.mean()), rows, None, 0.0, 2.0)
-
-    return Measure("brier", higher=False, low=0.0, high=2.0, read=read)
-
-
-def hit_rate(most: int) -> Measure:
-    """Share of rows whose label is among the ``most`` most probable ones."""
-
-    def read(sample: Sample) -> Reading:
-        given = sample.probabilities[np.arange(len(sample.y)), np.maximum(sample.y, 0)][:, None]
-        earlier = np.arange(sample.probabilities.shape[1])[None, :] < sample.y[:, None]
-        ahead = (sample.probabilities > given) | ((sample.probabilities == given) & earlier)
-        rows = ((ahead.sum(axis=1) < most) & (sample.y >= 0)).astype(np.float64)
-        return Reading(float(rows.mean()), rows, None, 0.0, 1.0)
-
-    return Measure(f"hit_rate@{most}", higher=True, low=0.0, high=1.0, read=read)
-
-
-def utility(costs: NDArray[np.float64]) -> Measure:
-    """Mean value of an answer: less what it costs (Elkan 2001).
-
-    Args:
-        costs: ``(k, k)`` cost of each answered label (column) for each actual one (row). A row
-            with an unknown label costs the most that its answer can cost.
-    """
-    known = np.vstack([costs, costs.max(axis=0)])
-
-    def read(sample: Sample) -> Reading:
-        rows = -known[sample.y, sample.answers]
-        return Reading(float(rows.mean()), rows, None, -float(costs.max()), -float(costs.min()))
-
-    return Measure(
-        "utility", higher=True, low=-float(costs.max()), high=-float(costs.min()), read=read
-    )
-
-
-def auroc() -> Measure:
-    """Area under the ROC curve, the mean over labels of one against the rest.
-
-    A label takes part where it has rows and others have; with two labels this is the usual area.
-    Each row's part is its structural component (DeLong et al. 1988, equations 3 and 4).
-    """
-
-    def read(sample: Sample) -> Reading:
-        parts = [_delong(sample, label) for label in range(sample.probabilities.shape[1])]
-        kept = [part for part in parts if part is not None]
-        if not kept:
-            return Reading(0.5, np.full(len(sample.y), 0.5), None, 0.0, 1.0)
-        value = float(np.mean([part.value for part in kept]))
-        means = np.mean([part.means for part in kept], axis=0)
-        # One row at its worst for the rarest label: for the others it is one of very many.
-        worst = value + min(part.worst - part.value for part in kept) / len(kept)
-        best = value + max(part.best - part.value for part in kept) / len(kept)
-        return Reading(value, means, None, worst, best)
-
-    return Measure("auroc", higher=True, low=0.0, high=1.0, read=read)
-
-
-def _delong(sample: Sample, label: int) -> Reading | None:
-    from scipy.stats import rankdata
-
-    positive = sample.y == label
-    ones, zeros = int(positive.sum()), int((~positive).sum())
-    if ones == 0 or zeros == 0:
-        return None
-    scores = sample.probabilities[:, label].astype(np.float64)
-    every = rankdata(scores)
-    means = np.empty(len(scores))
-    above = (every[positive] - rankdata(scores[positive])) / zeros
-    below = 1.0 - (every[~positive] - rankdata(scores[~positive])) / ones
-    value, n = float(above.mean()), len(scores)
-    means[positive] = value + (above - value) * n / ones
-    means[~positive] = value + (below - value) * n / zeros
-    rarer = n / min(ones, zeros)
-    return Reading(value, means, None, value - value * rarer, value + (1.0 - value) * rarer)
+def _counted_reading(name: str, sample: Sample) -> Reading:
+    """Pseudo-values of the exact jackknife; with the bounds of ``intervals.measure``."""
+    cells, n = _cells(sample), len(sample.y)
+    share = measure(name, cells)
+    means = np.full(n, share.value)
+    if n > 1:
+        left = leave_one_out(name, cells)
+        means = share.value + (n - 1.0) * (
+            share.value - left[cells.of_rows(sample.y, sample.answers)]
+        )
+    low = share.chance
+    return Reading(share.value, means, None, low, 1.0, share)
 
 
 def own(name: str, function: Function, *, higher: bool) -> Measure:
@@ -279,10 +299,10 @@ def own(name: str, function: Function, *, higher: bool) -> Measure:
     def read(sample: Sample) -> Reading:
         n = len(sample.y)
         whole = value(sample)
-        blocks = np.random.default_rng(0).permutation(n) % min(n, BLOCKS)
+        blocks = _blocks(n, sample.units)
         sizes = np.bincount(blocks).astype(np.float64)
         means = np.full(len(sizes), whole)
-        if n > 1:
+        if len(sizes) > 1:
             for block, size in enumerate(sizes):
                 left = value(sample.take(blocks != block))
                 means[block] = whole + (whole - left) * (n - size) / size
@@ -293,6 +313,13 @@ def own(name: str, function: Function, *, higher: bool) -> Measure:
     return Measure(name, higher=higher, low=-float("inf"), high=float("inf"), read=read)
 
 
+def _blocks(n: int, units: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """Block of each row, ``(n,)``: as equal as can be, and no unit in two of them."""
+    unit = np.arange(n) if units is None else np.unique(units, return_inverse=True)[1].reshape(-1)
+    u = int(unit.max()) + 1
+    return (np.random.default_rng(0).permutation(u) % min(u, BLOCKS))[unit]
+
+
 def _spread(n: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, n - 1, _CHANGED).astype(np.int64))
 
@@ -301,4 +328,4 @@ def _changed(sample: Sample, row: int) -> Sample:
     """The sample with the probabilities of one row moved on by one label."""
     probabilities = sample.probabilities.copy()
     probabilities[row] = np.roll(probabilities[row], 1)
-    return Sample(sample.y, probabilities)
+    return Sample(sample.y, probabilities, sample.units)

@@ -1,4 +1,4 @@
-"""Telling inputs out of scope from those in scope: scores, their AUROC, and a threshold.
+"""Telling inputs out of scope from those in scope: scores, their AUROC, and which to take.
 
 Every score is higher for inputs that are further out of scope. None needs an example that is out
 of scope but ``own_class``.
@@ -154,14 +154,12 @@ def auroc(score: Array, out: NDArray[np.bool_]) -> Measured:
     Raises:
         ValueError: If one of the groups is empty.
     """
-    from scipy.stats import rankdata
-
     positive, negative = int(out.sum()), int((~out).sum())
     if not (positive and negative):
         raise ValueError("An AUROC needs inputs of both kinds.")
-    ranks = rankdata(score)
-    of_out = (ranks[out] - rankdata(score[out])) / negative
-    of_in = 1.0 - (ranks[~out] - rankdata(score[~out])) / positive
+    ranks = _ranks(score)
+    of_out = (ranks[out] - _ranks(score[out])) / negative
+    of_in = 1.0 - (ranks[~out] - _ranks(score[~out])) / positive
     value = float(of_out.mean())
     variance = float(of_out.var()) / max(positive - 1, 1) + float(of_in.var()) / max(
         negative - 1, 1
@@ -176,6 +174,12 @@ def auroc(score: Array, out: NDArray[np.bool_]) -> Measured:
         n=len(score),
         method="delong_clopper_pearson",
     )
+
+
+def _ranks(score: Array) -> Array:
+    """Ranks from 1, ``(n,)``; equal values share the mean of theirs."""
+    _, value, count = np.unique(score, return_inverse=True, return_counts=True)
+    return (np.cumsum(count) - (count - 1) / 2.0)[value]
 
 
 def auroc_estimate(score: Array, out: NDArray[np.bool_], confidence: float) -> Estimate | None:
@@ -195,29 +199,6 @@ def choose_score(aurocs: dict[str, Measured], preferred: str) -> str:
     top = aurocs[best]
     error = float(np.sqrt(top.value * (1.0 - top.value) / top.size))
     return preferred if aurocs[preferred].value >= top.value - error else best
-
-
-def keeping_threshold(scores: Array, keep: float, confidence: float = 0.95) -> float | None:
-    """The smallest score that keeps at least ``keep`` of the inputs in scope, with confidence.
-
-    An order statistic: with probability at least ``confidence`` over the rows, a share of at least
-    ``keep`` of inputs like them has a score up to it (a one-sided tolerance limit, Wilks 1941).
-
-    Args:
-        scores: ``(n,)`` of inputs in scope that the detector was not fitted on.
-        keep: In (0, 1).
-        confidence: In (0, 1).
-
-    Returns:
-        ``None`` where even the largest of so few scores is not shown to keep enough.
-    """
-    from scipy.stats import binom
-
-    n = len(scores)
-    # The r-th smallest keeps enough unless r or more of n scores lie in the lower ``keep``.
-    ranks = np.arange(1, n + 1)
-    sure = np.flatnonzero(binom.cdf(ranks - 1, n, keep) >= confidence)
-    return float(np.sort(scores)[sure[0]]) if len(sure) else None
 
 
 def fit_slope(margin: Array, out: NDArray[np.bool_], log_top: Array) -> float:

@@ -1,8 +1,11 @@
 """Which of several candidates to take, and what it is worth when it was chosen on the same rows.
 
-**Choosing.** Among candidates whose metric is within one standard error of the best one's, the one
-with the lowest log loss is taken. On few rows the order of metrics is mostly noise, while the log
-loss uses every probability; the one-standard-error rule is that of Breiman et al. (1984).
+**Choosing.** On few rows the order of metrics is mostly noise. So whoever is believed before there
+is evidence is taken unless another one is shown to be better: among candidates whose metric is
+within ``APART`` paired standard errors of the best one's, the most trusted is taken, and among
+equally trusted ones that with the lowest log loss, which uses every probability. It is the
+one-standard-error rule of Breiman et al. (1984) with trust in the place of simplicity and the
+usual two standard errors in that of one.
 
 **Worth.** The best of several looks better than it is. The correction follows bootstrap
 bias-corrected cross-validation (BBC-CV; Tsamardinos, Greasidou & Borboudakis 2018): the choice is
@@ -25,7 +28,29 @@ from milepost.metrics.confusion import Cells
 from milepost.metrics.intervals import Sampling, at_value, estimate_of, measure
 from milepost.metrics.measures import Measure, Sample
 
+APART = 2.0
+"""Paired standard errors by which the best must lead another one to be shown to be better."""
+
 _CHUNK = 4_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Ties:
+    """What decides among ``m`` candidates that the metric cannot tell apart.
+
+    Attributes:
+        losses: ``(m, n)`` out-of-fold log losses; the lowest mean wins among the equally trusted.
+        trust: ``(m,) int64``, rank of each before there is evidence, 0 for the most trusted;
+            ``None`` trusts all alike.
+    """
+
+    losses: NDArray[np.float64]
+    trust: NDArray[np.int64] | None = None
+
+    @property
+    def ranks(self) -> NDArray[np.int64]:
+        """Rank of each, ``(m,)``."""
+        return np.zeros(len(self.losses), np.int64) if self.trust is None else self.trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +76,7 @@ def best_of(
     answers: NDArray[np.int64],
     k: int,
     sampling: Sampling | None = None,
-    losses: NDArray[np.float64] | None = None,
+    ties: Ties | None = None,
 ) -> Selection:
     """Choose a candidate and remove the optimism of having chosen it.
 
@@ -61,7 +86,7 @@ def best_of(
         answers: ``(m, n)`` out-of-fold answers of the candidates, in ``[0, k)``.
         k: Number of labels.
         sampling: Confidence, resamples and seed; the defaults when ``None``.
-        losses: ``(m, n)`` out-of-fold log losses; ``None`` chooses by the metric alone.
+        ties: What decides near ties; ``None`` chooses by the metric alone.
 
     Raises:
         KeyError: If there is no such metric.
@@ -78,13 +103,14 @@ def best_of(
             sampling.confidence, sampling.one_sided
         )
         return Selection(chosen=0, naive=value, estimate=only, optimism=0.0)
-    by_cell = None if losses is None else cells.means(y, answers, losses)
+    by_cell = None if ties is None else cells.means(y, answers, ties.losses)
     noise, drawn_losses = _resampled(metric, cells, by_cell, sampling)
     near = (noise[:, :, None] - noise[:, None, :]).std(axis=0)
-    mean_losses = None if losses is None else losses.mean(axis=1)[None, :]
-    chosen = int(_choose(found[None, :], mean_losses, near)[0])
+    mean_losses = None if ties is None else ties.losses.mean(axis=1)[None, :]
+    ranks = np.zeros(len(found), np.int64) if ties is None else ties.ranks
+    chosen = int(_choose(found[None, :], mean_losses, ranks, near)[0])
     naive = float(found[chosen])
-    winner = _choose(found + noise, drawn_losses, near)
+    winner = _choose(found + noise, drawn_losses, ranks, near)
     rows = np.arange(len(winner))
     value = min(naive, float((found[winner] - noise[rows, winner]).mean()))
     measured = measure(metric, Cells.of(y, answers[chosen], k))
@@ -101,9 +127,9 @@ def best_by(
     measure: Measure,
     samples: Sequence[Sample],
     sampling: Sampling,
-    losses: NDArray[np.float64],
+    ties: Ties,
 ) -> Selection:
-    """As ``best_of`` for a measure that is no function of confusion counts.
+    """As ``best_of`` for any measure, and for rows in units.
 
     What a resample adds to a candidate is taken to first order, from the draws of its measure.
 
@@ -111,14 +137,9 @@ def best_by(
         measure: The measure.
         samples: The same ``n`` rows with the out-of-fold probabilities of each candidate.
         sampling: Confidence, resamples and seed.
-        losses: ``(m, n)`` out-of-fold log losses.
-
-    Raises:
-        KeyError: If it is a measure of confusion counts.
+        ties: What decides near ties.
     """
-    if measure.read is None:
-        raise KeyError(measure.name)
-    readings = [measure.read(sample) for sample in samples]
+    readings = [measure.reading(sample).by_unit(sample.units) for sample in samples]
     found = measure.sign * np.array([reading.value for reading in readings])
     draws = measure.sign * np.stack([reading.means for reading in readings])
     sizes = readings[0].sizes
@@ -126,9 +147,9 @@ def best_by(
     if len(readings) > 1:
         noise = _first_order(draws, sizes, sampling)
     near = (noise[:, :, None] - noise[:, None, :]).std(axis=0)
-    mean_losses = losses.mean(axis=1)[None, :]
-    chosen = int(_choose(found[None, :], mean_losses, near)[0])
-    winner = _choose(found + noise, np.repeat(mean_losses, len(noise), axis=0), near)
+    mean_losses = ties.losses.mean(axis=1)[None, :]
+    chosen = int(_choose(found[None, :], mean_losses, ties.ranks, near)[0])
+    winner = _choose(found + noise, np.repeat(mean_losses, len(noise), axis=0), ties.ranks, near)
     corrected = float((found[winner] - noise[np.arange(len(winner)), winner]).mean())
     optimism = max(0.0, float(found[chosen]) - corrected)
     naive = readings[chosen].value
@@ -194,11 +215,17 @@ def _resampled(
 
 
 def _choose(
-    values: NDArray[np.float64], losses: NDArray[np.float64] | None, near: NDArray[np.float64]
+    values: NDArray[np.float64],
+    losses: NDArray[np.float64] | None,
+    ranks: NDArray[np.int64],
+    near: NDArray[np.float64],
 ) -> NDArray[np.int64]:
-    """Per row of ``(r, m)``: lowest loss within one standard error of the best; first on ties."""
+    """Per row of ``(r, m)``: of those near the best the most trusted, then the lowest loss."""
     best = values.argmax(axis=1)
     if losses is None:
         return best
     behind = values[np.arange(len(values)), best][:, None] - values
-    return np.where(behind <= near[best], losses, np.inf).argmin(axis=1)
+    within = behind <= APART * near[best]
+    trusted = np.where(within, ranks, np.iinfo(np.int64).max)
+    within &= trusted == trusted.min(axis=1, keepdims=True)
+    return np.where(within, losses, np.inf).argmin(axis=1)

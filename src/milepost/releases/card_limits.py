@@ -118,7 +118,7 @@ def _examined(card: Scorecard) -> Iterator[str]:
         if change.drop_low > 0:
             yield (
                 f"Inputs changed by {_name(change.change)} cost {change.drop:.3f} of "
-                f"{card.metric.replace('_', ' ')} ({change.drop_low:.3f} to "
+                f"{change.metric.replace('_', ' ')} ({change.drop_low:.3f} to "
                 f"{change.drop_high:.3f}) on {change.n} examples."
             )
     for check in found.checks:

@@ -11,9 +11,10 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 from milepost.entities.contest import Candidate, Contest
-from milepost.entities.errors import InputError
+from milepost.entities.errors import InputError, UnknownNameError
 from milepost.entities.estimate import Estimate
 from milepost.entities.example import Dataset
+from milepost.entities.measures import measure_kind
 from milepost.entities.release import Approval, Manifest, Release
 from milepost.entities.scorecard import Scorecard
 from milepost.entities.task import Task
@@ -23,15 +24,15 @@ from milepost.releases.card_words import LICENSE, MARKER, SECTIONS, PersonWords
 if TYPE_CHECKING:
     from jinja2 import Template
 
-METRICS = {
-    "accuracy": ("accuracy", "accuracy", {}),
-    "balanced_accuracy": ("balanced_accuracy", "balanced accuracy", {}),
-    "macro_f1": ("f1", "macro F1", {"average": "macro"}),
-    "weighted_f1": ("f1", "weighted F1", {"average": "weighted"}),
-    "mcc": ("matthews_correlation", "MCC", {}),
-    "brier": ("brier_score", "Brier score", {}),
+METRICS: dict[str, tuple[str, dict[str, str]]] = {
+    "macro_f1": ("f1", {"average": "macro"}),
+    "micro_f1": ("f1", {"average": "micro"}),
+    "weighted_f1": ("f1", {"average": "weighted"}),
+    "mcc": ("matthews_correlation", {}),
+    "auroc": ("roc_auc", {}),
+    "brier": ("brier_score", {}),
 }
-"""Metric of each name in the words of the Hugging Face Hub: id, name, arguments."""
+"""Metrics that the Hugging Face Hub calls otherwise: its id and arguments."""
 
 SPLITS = {"holdout": "holdout", "test_file": "test", "cross_fitted": "cross-fitted"}
 CONFUSIONS_SHOWN = 10
@@ -116,7 +117,7 @@ def metadata(records: CardRecords) -> dict[str, object]:
     if records.base_model is not None:
         known["base_model"] = records.base_model
     card = records.scorecard
-    known["metrics"] = list(dict.fromkeys(_metric(name)[0] for name in card.metrics))
+    known["metrics"] = list(dict.fromkeys(METRICS.get(name, (name,))[0] for name in card.metrics))
     known["model-index"] = [
         {
             "name": f"{records.release.task}-{records.release.number}",
@@ -138,22 +139,14 @@ def metadata(records: CardRecords) -> dict[str, object]:
 
 
 def _result(name: str, estimate: Estimate) -> dict[str, object]:
-    identity, shown, arguments = _metric(name)
+    identity, arguments = METRICS.get(name, (name, {}))
     interval = {"low": estimate.low, "high": estimate.high, "n": estimate.n}
     return {
         "type": identity,
         "value": estimate.value,
-        "name": shown,
+        "name": metric(name),
         "args": {**arguments, **interval, "method": estimate.method},
     }
-
-
-def _metric(name: str) -> tuple[str, str, dict[str, str]]:
-    return METRICS.get(name, (name, name.replace("_", " "), {}))
-
-
-def _metric_in_words(name: str) -> str:
-    return _metric(name)[1]
 
 
 def _yaml(value: object) -> str:
@@ -165,6 +158,14 @@ def _yaml(value: object) -> str:
     out = StringIO()
     yaml.dump(value, out)
     return out.getvalue()
+
+
+def metric(name: str) -> str:
+    """A metric's name in words; of one that this version does not know, only its name."""
+    try:
+        return measure_kind(name).words
+    except UnknownNameError:
+        return name.replace("_", " ")
 
 
 def share(value: float | None) -> str:
@@ -225,7 +226,6 @@ def _template() -> "Template":
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    for formatter in (share, signed, interval, chance, method, figure, plain, sentence):
+    for formatter in (metric, share, signed, interval, chance, method, figure, plain, sentence):
         environment.filters[formatter.__name__] = formatter
-    environment.filters["metric"] = _metric_in_words
     return environment.get_template("card.md.j2")

@@ -18,6 +18,7 @@ labels cannot tell); one failure rejects, else one open check is insufficient ev
    incumbent breaks a floor or limit that the candidate keeps; else the incumbent is kept.
 """
 
+import math
 from dataclasses import dataclass
 
 from milepost.entities.decision import Comparison, Decision, Verdict
@@ -401,4 +402,5 @@ def _p(p_value: float) -> str:
 
 
 def _percent(confidence: float) -> str:
-    return f"{confidence * 100:g} %"
+    """Two decimals, downwards: a statement must not sound surer than it is."""
+    return f"{math.floor(confidence * 1e4 + 1e-6) / 100:g} %"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from milepost.entities.scorecard import Scorecard
 from milepost.reports import theme, words
 from milepost.reports.placing import text_width
 
@@ -24,6 +25,7 @@ class Axis:
         log: Whether it is logarithmic.
         format: d3 format of the labels; ``None`` picks the decimals that the ticks need.
         grid: Whether lines go through the drawing.
+        shares: Whether the labels are in per cent, written as everywhere else.
     """
 
     title: str
@@ -33,6 +35,7 @@ class Axis:
     log: bool = False
     format: str | None = None
     grid: bool = True
+    shares: bool = False
 
     def x(self, field: str) -> "alt.X":
         """A numeric field along this axis, horizontally."""
@@ -57,12 +60,39 @@ class Axis:
     def _axis(self) -> "alt.Axis":
         import altair as alt
 
-        fine = len(self.ticks) > 1 and abs(self.ticks[1] - self.ticks[0]) < 0.095
-        return alt.Axis(
-            values=list(self.ticks),
-            format=self.format or (".2f" if fine else ".1f"),
-            grid=self.grid,
-        )
+        step = abs(self.ticks[1] - self.ticks[0]) if len(self.ticks) > 1 else 0.1
+        plain = ",.2f" if step < 0.095 else ",.1f" if step < 0.95 else ",.0f"
+        if self.shares:
+            percent = "format(100 * datum.value, ',.0f') + ' %'"
+            return alt.Axis(values=list(self.ticks), labelExpr=percent, grid=self.grid)
+        return alt.Axis(values=list(self.ticks), format=self.format or plain, grid=self.grid)
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """The objective's metric on an axis.
+
+    Attributes:
+        title: Its name, with what a reader must know.
+        limits: What it can be.
+        sign: 1 where higher is better, else -1.
+    """
+
+    title: str
+    limits: tuple[float, float]
+    sign: int
+
+    @classmethod
+    def of(cls, card: Scorecard | None) -> "Quality":
+        """The metric of a scorecard."""
+        if card is None:
+            return cls("quality", (0.0, 1.0), 1)
+        sign = -1 if card.lower_is_better else 1
+        return cls(words.metric_in_full(card), words.metric_range(card.metric), sign)
+
+    def axis(self, values: Sequence[float]) -> Axis:
+        """An axis that shows the values."""
+        return Axis(self.title, *value_axis(min(values), max(values), self.limits))
 
 
 def fit(text: str, width: float, size: float = theme.LABEL_SIZE) -> str:
@@ -74,14 +104,30 @@ def fit(text: str, width: float, size: float = theme.LABEL_SIZE) -> str:
     return words.middle(text, length)
 
 
-def share_axis(low: float, high: float) -> tuple[list[float], list[float]]:
-    """Domain and ticks of a quality axis: round steps, never beyond what a metric can be."""
+def value_axis(
+    low: float, high: float, limits: tuple[float, float] = (0.0, 1.0)
+) -> tuple[list[float], list[float]]:
+    """Domain and ticks of an axis: round steps, never beyond what a metric can be.
+
+    Args:
+        low: Smallest value to be shown.
+        high: Largest.
+        limits: What the metric can be; infinite where nothing bounds it.
+    """
     span = max(high - low, 0.02)
-    step = next((s for s in (0.01, 0.02, 0.05, 0.1, 0.2) if span / s <= 5), 0.5)
-    first = round(max(-1.0 if low < 0 else 0.0, step * math.floor((low - 0.04 * span) / step)), 4)
-    last = max(min(1.0, high + 0.06 * span), first + step)
-    count = math.floor((last - first) / step + 1e-6)
-    return [first, last], [round(first + step * i, 4) for i in range(count + 1)]
+    step = _round_step(span / 5)
+    first = max(limits[0], step * math.floor((low - 0.04 * span) / step))
+    first = round(min(first, low), 9)
+    last = max(min(limits[1], high + 0.06 * span), first + step)
+    start = math.ceil(first / step - 1e-6)
+    count = math.floor(last / step + 1e-6) - start
+    return [first, last], [round(step * (start + i), 9) for i in range(count + 1)]
+
+
+def _round_step(least: float) -> float:
+    """The smallest of 1, 2 or 5 times a power of ten that is at least ``least`` and 0.01."""
+    power = 10.0 ** math.floor(math.log10(max(least, 0.01)))
+    return next(s * power for s in (1, 2, 5, 10) if s * power >= max(least, 0.01) * (1 - 1e-9))
 
 
 def row_scale(rows: int, field: str = "row") -> "alt.Y":

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from milepost.entities.contest import Candidate, Contest, CurvePoint
 from milepost.entities.scorecard import Calibration
+from milepost.entities.task import Objective
 from milepost.reports import theme, words
-from milepost.reports.axes import Axis, finish, fit, share_axis
+from milepost.reports.axes import Axis, Quality, finish, fit
 from milepost.reports.placing import Box, Mark, place_labels
 from milepost.reports.records import ReportSubject
 from milepost.reports.row_charts import confusions_chart, labels_chart, slices_chart
@@ -30,16 +31,22 @@ def charts_of(subject: ReportSubject) -> tuple[Chart, ...]:
     scorecard = words.shown_scorecard(contest) if contest else None
     if contest is None or scorecard is None:
         return ()
-    floor = subject.task.objective.at_least
     drawn = (
         quality_against_cost(contest),
         reliability_chart(scorecard.calibration, scorecard.objective.n),
         slices_chart(scorecard),
-        learning_curve(contest, floor),
+        learning_curve(contest, asked(subject.task.objective)),
         confusions_chart(scorecard.confusions),
         labels_chart(scorecard.labels),
     )
     return tuple(chart for chart in drawn if chart is not None)
+
+
+def asked(objective: Objective) -> tuple[str, float] | None:
+    """The bound that the objective sets, with its name; ``None`` where it sets none."""
+    if objective.at_least is not None:
+        return "floor", objective.at_least
+    return None if objective.ceiling is None else ("ceiling", objective.ceiling)
 
 
 def write_charts(subject: ReportSubject, directory: Path, scale: float = 2.0) -> tuple[Path, ...]:
@@ -65,18 +72,20 @@ def write_charts(subject: ReportSubject, directory: Path, scale: float = 2.0) ->
 def quality_against_cost(contest: Contest) -> Chart | None:
     """Quality against cost per thousand predictions; ``None`` when nothing was timed."""
     timed = [c for c in contest.candidates if c.scorecard and c.scorecard.latency]
-    kept, left_out = _apart_from_far_below(timed)
+    lower = words.lower_is_better(contest)
+    kept, left_out = _apart_from_far_off(timed, -1 if lower else 1)
     if not kept:
         return None
     rows = _cost_rows(kept)
     metric = words.metric_of(contest)
     title = f"{metric[:1].upper()}{metric[1:]} against cost"
     subtitle = ["Whiskers: intervals. Line: nothing is both cheaper and better."]
-    subtitle += [f"Below this drawing: {_named(candidate)}." for candidate in left_out]
+    beyond = "Above" if lower else "Below"
+    subtitle += [f"{beyond} this drawing: {_named(candidate)}." for candidate in left_out]
     said = "; ".join(_named(candidate) for candidate in timed)
     chosen = contest.chosen
     tail = f" Chosen: {chosen.strategy}." if chosen else ""
-    spec = _cost_spec(rows, metric, title, subtitle)
+    spec = _cost_spec(rows, Quality.of(words.shown_scorecard(contest)), title, subtitle)
     return Chart("quality-against-cost", title, f"Scatter plot. {said}.{tail}", spec)
 
 
@@ -88,12 +97,16 @@ def _named(candidate: Candidate) -> str:
     return f"{words.clean(candidate.strategy)} {words.score(card.objective.value)} at {cost}"
 
 
-def _apart_from_far_below(
-    candidates: Sequence[Candidate],
+def _apart_from_far_off(
+    candidates: Sequence[Candidate], sign: int
 ) -> tuple[list[Candidate], list[Candidate]]:
     """Leave the worst out where it would take more than half of the height for itself."""
-    ranked = sorted(candidates, key=lambda c: -(c.scorecard.objective.value if c.scorecard else 0))
-    values = [c.scorecard.objective.value for c in ranked if c.scorecard]
+
+    def quality(candidate: Candidate) -> float:
+        return sign * candidate.scorecard.objective.value if candidate.scorecard else 0.0
+
+    ranked = sorted(candidates, key=quality, reverse=True)
+    values = [quality(candidate) for candidate in ranked if candidate.scorecard]
     if len(values) >= 3 and values[-2] - values[-1] > values[0] - values[-2]:
         return ranked[:-1], ranked[-1:]
     return ranked, []
@@ -126,21 +139,19 @@ def _cost_rows(candidates: Sequence[Candidate]) -> Rows:
     return rows
 
 
-def _cost_spec(rows: Rows, metric: str, title: str, subtitle: list[str]) -> dict[str, object]:
+def _cost_spec(rows: Rows, quality: Quality, title: str, subtitle: list[str]) -> dict[str, object]:
     import altair as alt
 
     costs = [_number(row["cost"]) for row in rows]
     spread = max(1.4, (max(costs) / min(costs)) ** 0.16)
     domain_x = [min(costs) / spread, max(costs) * spread**1.8]
-    domain_y, ticks_y = share_axis(
-        min(_number(row["low"]) for row in rows), max(_number(row["high"]) for row in rows)
-    )
+    y = quality.axis([_number(row[key]) for row in rows for key in ("low", "high")])
     ticks_x = _log_ticks(*domain_x)
     x = Axis("USD per 1,000 predictions", domain_x, ticks_x, log=True, format="$~r", grid=False)
-    y = Axis(metric, domain_y, ticks_y)
     base = alt.Chart(alt.Data(values=rows)).encode(x=x.x("cost"))
     color = alt.condition("datum.chosen", alt.value(theme.ACCENT), alt.value(theme.OTHER))
-    frontier = alt.Chart(alt.Data(values=_frontier(rows)))
+    edge = _frontier(rows, quality.sign)
+    frontier = alt.Chart(alt.Data(values=edge))
     return finish(
         [
             frontier.mark_line(
@@ -152,7 +163,7 @@ def _cost_spec(rows: Rows, metric: str, title: str, subtitle: list[str]) -> dict
                 color=color,
                 size=alt.condition("datum.chosen", alt.value(130), alt.value(75)),
             ),
-            *_cost_labels(rows, domain_x, domain_y),
+            *_cost_labels(rows, edge, domain_x, y.domain),
         ],
         height=HEIGHT,
         width=PLOT,
@@ -161,7 +172,9 @@ def _cost_spec(rows: Rows, metric: str, title: str, subtitle: list[str]) -> dict
     )
 
 
-def _cost_labels(rows: Rows, domain_x: list[float], domain_y: list[float]) -> list["alt.Chart"]:
+def _cost_labels(
+    rows: Rows, edge: Rows, domain_x: Sequence[float], domain_y: Sequence[float]
+) -> list["alt.Chart"]:
     """Names beside their points, each where it hides least."""
     import altair as alt
 
@@ -182,11 +195,14 @@ def _cost_labels(rows: Rows, domain_x: list[float], domain_y: list[float]) -> li
         )
         for row in rows
     ]
-    corners = [(across(_number(r["cost"])), down(_number(r["value"]))) for r in _frontier(rows)]
+    corners = [(across(_number(r["cost"])), down(_number(r["value"]))) for r in edge]
     lines = [
         line
         for (x0, y0), (x1, y1) in itertools.pairwise(corners)
-        for line in (Box(x0, y0 - 2, x1, y0 + 2), Box(x1 - 2, y1, x1 + 2, y0))
+        for line in (
+            Box(x0, y0 - 2, x1, y0 + 2),
+            Box(x1 - 2, min(y0, y1), x1 + 2, max(y0, y1)),
+        )
     ]
     places = place_labels(marks, PLOT, HEIGHT, theme.LABEL_SIZE, lines)
     layers: list[alt.Chart] = []
@@ -215,12 +231,12 @@ def _leader(mark: Mark, x: float, y: float) -> "alt.Chart":
     )
 
 
-def _frontier(rows: Rows) -> Rows:
+def _frontier(rows: Rows, sign: int) -> Rows:
     """Candidates that none is both cheaper and better than, by cost."""
     best, kept = -math.inf, []
-    for row in sorted(rows, key=lambda r: (_number(r["cost"]), -_number(r["value"]))):
-        if _number(row["value"]) > best:
-            best = _number(row["value"])
+    for row in sorted(rows, key=lambda r: (_number(r["cost"]), -sign * _number(r["value"]))):
+        if sign * _number(row["value"]) > best:
+            best = sign * _number(row["value"])
             kept.append({"cost": row["cost"], "value": row["value"]})
     return kept
 
@@ -289,8 +305,13 @@ def _note(text: str, x: float, y: float, align: str) -> "alt.Chart":
     )
 
 
-def learning_curve(contest: Contest, floor: float | None) -> Chart | None:
-    """Quality at growing numbers of examples; ``None`` with fewer than two points."""
+def learning_curve(contest: Contest, bound: tuple[str, float] | None) -> Chart | None:
+    """Quality at growing numbers of examples; ``None`` with fewer than two points.
+
+    Args:
+        contest: The contest.
+        bound: Floor or ceiling to draw, with its name.
+    """
     points = sorted(contest.curve, key=lambda point: point.examples)
     if len(points) < 2:
         return None
@@ -299,10 +320,8 @@ def learning_curve(contest: Contest, floor: float | None) -> Chart | None:
     metric = words.metric_of(contest)
     rows: Rows = [_curve_row(point) for point in points]
     values = [_number(row[key]) for row in rows for key in ("low", "high")]
-    domain, ticks = share_axis(
-        min([*values, *([floor] if floor is not None else [])]),
-        max([*values, *([floor] if floor is not None else [])]),
-    )
+    values += [bound[1]] if bound is not None else []
+    y = Quality.of(words.shown_scorecard(contest)).axis(values)
     last = points[-1]
     x = alt.X(
         "examples:Q",
@@ -310,7 +329,6 @@ def learning_curve(contest: Contest, floor: float | None) -> Chart | None:
         scale=alt.Scale(domain=[points[0].examples, last.examples * 1.08], nice=False),
         axis=alt.Axis(format=",d", grid=False, tickCount=6),
     )
-    y = Axis(metric, domain, ticks)
     base = alt.Chart(alt.Data(values=rows)).encode(x=x)
     layers = [
         base.mark_area(color=theme.BAND, opacity=1).encode(y=y.y("low"), y2="high:Q"),
@@ -320,8 +338,8 @@ def learning_curve(contest: Contest, floor: float | None) -> Chart | None:
         .mark_text(align="left", dx=8, color=theme.ACCENT, fontWeight="bold")
         .encode(x=x, y=y.y("value"), text=alt.Text("value:Q", format=".2f")),
     ]
-    if floor is not None:
-        layers += _floor_line(floor, y)
+    if bound is not None:
+        layers += _bound_line(*bound, y)
     title = "Would more labels help?"
     subtitle = ["Closed-form head, measured out of fold. Band: interval."]
     spec = finish(layers, height=HEIGHT, width=PLOT, title=title, subtitle=subtitle)
@@ -339,14 +357,14 @@ def _curve_row(point: CurvePoint) -> dict[str, object]:
     }
 
 
-def _floor_line(floor: float, y: Axis) -> list["alt.Chart"]:
+def _bound_line(name: str, value: float, y: Axis) -> list["alt.Chart"]:
     import altair as alt
 
-    base = alt.Chart(alt.Data(values=[{"value": floor}])).encode(y=y.y("value"))
+    base = alt.Chart(alt.Data(values=[{"value": value}])).encode(y=y.y("value"))
     return [
         base.mark_rule(color=theme.WARM, strokeDash=[5, 3], strokeWidth=1.4),
         base.mark_text(align="left", dy=-8, color=theme.WARM, fontSize=theme.SMALL_SIZE).encode(
-            x=alt.value(6), text=alt.value(f"floor {floor:g}")
+            x=alt.value(6), text=alt.value(f"{name} {value:g}")
         ),
     ]
 

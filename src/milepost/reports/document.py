@@ -42,7 +42,8 @@ STYLES: dict[Role, str] = {
     "code": "cyan",
 }
 ASCII = {
-    "✔": "+", "✘": "x", "●": "o", "○": "o", "◂": "<", "★": "*", "•": "*", "·": ".", "…": "~",
+    "✔": "+", "✘": "x", "●": "o", "○": "o", "◂": "<", "▸": ">", "★": "*", "•": "*", "·": ".",
+    "…": "~", "↓": "v",
     "–": "-", "—": "-", "─": "-", "━": "-", "╸": "-", "╺": "-", "│": "|", "├": "|", "└": "`",
     "≥": ">", "≤": "<", "→": ">", "×": "x", "’": "'", "‘": "'", "“": '"', "”": '"', "█": "#",
     "░": ".", "±": "+", "\u00a0": " ",
@@ -87,9 +88,9 @@ class Bar:
         return min(1.0, max(0.0, (value - self.start) / (self.end - self.start)))
 
     @property
-    def beyond(self) -> bool:
-        """Whether the value lies left of the scale."""
-        return self.value < self.start
+    def beyond(self) -> str:
+        """A mark that points to where a value beyond the scale lies; empty for one within."""
+        return "◂" if self.value < self.start else "▸" if self.value > self.end else ""
 
     def text(self, width: int) -> Text:
         """The bar in ``width`` terminal cells; the mark is never hidden by the interval."""
@@ -97,13 +98,14 @@ class Bar:
         line = [" "] * width
         for i in range(cells[0], cells[2] + 1):
             line[i] = "━"
-        line[cells[1]] = "◂" if self.beyond else "●"
+        line[cells[1]] = self.beyond or "●"
         return Text("".join(line), no_wrap=True)
 
     def html(self) -> str:
         """The bar as positioned elements; it is decoration, the numbers stand beside it."""
         if self.beyond:
-            return '<span class="bar" aria-hidden="true">◂</span>'
+            side = ' style="text-align:right"' if self.beyond == "▸" else ""
+            return f'<span class="bar" aria-hidden="true"{side}>{self.beyond}</span>'
         left, right = self.share(self.low) * 100, self.share(self.high) * 100
         return (
             f'<span class="bar" aria-hidden="true"><i style="left:{left:.1f}%;'

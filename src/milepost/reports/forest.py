@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from milepost.entities.estimate import Estimate
 from milepost.reports import theme, words
-from milepost.reports.axes import Axis, finish, fit, row_scale, share_axis
+from milepost.reports.axes import Axis, finish, fit, row_scale, value_axis
 
 if TYPE_CHECKING:
     import altair as alt
@@ -68,6 +68,7 @@ class ForestPlot:
         axis: What is measured.
         reference: Value that a dashed line marks in all rows.
         shares: Whether the numbers are shares, written in per cent.
+        limits: What the numbers can be.
     """
 
     rows: Sequence[ForestRow]
@@ -76,6 +77,7 @@ class ForestPlot:
     axis: str
     reference: float | None = None
     shares: bool = False
+    limits: tuple[float, float] = (0.0, 1.0)
 
     def spoken(self) -> str:
         """The rows in words."""
@@ -87,7 +89,7 @@ class ForestPlot:
         return f"{words.clean(row.name)} {values}{note}"
 
     def _written(self, value: float) -> str:
-        return words.percent(value) if self.shares else f"{value:.2f}"
+        return words.percent(value) if self.shares else words.score(value)
 
     def spec(self) -> dict[str, object]:
         """Its Vega-Lite specification."""
@@ -118,9 +120,9 @@ class ForestPlot:
         values = [end for row in self.rows for n in row.numbers for end in (n.low, n.high)]
         values += [row.target for row in self.rows if row.target is not None]
         values += [self.reference] if self.reference is not None else []
-        domain, ticks = share_axis(min(values), max(values))
+        domain, ticks = value_axis(min(values), max(values), self.limits)
         places = (NAMES, theme.WIDTH - NUMBERS)
-        return Axis(self.axis, domain, ticks, range=places, format=".0%" if self.shares else None)
+        return Axis(self.axis, domain, ticks, range=places, shares=self.shares)
 
     def _names(self) -> list[dict[str, object]]:
         return [

@@ -49,7 +49,7 @@ def _row(job: Job, now: datetime) -> Row:
             Cell(job.status, role),
             Cell(job.doing),
             Cell(bar=Bar(0, job.share, job.share, 0, 1), role=role),
-            Cell(f"{job.share:.0%}"),
+            Cell(f"{100 * job.share:.0f} %"),
         ),
         detail=_detail(job, now),
     )

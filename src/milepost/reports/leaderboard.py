@@ -47,10 +47,11 @@ class Leaderboard(Document):
 
 def _head(contest: Contest) -> list[Line]:
     scorecard = words.shown_scorecard(contest)
+    metric = words.metric_in_full(scorecard) if scorecard else "quality"
     regime = words.regime_words(scorecard) if scorecard else "no candidate could be measured"
     facts = f"seed {contest.seed}, {words.duration(contest.seconds)}, contest {contest.id}"
     return [
-        Line(((contest.task, "accent"), (f"  {words.metric_of(contest)}, {regime}", ""))),
+        Line(((contest.task, "accent"), (f"  {metric}, {regime}", ""))),
         sentence(facts, "dim"),
     ]
 
@@ -60,23 +61,23 @@ def _luck(contest: Contest) -> list[Line]:
     chosen = contest.chosen
     if chosen is None or chosen.selection is None or chosen.scorecard is None:
         return []
+    sign = -1 if chosen.scorecard.lower_is_better else 1
     ranked = [c.selection.value for c in contest.candidates if c.selection is not None]
     lines: list[Line] = []
-    if max(ranked) > chosen.selection.value:
+    if max(sign * value for value in ranked) > sign * chosen.selection.value:
         lines.append(
             sentence(
-                "★ within one standard error of the best out of fold, and the lowest log loss of "
-                "those.",
+                "★ not shown to be worse out of fold than the best, and the most trusted of those.",
                 "dim",
             )
         )
-    luck = chosen.selection.value - chosen.scorecard.objective.value
+    luck = sign * (chosen.selection.value - chosen.scorecard.objective.value)
     if chosen.scorecard.regime != "cross_fitted" or luck < LEAST_LUCK:
         return lines
     lines.append(
         sentence(
-            f"★ chosen at {words.score(chosen.selection.value)} out of fold; {luck:.3f} of that is "
-            "the luck of being chosen among several on the same examples, and is taken off.",
+            f"★ measured {words.score(chosen.selection.value)} out of fold; the luck of being the "
+            f"best of several, {words.score(luck)}, is taken off.",
             "dim",
         )
     )
@@ -105,7 +106,10 @@ def ranked_apart(contest: Contest) -> bool:
 
 def leaderboard_grid(contest: Contest) -> Grid:
     """The candidates, best first as ranked out of fold, with a bar on one common scale."""
-    scale = leaders_scale([c.scorecard.objective for c in contest.candidates if c.scorecard])
+    scale = leaders_scale(
+        [c.scorecard.objective for c in contest.candidates if c.scorecard],
+        lower=words.lower_is_better(contest),
+    )
     apart = ranked_apart(contest)
     columns = [
         Column("", width=1),

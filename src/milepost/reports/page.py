@@ -14,7 +14,7 @@ from markupsafe import Markup
 from milepost.entities.contest import Contest
 from milepost.entities.scorecard import Scorecard
 from milepost.reports import words
-from milepost.reports.charts import charts_of
+from milepost.reports.charts import asked, charts_of
 from milepost.reports.document import Document, grid_html
 from milepost.reports.examination.charts import charts_by_section
 from milepost.reports.examination.section import OUTCOMES
@@ -159,10 +159,10 @@ def _facts(subject: ReportSubject, card: Scorecard | None) -> list[Fact]:
     """The numbers that decide, largest first."""
     if card is None:
         return []
-    floor = subject.task.objective.at_least
-    remark = words.bounds(card.objective) + (f", floor {floor:g}" if floor is not None else "")
+    bound = asked(subject.task.objective)
+    remark = words.bounds(card.objective) + (f", {bound[0]} {bound[1]:g}" if bound else "")
     facts = [
-        Fact(words.metric_name(card.metric), words.score(card.objective.value), remark),
+        Fact(words.metric_in_full(card), words.score(card.objective.value), remark),
         Fact("judged on", words.count(card.objective.n), "examples"),
     ]
     if card.latency:

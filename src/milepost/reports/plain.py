@@ -11,7 +11,8 @@ import msgspec
 
 from milepost.entities.contest import Candidate, Contest, CurvePoint, Evaluation
 from milepost.entities.estimate import Estimate
-from milepost.entities.scorecard import Latency, SliceScore
+from milepost.entities.scorecard import Latency, Scorecard, SliceScore
+from milepost.evaluation.forecast import why_none
 from milepost.reports.examination.sheet import absent, sections
 from milepost.reports.records import Answered, Examined
 
@@ -41,7 +42,15 @@ def _contest(contest: Contest) -> dict[str, object]:
         "seed": contest.seed,
         "seconds": round(contest.seconds, 3),
         "candidates": [_candidate(candidate) for candidate in contest.candidates],
+        "curve": [_point(point) for point in contest.curve],
+        "forecast": [_point(point) for point in contest.forecast],
+        "no_forecast": None if contest.forecast else _no_forecast(contest),
     }
+
+
+def _no_forecast(contest: Contest) -> str | None:
+    card = next((c.scorecard for c in contest.candidates if c.scorecard is not None), None)
+    return why_none(card.metric if card is not None else "", contest.curve)
 
 
 def _candidate(candidate: Candidate) -> dict[str, object]:
@@ -61,6 +70,19 @@ def _candidate(candidate: Candidate) -> dict[str, object]:
         "chosen": candidate.chosen,
         "error": candidate.error,
         "selection": _estimate(candidate.selection),
+        **(_closer_look(card) if card else {}),
+    }
+
+
+def _closer_look(card: Scorecard) -> dict[str, object]:
+    """What a scorecard tells beside its numbers: direction, looks, leaks and the examination."""
+    found, spent = card.examination, card.spent
+    return {
+        "lower_is_better": card.lower_is_better,
+        "looks": card.looks,
+        "spent": None if spent is None else msgspec.to_builtins(spent),
+        "naive": _estimate(card.naive),
+        "examination": None if found is None else msgspec.to_builtins(found),
     }
 
 
@@ -72,6 +94,7 @@ def evaluate_json(evaluation: Evaluation) -> dict[str, object]:
         "release": evaluation.release,
         "candidate": evaluation.candidate,
         "metric": card.metric,
+        "lower_is_better": card.lower_is_better,
         "n": card.objective.n,
         "metrics": {name: _estimate(estimate) for name, estimate in card.metrics.items()},
         "slices": {part.name: _slice(part) for part in card.slices},
@@ -80,6 +103,8 @@ def evaluate_json(evaluation: Evaluation) -> dict[str, object]:
         if card.calibration is None
         else {"ece": card.calibration.ece, "ece_if_perfect": card.calibration.ece_if_perfect},
         "unknown_labels": card.unknown_labels,
+        "seen": evaluation.seen,
+        "on_unseen": _estimate(evaluation.on_unseen),
         "notes": list(card.notes),
     }
 
@@ -109,7 +134,6 @@ def examine_json(examined: Examined) -> dict[str, object]:
     """The output of ``milepost examine --json``."""
     card = examined.scorecard
     left_out = absent(examined, sections(examined, full=False))
-    found = card.examination
     return {
         "task": examined.task.name,
         "release": examined.release,
@@ -121,10 +145,9 @@ def examine_json(examined: Examined) -> dict[str, object]:
         "metric": card.metric,
         "n": card.objective.n,
         "metrics": {name: _estimate(estimate) for name, estimate in card.metrics.items()},
-        "looks": card.looks,
         "forecast": [_point(point) for point in examined.contest.forecast],
         "not_examined": [{"section": title, "why": why} for title, why in left_out if title],
-        "examination": None if found is None else msgspec.to_builtins(found),
+        **_closer_look(card),
     }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from milepost.entities.estimate import Estimate
 from milepost.entities.scorecard import Confusion, LabelScore, Scorecard, SliceScore
 from milepost.reports import theme, words
-from milepost.reports.axes import Axis, finish, fit, row_scale, share_axis
+from milepost.reports.axes import Axis, finish, fit, row_scale, value_axis
 from milepost.reports.forest import NAMES, NUMBERS, ROW, ForestPlot, ForestRow, Kind, Number
 from milepost.reports.theme import Chart
 
@@ -22,7 +22,8 @@ def slices_chart(scorecard: Scorecard) -> Chart | None:
     found = [(part, part.estimate) for part in scorecard.slices if part.estimate is not None]
     if not found:
         return None
-    found = sorted(found, key=lambda pair: pair[1].value)
+    sign = -1 if scorecard.lower_is_better else 1
+    found = sorted(found, key=lambda pair: sign * pair[1].value)
     shown, metric = found[:SHOWN], words.metric_name(scorecard.metric)
     whole = scorecard.objective
     rows = [ForestRow("all", (Number.of(whole, "all"),), f"n {whole.n:,}")]
@@ -37,8 +38,9 @@ def slices_chart(scorecard: Scorecard) -> Chart | None:
         rows=rows,
         title=f"{capital(metric)} by slice",
         subtitle=[f"Whiskers: intervals. Orange: shown to be worse.{more}"],
-        axis=metric,
+        axis=words.metric_in_full(scorecard),
         reference=whole.value,
+        limits=words.metric_range(scorecard.metric),
     )
     return Chart("slices", plot.title, f"Forest plot. {plot.spoken()}.{said}", plot.spec())
 
@@ -128,7 +130,7 @@ def _dots(scores: Sequence[LabelScore], title: str, subtitle: str) -> dict[str, 
         for i, s in enumerate(scores)
     ]
     values = [e.value for s in scores for e in (s.recall, s.precision) if e]
-    domain, ticks = share_axis(min(values), max(values))
+    domain, ticks = value_axis(min(values), max(values))
     axis = Axis("recall, precision", domain, ticks, range=(NAMES, theme.WIDTH - NUMBERS))
     base = alt.Chart(alt.Data(values=rows)).encode(y=row_scale(len(rows)))
     return finish(

@@ -1,6 +1,7 @@
 """Tables of the command line and of notebooks; each is a document that prints itself."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from milepost.entities.contest import Evaluation
 from milepost.entities.example import Finding, QualityReport
@@ -174,8 +175,13 @@ def _approvers(state: ApprovalState) -> str:
     return f"{names} ({so_far})" if names else so_far
 
 
-def findings_table(quality: QualityReport) -> Document:
-    """What was found in a dataset, worst first, each with places to look at."""
+def findings_table(quality: QualityReport, shown: AbstractSet[Finding] = frozenset()) -> Document:
+    """What was found in a dataset, worst first, each with places to look at.
+
+    Args:
+        quality: What was found.
+        shown: Findings that need not be shown again, such as those of another task's same file.
+    """
     head = (
         f"{words.count(quality.rows, 'row')} read, {words.count(quality.used)} used, "
         f"{words.count(quality.labelled)} labelled, "
@@ -183,7 +189,10 @@ def findings_table(quality: QualityReport) -> Document:
     )
     parts: list[Part] = [sentence(head, "dim")]
     for finding in quality.findings:
-        parts += _finding(finding)
+        parts += () if finding in shown else _finding(finding)
+    again = sum(finding in shown for finding in quality.findings)
+    if again:
+        parts.append(sentence(f"{words.count(again, 'finding')} as above.", "dim"))
     if not quality.findings:
         parts.append(Line((("Nothing to complain about.", ""),), mark=("✔", "good")))
     return Document(tuple(parts))
@@ -250,13 +259,33 @@ def evaluation_table(evaluation: Evaluation) -> Document:
                 mark=("!", "warn"),
             ),
         ]
+    if evaluation.seen:
+        parts += [BLANK, Line(((seen_words(evaluation), ""),), mark=("!", "warn"))]
     parts += [Line(((note, "dim"),), mark=("·", "dim")) for note in card.notes]
     return Document(tuple(parts))
 
 
+def seen_words(evaluation: Evaluation) -> str:
+    """What rows that were trained on do to the numbers of an evaluation, where there are any."""
+    card, other = evaluation.scorecard, evaluation.on_unseen
+    who = "the candidate" if evaluation.release is None else f"release {evaluation.release}"
+    metric = words.metric_name(card.metric)
+    said = f"{who} was trained on {evaluation.seen:,} of these {card.objective.n:,} rows, so the "
+    if other is None:
+        return f"{said}numbers say nothing about new messages."
+    return (
+        f"{said}numbers flatter it. On the other {other.n:,}, {metric} is {words.measured(other)}."
+    )
+
+
 def metrics_grid(card: Scorecard) -> Grid:
-    """All metrics with intervals; the objective's is marked."""
-    scale = common_scale(list(card.metrics.values()))
+    """All metrics with intervals; the objective's is marked.
+
+    Those that are better when higher and at most 1 share a scale. A bar of another would only
+    mislead beside theirs.
+    """
+    comparable = {name for name in card.metrics if _rises_to_one(name)}
+    scale = common_scale([card.metrics[name] for name in comparable])
     columns = (
         Column("", width=1),
         Column("metric", wraps=True),
@@ -268,9 +297,9 @@ def metrics_grid(card: Scorecard) -> Grid:
         Row(
             (
                 Cell("★" if name == card.metric else ""),
-                Cell(words.metric_name(name)),
+                Cell(_metric_cell(name, card)),
                 Cell(words.measured(estimate)),
-                Cell(bar=bar(estimate, scale)),
+                Cell(bar=bar(estimate, scale)) if name in comparable else Cell(),
                 Cell(words.count(estimate.n)),
             ),
             "strong" if name == card.metric else "",
@@ -280,14 +309,25 @@ def metrics_grid(card: Scorecard) -> Grid:
     return Grid(columns, rows)
 
 
+def _rises_to_one(name: str) -> bool:
+    kind = words.kind_of(name)
+    return kind.higher is True and kind.high == 1.0
+
+
+def _metric_cell(name: str, card: Scorecard) -> str:
+    """A metric's name, with an arrow down where lower is better."""
+    lower = card.lower_is_better if name == card.metric else words.kind_of(name).higher is False
+    return f"{words.metric_name(name)} ↓" if lower else words.metric_name(name)
+
+
 def slices_grid(card: Scorecard) -> Grid:
-    """Slices with their gap to the rest; a gap that is shown is marked."""
+    """Slices with how much worse than the rest they are; a gap that is shown is marked."""
     scale = common_scale([s.estimate for s in card.slices if s.estimate])
     columns = (
         Column("slice", wraps=True),
         Column(words.metric_name(card.metric), "right"),
         Column("", width=14),
-        Column("gap to the rest", "right"),
+        Column("worse by", "right"),
         Column("n", "right"),
     )
     return Grid(columns, tuple(_slice_row(part, scale) for part in card.slices))
@@ -297,9 +337,9 @@ def _slice_row(part: SliceScore, scale: tuple[float, float]) -> Row:
     if part.estimate is None:
         return Row((Cell(part.name), Cell("empty"), Cell(), Cell(), Cell("0")), "dim")
     shown = part.gap_low is not None and part.gap_low > 0
-    gap = "" if part.gap is None else f"{part.gap:+.3f}"
-    if part.gap_low is not None and part.gap_high is not None:
-        gap += f" [{part.gap_low:+.2f}, {part.gap_high:+.2f}]"
+    gap = ""
+    if part.gap is not None and part.gap_low is not None and part.gap_high is not None:
+        gap = words.difference(part.gap, part.gap_low, part.gap_high)
     return Row(
         (
             Cell(part.name),

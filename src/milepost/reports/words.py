@@ -6,18 +6,12 @@ from datetime import datetime
 
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.decision import Verdict
+from milepost.entities.errors import UnknownNameError
 from milepost.entities.estimate import Estimate
+from milepost.entities.measures import MeasureKind, measure_kind
 from milepost.entities.release import Approved
 from milepost.entities.scorecard import Scorecard
 
-METRICS = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "weighted_f1": "weighted F1",
-    "mcc": "MCC",
-    "ece": "ECE",
-}
 VERDICTS: dict[Verdict, tuple[str, str, str]] = {
     "released": ("✔", "released", "good"),
     "kept": ("●", "kept", "calm"),
@@ -30,9 +24,33 @@ UNREADABLE = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u
 """Marks that reorder the text around them: one example must not rearrange a table."""
 
 
+def kind_of(name: str) -> MeasureKind:
+    """What is known of a metric; of one that this version does not know, only its name."""
+    try:
+        return measure_kind(name)
+    except UnknownNameError:
+        return MeasureKind(name.replace("_", " "), -math.inf, math.inf, higher=None)
+
+
 def metric_name(name: str) -> str:
     """A metric's name in words, such as ``macro F1``."""
-    return METRICS.get(name, name.replace("_", " "))
+    return kind_of(name).words
+
+
+def metric_range(name: str) -> tuple[float, float]:
+    """What a metric can be; infinite where nothing bounds it."""
+    kind = kind_of(name)
+    return kind.low, kind.high
+
+
+def metric_in_full(scorecard: Scorecard) -> str:
+    """The objective's metric with what a reader must know: ``log loss in nats, lower is better``.
+
+    A share that is better when higher needs no word.
+    """
+    kind = kind_of(scorecard.metric)
+    unit = f" in {kind.unit}" if kind.unit else ""
+    return f"{kind.words}{unit}{', lower is better' if scorecard.lower_is_better else ''}"
 
 
 def count(n: int, one: str = "", many: str = "") -> str:
@@ -43,8 +61,8 @@ def count(n: int, one: str = "", many: str = "") -> str:
 
 
 def score(value: float) -> str:
-    """A metric with three decimals; a dash when it is not a number."""
-    return f"{value:.3f}".replace("-0.000", "0.000") if math.isfinite(value) else "–"
+    """A metric with three decimals below 10, fewer above; a dash when it is not a number."""
+    return _fixed(value, 3 - _whole_digits(value)) if math.isfinite(value) else "–"
 
 
 def bounds(estimate: Estimate) -> str:
@@ -53,7 +71,23 @@ def bounds(estimate: Estimate) -> str:
     if not (math.isfinite(low) and math.isfinite(high)):
         return "[–]"
     digits = 3 if high - low < 0.02 and high > low else 2
-    return f"[{low:.{digits}f}, {high:.{digits}f}]".replace("-0.00,", "0.00,")
+    digits -= _whole_digits(low, high)
+    return f"[{_fixed(low, digits)}, {_fixed(high, digits)}]"
+
+
+def _whole_digits(*values: float) -> int:
+    """Digits before the point beyond the first, of the largest; a large number needs fewer behind.
+
+    Metrics that are shares have none; losses, utilities and own measures may have many.
+    """
+    largest = max(abs(value) for value in values)
+    return max(0, math.floor(math.log10(largest))) if largest >= 1 else 0
+
+
+def _fixed(value: float, digits: int) -> str:
+    """A number with so many decimals and no minus before a zero."""
+    text = f"{value:,.{max(0, digits)}f}"
+    return text if any(digit in text for digit in "123456789") else text.removeprefix("-")
 
 
 def measured(estimate: Estimate) -> str:
@@ -82,8 +116,9 @@ def share(estimate: Estimate) -> str:
 
 def difference(value: float, low: float, high: float) -> str:
     """A difference with its sign and interval, such as ``+0.083 [+0.06, +0.11]``."""
-    digits = 3 if high - low < 0.02 else 2
-    return f"{value:+.3f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+    large = _whole_digits(value, low, high)
+    shown, digits = max(0, 3 - large), max(0, (3 if high - low < 0.02 else 2) - large)
+    return f"{value:+,.{shown}f} [{low:+,.{digits}f}, {high:+,.{digits}f}]"
 
 
 def chance(p_value: float) -> str:
@@ -253,6 +288,12 @@ def metric_of(contest: Contest) -> str:
     """The objective's metric in words; ``quality`` when nothing could be measured."""
     scorecard = shown_scorecard(contest)
     return metric_name(scorecard.metric) if scorecard else "quality"
+
+
+def lower_is_better(contest: Contest) -> bool:
+    """Whether a lower value of the objective's metric is better."""
+    scorecard = shown_scorecard(contest)
+    return scorecard is not None and scorecard.lower_is_better
 
 
 def outcome(candidate: Candidate) -> str:

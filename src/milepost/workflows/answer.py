@@ -16,18 +16,19 @@ from milepost.data.duplicates import regroup
 from milepost.data.examples import clean_texts
 from milepost.data.load import Table, load_table
 from milepost.data.read import read_examples
-from milepost.data.snapshot import read_snapshot
 from milepost.entities.contest import Evaluation
 from milepost.entities.errors import DataError, InputError
 from milepost.entities.example import Examples
 from milepost.entities.prediction import Predictions
 from milepost.entities.task import Task
-from milepost.evaluation.measuring import measure_of
+from milepost.evaluation.measuring import measure_of, units_of
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.evaluation.slices import slice_masks, where_mask
-from milepost.metrics.intervals import Sampling
+from milepost.metrics.intervals import Sampling, estimate_of
+from milepost.metrics.measures import Sample
 from milepost.predictors.base import Batch
 from milepost.predictors.exported import withheld
+from milepost.workflows.contest.honest import trained_on
 from milepost.workflows.contest.timing import Encoders, latencies
 from milepost.workflows.context import Context
 from milepost.workflows.looking.looks import look_by_evaluation
@@ -245,8 +246,9 @@ def evaluate(
 ) -> Evaluation:
     """Measure a release or candidate on a labelled file from outside.
 
-    Rows whose text (or a near-duplicate of it) was in the candidate's training data are measured
-    too, but counted and named in the notes; labels that the task does not know count as wrong.
+    Rows that the candidate was trained on, or near-duplicates of such, are measured too, but
+    counted, and the objective's metric is given without them as well; labels that the task does
+    not know count as wrong. Rows that contests judge on are recorded as a look.
 
     Raises:
         InputError: As ``answer_file``; also if no row has a label.
@@ -278,22 +280,28 @@ def _evaluation(context: Context, task: Task, answerer: Answerer, examples: Exam
     if predictor.uses == "vectors":
         _check_encoder(answerer, encoder.digest)
     position = {label: i for i, label in enumerate(predictor.labels)}
+    y = np.asarray([position.get(str(label), -1) for label in examples.labels], np.int64)
+    probabilities = predict(predictor, examples.texts, encoder)
+    measure = measure_of(task.objective, predictor.labels, context.root)
+    sampling = Sampling(
+        confidence=context.settings.confidence, resamples=context.settings.bootstrap
+    )
+    seen = _trained_rows(context, answerer, examples)
+    unseen = np.setdiff1d(np.arange(len(y)), seen)
     card = build_scorecard(
         Evidence(
             labels=predictor.labels,
             objective=task.objective,
             regime="test_file",
-            y=np.asarray([position.get(str(label), -1) for label in examples.labels], np.int64),
-            probabilities=predict(predictor, examples.texts, encoder),
+            y=y,
+            probabilities=probabilities,
             ids=examples.ids,
             texts=examples.texts,
             slice_masks=slice_masks(examples, task.input_name, task.objective.slices),
             temperature=predictor.temperature,
-            sampling=Sampling(
-                confidence=context.settings.confidence, resamples=context.settings.bootstrap
-            ),
-            notes=_overlap(context, answerer, examples),
-            measure=measure_of(task.objective, predictor.labels, context.root),
+            sampling=sampling,
+            notes=_seen_notes(examples, seen),
+            measure=measure,
             provenance={
                 "bundle_examples": answerer.manifest.examples or "",
                 "code": code_version(),
@@ -307,21 +315,27 @@ def _evaluation(context: Context, task: Task, answerer: Answerer, examples: Exam
         release=answerer.release,
         candidate=answerer.candidate,
         scorecard=msgspec.structs.replace(card, latency=timed["this"]),
+        seen=len(seen),
+        on_unseen=estimate_of(
+            measure.found(Sample(y[unseen], probabilities[unseen])), sampling.confidence
+        )
+        if seen and len(unseen)
+        else None,
     )
 
 
-def _overlap(context: Context, answerer: Answerer, examples: Examples) -> tuple[str, ...]:
-    """A sentence when rows of the file were in the training data, nearly or word for word."""
-    if answerer.manifest.examples is None:
-        return ()
-    dataset = context.ledger.dataset(answerer.manifest.examples)
-    trained = read_snapshot(context.artifacts.get(dataset.artifact))
+def _trained_rows(context: Context, answerer: Answerer, examples: Examples) -> list[int]:
+    """Rows that were trained on, word for word or nearly."""
+    trained = trained_on(context, context.ledger.contest_of(answerer.candidate))
     ours, theirs = regroup([examples, trained], context.settings.near_duplicate)
     known = set(theirs.duplicates)
-    rows = [i for i, group in enumerate(ours.duplicates) if group in known]
-    if not rows:
+    return [i for i, group in enumerate(ours.duplicates) if group in known]
+
+
+def _seen_notes(examples: Examples, seen: Sequence[int]) -> tuple[str, ...]:
+    if not seen:
         return ()
     return (
-        f"{len(rows):,} of {len(examples):,} rows also occur in the data that this candidate was "
-        f"made from, word for word or nearly; the first is {examples.sources[rows[0]]}.",
+        f"{len(seen):,} of {len(examples):,} rows were trained on, word for word or nearly; the "
+        f"first is {examples.sources[seen[0]]}.",
     )

@@ -3,6 +3,7 @@
 import numpy as np
 
 from milepost.contests.curve import learning_curve
+from milepost.data.splitting.folding import FIRST, Folding
 from milepost.predictors.constant import ConstantPredictor
 from milepost.strategies.head_closed_form import HeadClosedForm
 from milepost.strategy import Problem
@@ -31,7 +32,21 @@ class Telling:
     def leave_group_out(self, given, groups):
         del groups
         logits = np.tile([0.0, 1.0], (len(given.texts), 1))
-        return ConstantPredictor(labels=given.labels, log_prior=np.array([1.0, 0.0])), logits
+        return self.fit(given), logits
+
+    def fit(self, given):
+        return ConstantPredictor(labels=given.labels, log_prior=np.array([1.0, 0.0]))
+
+
+class Remembering(Telling):
+    """Notes what it was fitted to."""
+
+    def __init__(self):
+        self.fits = []
+
+    def fit(self, given):
+        self.fits.append(given.texts)
+        return super().fit(given)
 
 
 def test_sizes_grow_to_all_examples_and_groups_stay_whole():
@@ -70,3 +85,31 @@ def test_too_many_labels_for_a_share_leave_it_out():
     given = problem(copies=1)
     points = learning_curve(given, list(given.texts), HeadClosedForm())
     assert min(point.examples for point in points) >= 4
+
+
+def test_answers_are_probabilities():
+    for point in learning_curve(problem(), problem().texts, HeadClosedForm(), draws=1):
+        np.testing.assert_allclose(point.probabilities.sum(axis=2), 1.0, rtol=1e-5)
+
+
+def test_with_times_every_fit_is_to_earlier_rows_and_the_prefix_grows():
+    given = problem()
+    n = len(given.texts)
+    at = np.random.default_rng(0).permutation(n)
+    block = np.where(at < n // 2, at % FIRST, FIRST + (at - n // 2) // 10)
+    folding = Folding(block, block >= FIRST, forward=True)
+    time_of = dict(zip(given.texts, at.tolist(), strict=True))
+    starts = [min(at[block == b].tolist()) for b in range(FIRST, folding.count)]
+    strategy = Remembering()
+    points = learning_curve(given, given.texts, strategy, draws=2, folding=folding)
+    assert len(points) >= 3
+    for number, texts in enumerate(strategy.fits):
+        assert max(time_of[text] for text in texts) < starts[number % len(starts)]
+    sizes = [point.examples for point in points]
+    assert sizes == sorted(set(sizes))
+    # the last point is fitted to everything before each block, on average over the answers
+    whole = [int((at < start).sum()) for start in starts]
+    answers = [int((block == b).sum()) for b in range(FIRST, folding.count)]
+    assert sizes[-1] == round(float(np.average(whole, weights=answers)))
+    early = block < FIRST
+    np.testing.assert_allclose(points[-1].probabilities[:, early], 0.5)

@@ -159,7 +159,7 @@ def test_several_files_are_joined(tmp_path):
     (tmp_path / "a.csv").write_text("text;label;lang\na;x;de\nb;y;de\n")
     (tmp_path / "b.jsonl").write_text('{"text": "c", "label": "x"}\n{"text": "d", "label": "y"}\n')
     reading = read_examples(["a.csv", "b.jsonl"], task(), SETTINGS, root=tmp_path)
-    assert reading.examples.sources == ("a.csv:1", "a.csv:2", "b.jsonl:1", "b.jsonl:2")
+    assert reading.examples.sources == ("a.csv:2", "a.csv:3", "b.jsonl:1", "b.jsonl:2")
     assert reading.examples.metadata["lang"] == ("de", "de", None, None)
     assert [s.path for s in reading.sources] == ["a.csv", "b.jsonl"]
 

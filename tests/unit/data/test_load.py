@@ -49,7 +49,17 @@ def test_csv_in_the_wild_gives_the_same_table(tmp_path, delimiter, encode):
     table = load_table(written(tmp_path, encode(as_csv(delimiter))))
     assert [t.replace("\r", "") for t in table.columns["text"]] == [t for t, _ in ROWS]
     assert list(table.columns["label"]) == ["a", "b", "a"]
-    assert list(table.rows) == [1, 2, 3]
+    assert list(table.rows) == [2, 3, 4]
+
+
+def test_a_row_is_where_an_editor_finds_it(tmp_path):
+    quoted = b'text,label\n\n"two\nlines",a\nafter,b\n'
+    assert list(load_table(written(tmp_path, quoted)).rows) == [3, 5]
+    lines = load_table(written(tmp_path, b'{"text": "a"}\n\n{"text": "b"}\n', "in.jsonl"))
+    assert list(lines.rows) == [1, 3]
+    assert lines.total == 2
+    array = load_table(written(tmp_path, b'[\n{"text": "a"},\n\n{"text": "b"}]', "in.json"))
+    assert list(array.rows) == [1, 2]
 
 
 def test_a_guessed_encoding_is_reported(tmp_path):
@@ -92,7 +102,7 @@ def test_short_rows_are_padded_and_long_rows_left_out_both_reported(tmp_path):
     assert found["rows_too_long"].count == 1
     assert found["rows_too_long"].examples[0].startswith("line 23")
     assert found["rows_too_short"].examples[0].startswith("line 22")
-    assert table.rows[-1] == 23
+    assert table.rows[-1] == 24
 
 
 @pytest.mark.parametrize(

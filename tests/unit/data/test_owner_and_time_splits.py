@@ -218,8 +218,7 @@ def test_a_time_that_cannot_be_read_is_named_with_its_row():
     table = load_table({"text": ["a", "b", "c"], "at": ["2024-01-01", "soon", None]})
     with pytest.raises(DataError) as caught:
         times(table, Task(name="t", data=DataFiles(time="at")), [0, 1, 2])
-    assert "“soon” in row 2" in caught.value.what or '"soon" in row 2' in caught.value.what
-    assert "nothing in row 3" in caught.value.what
+    assert '"soon" at dataframe:2, nothing at dataframe:3' in caught.value.what
     assert caught.value.where == "dataframe:2"
 
 

@@ -86,7 +86,7 @@ def test_rare_and_missing_labels_and_imbalance():
     assert "'never'" in found["labels_without_examples"].summary
     assert found["labels_with_one_example"].count == 1
     assert found["rare_labels"].count == 1
-    assert "(94% of all)" in found["imbalance"].summary
+    assert "(94 % of all)" in found["imbalance"].summary
 
 
 def test_encoding_faults():

@@ -91,6 +91,50 @@ def test_recorded_sides_never_change_when_data_is_added(seed, sizes):
         assert all(len(places) == 1 for places in of_group.values())
 
 
+def retold(family, word):
+    """A message of 24 words of its own family, in which one word is changed."""
+    body = [f"f{family}w{i}" for i in range(24)]
+    if word is not None:
+        body[word] = "changed"
+    return " ".join(body)
+
+
+additions = st.lists(
+    st.lists(
+        st.tuples(st.integers(0, 150), st.one_of(st.none(), st.integers(0, 23)),
+                  st.sampled_from("aab")),
+        min_size=40, max_size=150,
+    ),
+    min_size=2, max_size=4,
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=30)
+@given(additions)
+def test_the_holdout_only_grows_and_no_near_duplicate_straddles(batches):
+    known, rows, held_before, was_judged_on_it = {}, [], set(), False
+    for batch in batches:
+        rows += batch
+        data = examples([retold(f, w) for f, w, _ in rows], [label for _, _, label in rows])
+        sides = assign_sides(data, known, SMALL)
+        known |= sides.new
+        held = {data.texts[i] for i in sides.rows("holdout")}
+        assert held_before <= held
+        held_before = held
+        families = {
+            place: {rows[i][0] for i in sides.rows(place)} for place in ("train", "holdout")
+        }
+        assert not families["train"] & families["holdout"]
+        assert was_judged_on_it <= (sides.regime == "holdout")
+        was_judged_on_it = sides.regime == "holdout"
+        if was_judged_on_it:
+            n = {c: data.labels.count(c) for c in "ab"}
+            share = len(sides.rows("holdout")) / len(rows)
+            for label in "ab":
+                of_label = [i for i in sides.rows("holdout") if data.labels[i] == label]
+                assert len(of_label) >= share * n[label] / 2
+
+
 def test_a_draw_does_not_depend_on_the_order_of_rows():
     data = many(300)
     order = list(range(300))

@@ -27,6 +27,17 @@ def test_threshold_is_the_rank_that_the_theorem_names():
     assert conformal_threshold(scores, 0.95) == np.inf
 
 
+def test_a_sure_threshold_falls_short_rarely():
+    rng = np.random.default_rng(2)
+    limits = np.array([conformal_threshold(rng.random(300), 0.95, 0.95) for _ in range(1000)])
+    assert (limits < 0.95).mean() <= 0.05 + 0.021
+    assert (limits < 0.95).mean() >= 0.01
+    usual = np.array([conformal_threshold(rng.random(300), 0.95) for _ in range(1000)])
+    assert (usual < 0.95).mean() > 0.3
+    assert conformal_threshold(rng.random(58), 0.95, 0.95) == np.inf
+    assert conformal_threshold(rng.random(59), 0.95, 0.95) < np.inf
+
+
 def test_aps_adds_up_the_labels_above():
     scores = label_scores(np.array([[0.2, 0.5, 0.3]]), "aps")
     np.testing.assert_allclose(scores, [[1.0, 0.5, 0.8]])

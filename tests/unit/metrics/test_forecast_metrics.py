@@ -5,7 +5,8 @@ import pytest
 
 from milepost.entities.contest import CurvePoint
 from milepost.entities.estimate import Estimate
-from milepost.evaluation.forecast import forecast
+from milepost.evaluation.forecast import forecast, why_none
+from milepost.metrics import mean_measures, measures
 from milepost.metrics.forecast import continued, half_width, power_law, power_law_with_asymptote
 
 SIZES = np.array([50.0, 100.0, 200.0, 400.0])
@@ -44,7 +45,7 @@ def test_a_falling_curve_is_not_continued_downwards():
 
 def test_farther_is_wider_and_within_range():
     values = 1.0 - 2.0 * SIZES**-0.5
-    ahead = forecast("accuracy", points(values), 0.95)
+    ahead = forecast(measures.counted("accuracy"), points(values), 0.95)
     assert [point.examples for point in ahead] == [800, 2000]
     near, far = (point.estimate for point in ahead)
     assert values[-1] < near.value < far.value <= 1.0
@@ -54,9 +55,47 @@ def test_farther_is_wider_and_within_range():
     assert half_width(found[1], 0.03, 1.96) > half_width(found[0], 0.03, 1.96) > 0.03
 
 
-def test_nothing_is_said_without_a_curve_or_about_another_metric():
+def test_lower_is_better_falls_towards_its_best():
+    losses = 0.2 + 20.0 * SIZES**-0.7
+    ahead = forecast(mean_measures.log_loss(), points(losses), 0.95)
+    near, far = (point.estimate for point in ahead)
+    assert losses[-1] > near.value > far.value > 0.0
+    assert near.value == pytest.approx(0.2 + 20.0 * 800**-0.7, abs=0.05)
+    for each in (near, far):
+        assert 0.0 <= each.low <= each.at_least <= each.value <= each.at_most <= each.high
+
+
+def test_a_measure_and_its_mirror_image_are_foretold_alike():
+    """Costs of 2 for an error: utility is -2 times the error rate, and so is its forecast."""
+    values = 1.0 - 2.0 * SIZES**-0.5
+    utility = mean_measures.utility(np.array([[0.0, 2.0], [2.0, 0.0]]))
+    plain = forecast(measures.counted("accuracy"), points(values), 0.95)
+    doubled = [
+        CurvePoint(
+            examples=p.examples,
+            estimate=Estimate(
+                value=2 * p.estimate.value - 2, low=2 * p.estimate.low - 2,
+                high=2 * p.estimate.high - 2, n=400, method="x",
+                at_least=2 * p.estimate.at_least - 2, at_most=2 * p.estimate.at_most - 2,
+            ),
+        )
+        for p in points(values)
+    ]  # fmt: skip
+    for one, two in zip(plain, forecast(utility, doubled, 0.95), strict=True):
+        assert two.estimate.value == pytest.approx(2 * one.estimate.value - 2)
+        assert two.estimate.low == pytest.approx(2 * one.estimate.low - 2)
+
+
+def test_where_nothing_is_foretold_it_says_why():
     some = points(1.0 - 2.0 * SIZES**-0.5)
-    assert forecast("accuracy", some[:2], 0.95) == ()
-    assert forecast("log_loss", some, 0.95) == ()
+    for name, curve, why in (
+        ("accuracy", some[:2], "2 of the 3 points"),
+        ("accuracy", [], "no learning curve"),
+        ("own:costs.py:mine", some, "best value"),
+    ):
+        measure = measures.own(name, lambda y, a, p: 0.0, higher=True)
+        assert forecast(measure, curve, 0.95) == ()
+        assert why in why_none(name, curve)
+    assert why_none("log_loss", some) is None
     with pytest.raises(ValueError, match="three"):
         continued(SIZES[:2], SIZES[:2] / 1000, 900.0)

@@ -5,17 +5,10 @@ from sklearn.metrics import brier_score_loss, roc_auc_score, top_k_accuracy_scor
 from sklearn.metrics import log_loss as sk_log_loss
 
 from milepost.metrics.bounded import Draws
+from milepost.metrics.curves import auroc
 from milepost.metrics.intervals import clopper_pearson, estimate_of
-from milepost.metrics.measures import (
-    Sample,
-    auroc,
-    brier,
-    counted,
-    hit_rate,
-    log_loss,
-    own,
-    utility,
-)
+from milepost.metrics.mean_measures import brier, hit_rate, log_loss, utility
+from milepost.metrics.measures import Sample, counted, own
 
 TAILS = np.array([0.05, 0.025, 0.001, 1e-5])
 COSTS = np.array([[0.0, 10.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, -2.0]])

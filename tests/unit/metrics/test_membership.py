@@ -42,15 +42,40 @@ def test_nothing_is_learned_where_membership_does_not_matter():
     rates, areas, covered = [], [], 0
     for seed in range(200):
         found, members = attack(seed, 0.0, shadows=8, rows=150)
-        rate = true_positive_rate(found.scores, members, 0.01)
         area = roc_area(found.scores, members)
-        interval, around = rate_estimate(rate, 150, 0.95), area_estimate(area, 150, 0.95)
+        interval = rate_estimate(found.scores, members, np.arange(150), 0.01, 0.95)
+        around = area_estimate(area, 150, 0.95)
         covered += interval.low <= 0.01 <= interval.high and around.low <= 0.5 <= around.high
-        rates.append(rate)
+        rates.append(interval.value)
         areas.append(area)
     assert np.mean(rates) == pytest.approx(0.01, abs=0.002)
     assert np.mean(areas) == pytest.approx(0.5, abs=0.005)
     assert covered >= 190
+
+
+@pytest.mark.parametrize(("shadows", "rows"), [(6, 300), (16, 100)])
+def test_the_interval_pays_for_the_threshold(shadows, rows):
+    """A rise of two deviations everywhere: a steep curve, where the threshold is what is unsure."""
+    limit = np.mean(
+        [true_positive_rate(a.scores, m, 0.01)
+         for a, m in (attack(seed, 2.0, shadows, 20_000) for seed in range(3))]
+    )  # fmt: skip
+    covered = 0
+    for seed in range(200):
+        found, members = attack(seed, 2.0, shadows, rows)
+        each = rate_estimate(found.scores, members, np.arange(rows), 0.01, 0.95)
+        covered += each.low <= limit <= each.high
+    assert covered >= 184
+
+
+def test_copies_of_a_group_are_one_draw():
+    found, members = attack(3, 2.0, shadows=8, rows=200)
+    plain = rate_estimate(found.scores, members, np.arange(200), 0.01, 0.95)
+    copied = np.repeat(found.scores, 3, axis=1), np.repeat(members, 3, axis=1)
+    grouped = rate_estimate(*copied, np.repeat(np.arange(200), 3), 0.01, 0.95)
+    assert grouped.n == plain.n == 200
+    assert grouped.value == pytest.approx(plain.value, abs=0.01)
+    assert grouped.high - grouped.low == pytest.approx(plain.high - plain.low, rel=0.1)
 
 
 def test_equal_answers_give_the_rate_of_guessing():

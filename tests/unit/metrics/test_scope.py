@@ -11,7 +11,6 @@ from milepost.metrics.scope import (
     auroc_estimate,
     choose_score,
     fit_slope,
-    keeping_threshold,
     scope_scores,
 )
 
@@ -38,14 +37,6 @@ def test_auroc_needs_both_kinds():
     assert auroc_estimate(np.zeros(3), np.zeros(3, bool), 0.95) is None
     with pytest.raises(ValueError, match="both kinds"):
         auroc(np.zeros(3), np.zeros(3, bool))
-
-
-def test_threshold_keeps_what_it_promises():
-    rng = np.random.default_rng(2)
-    kept = [keeping_threshold(rng.random(300), 0.95) for _ in range(1000)]
-    assert np.mean(np.array(kept) < 0.95) <= 0.05 + 0.021
-    assert keeping_threshold(rng.random(58), 0.95) is None
-    assert keeping_threshold(rng.random(59), 0.95) is not None
 
 
 def test_preferred_score_wins_within_one_standard_error():

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtri
 
 from milepost.metrics.intervals import Sampling, estimate
-from milepost.metrics.selection import best_of
+from milepost.metrics.selection import Ties, best_of
 
 
 def candidates(n, rates, correlation, rng, k=3):
@@ -76,7 +76,7 @@ def test_ties_go_to_the_first():
     assert best_of("accuracy", y, np.stack([1 - y, y, y]), 2).chosen == 1
 
 
-def test_within_one_standard_error_the_lower_log_loss_is_chosen():
+def test_within_two_standard_errors_the_lower_log_loss_is_chosen():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 400)
     first, second = y.copy(), y.copy()
@@ -85,7 +85,7 @@ def test_within_one_standard_error_the_lower_log_loss_is_chosen():
     answers = np.stack([first, second])
     losses = np.stack([np.full(400, 0.9), np.full(400, 0.4)])
     assert best_of("accuracy", y, answers, 2).chosen == 0
-    assert best_of("accuracy", y, answers, 2, None, losses).chosen == 1
+    assert best_of("accuracy", y, answers, 2, None, Ties(losses=losses)).chosen == 1
 
 
 def test_a_clearly_better_metric_is_chosen_whatever_the_losses():
@@ -93,4 +93,24 @@ def test_a_clearly_better_metric_is_chosen_whatever_the_losses():
     worse = y.copy()
     worse[:120] = 1 - worse[:120]
     losses = np.stack([np.full(400, 0.1), np.full(400, 3.0)])
-    assert best_of("macro_f1", y, np.stack([worse, y]), 2, None, losses).chosen == 1
+    ties = Ties(losses=losses, trust=np.array([0, 1]))
+    assert best_of("macro_f1", y, np.stack([worse, y]), 2, None, ties).chosen == 1
+
+
+def test_among_those_near_the_best_the_most_trusted_is_chosen_before_the_log_loss():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 400)
+    answers = np.stack([np.where(rng.random(400) < 0.2, 1 - y, y) for _ in range(3)])
+    losses = np.stack([np.full(400, loss) for loss in (0.4, 0.9, 0.5)])
+    for trust, chosen in (([2, 0, 1], 1), ([2, 1, 0], 2), ([0, 0, 0], 0)):
+        ties = Ties(losses=losses, trust=np.array(trust))
+        assert best_of("accuracy", y, answers, 2, None, ties).chosen == chosen
+
+
+def test_trust_makes_the_luck_of_being_chosen_small():
+    """Equally good candidates: where the same one is nearly always taken, nothing is taken off."""
+    rng = np.random.default_rng(1)
+    y, answers = candidates(60, [0.8] * 5, 0.5, rng)
+    losses = np.zeros(answers.shape)
+    trusted = best_of("accuracy", y, answers, 3, None, Ties(losses=losses, trust=np.arange(5)))
+    assert trusted.optimism < 0.5 * best_of("accuracy", y, answers, 3).optimism

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from milepost._base.digest import sha256_bytes
 from milepost.entities.errors import CorruptError, StorageError
 from milepost.entities.release import BundleFile, Manifest
+from milepost.metrics.scope import SCORES, Geometry
 from milepost.predictors.base import Batch
 from milepost.predictors.bundle import (
     ARRAYS,
@@ -30,6 +31,7 @@ from milepost.predictors.constant import ConstantPredictor
 from milepost.predictors.kinds import KINDS
 from milepost.predictors.linear import LinearPredictor
 from milepost.predictors.neighbours import NeighboursPredictor
+from milepost.predictors.scoped import ScopedPredictor
 from milepost.predictors.tfidf import TfidfPredictor
 
 LABELS = ("card lost", "été", "c")
@@ -58,6 +60,22 @@ def one_of(kind):
             idf=np.array([1.0, 1.5, 2.0]),
             weights=generator.normal(size=(3, 3)).astype(np.float32),
             bias=np.zeros(3, np.float32),
+            **common,
+        ),
+        "scoped": lambda: ScopedPredictor(
+            inner=one_of("linear"),
+            label="c",
+            threshold=0.1,
+            slope=2.0,
+            weights=np.full(len(SCORES), 0.1),
+            centre=np.zeros(len(SCORES)),
+            scale=np.ones(len(SCORES)),
+            geometry=Geometry.of(
+                generator.normal(size=(9, 4)).astype(np.float32),
+                np.arange(9) % 2,
+                np.eye(4, dtype=np.float32)[:2],
+            ),
+            compared={"combined": 0.9},
             **common,
         ),
     }[kind]()

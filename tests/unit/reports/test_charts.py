@@ -1,3 +1,4 @@
+import math
 import struct
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from milepost.entities.contest import Contest
 from milepost.reports import theme
-from milepost.reports.axes import fit, share_axis
+from milepost.reports.axes import fit, value_axis
 from milepost.reports.charts import charts_of, quality_against_cost, write_charts
 from milepost.reports.placing import text_width
 from milepost.reports.records import ReportSubject
@@ -96,12 +97,20 @@ def test_png_files_are_written_from_the_same_charts(banking: ReportSubject, tmp_
         assert 100 <= height <= 600
 
 
-@given(st.floats(-1, 1), st.floats(-1, 1))
-def test_quality_axes_hold_their_data_and_have_ticks(a: float, b: float) -> None:
-    low, high = min(a, b), max(a, b)
-    domain, ticks = share_axis(low, high)
-    assert domain[0] <= low + 1e-4
-    assert high <= domain[1]
+LIMITS = st.sampled_from([(0.0, 1.0), (-1.0, 1.0), (0.0, math.inf), (-math.inf, math.inf)])
+
+
+@given(st.floats(0, 1), st.floats(0, 1), LIMITS, st.sampled_from([1.0, 7.3, 1e4]))
+def test_quality_axes_hold_their_data_and_have_ticks(
+    a: float, b: float, limits: tuple[float, float], scale: float
+) -> None:
+    """Whatever a metric can be: a share, a coefficient, a loss, an amount of money."""
+    bottom = -1.0 if limits[0] < 0 else 0.0
+    size = scale if limits[1] == math.inf else 1.0
+    low, high = (size * (bottom + (1 - bottom) * each) for each in (min(a, b), max(a, b)))
+    domain, ticks = value_axis(low, high, limits)
+    assert limits[0] <= domain[0] <= low
+    assert high <= domain[1] <= limits[1] + 1e-9
     assert 2 <= len(ticks) <= 9
     assert domain[0] <= ticks[0]
     assert ticks[-1] <= domain[1] + 1e-9

@@ -34,7 +34,7 @@ def test_a_running_job_says_what_it_does_and_who_is_at_it():
     shown = jobs_table([job()], NOW).plain()
     assert "j0123456789ab" in shown
     assert "head_closed_form" in shown
-    assert "45%" in shown
+    assert "45 %" in shown
     assert "━━━●" in shown
     assert "by ann for 33 s, process 42 on desk, 4 steps finished." in shown
 

@@ -65,7 +65,7 @@ def test_what_was_luck_in_being_chosen_is_said(churn: ReportSubject) -> None:
     )
     others = tuple(c for c in contest.candidates if not c.chosen)
     shown = str(Leaderboard(msgspec.structs.replace(contest, candidates=(lucky, *others))))
-    assert "0.040 of that is the luck of being chosen" in " ".join(shown.split())
+    assert "the luck of being the best of several, 0.040, is taken off" in " ".join(shown.split())
 
 
 def test_ids_are_shown_on_request(churn: ReportSubject) -> None:
@@ -141,4 +141,4 @@ def test_bars_have_their_width_and_one_mark(a: float, b: float, c: float, width:
     low, value, high = sorted((a, b, c))
     text = Bar(low, value, high, 0.3, 0.9).text(width).plain
     assert len(text) == width
-    assert sum(text.count(mark) for mark in "●◂") == 1
+    assert sum(text.count(mark) for mark in "●◂▸") == 1

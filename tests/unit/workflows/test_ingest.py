@@ -2,12 +2,12 @@ import pytest
 
 from milepost.entities.errors import DataError, InputError, TaskFileError
 from milepost.entities.task import Objective, Task
+from milepost.workflows.tasks.checking import check
 from milepost.workflows.tasks.files import read_task, task_names
 from milepost.workflows.tasks.ingest import (
     Columns,
     add_file,
     add_task,
-    check,
     free_name,
     plan_workspace,
 )
@@ -20,7 +20,6 @@ FRUIT = [{"text": f"{word} {i}", "label": word} for i in range(6) for word in ("
     [
         Task(name="../up"),
         Task(name="Not A Name"),
-        Task(name="ok", objective=Objective(at_least=1.5)),
         Task(name="ok", kind="sort"),
     ],
 )
@@ -82,3 +81,27 @@ def test_check_raises_nothing_that_a_task_can_get_wrong(context):
     assert results["broken"].problems[0].line == 2
     assert "names no data" in results["empty"].problems[0].what
     assert read_task(context.root, "fruit").labels.keys() == {"apples", "pears"}
+
+
+def test_check_finds_what_is_declared_and_cannot_be_used_on_its_line(context):
+    add_task(context, Task(name="fruit"), FRUIT, None)
+    file = context.root / "tasks/fruit.yaml"
+    plain = file.read_text()
+    lines = len(plain.splitlines())
+
+    def found(*declared):
+        file.write_text(plain + "\n".join(declared) + "\n")
+        (result,) = check(context, "fruit")
+        return [str(problem) for problem in result.problems]
+
+    (said,) = found("fairness:", "  terms: {}", "  by: [colour]")
+    assert said.startswith(f"tasks/fruit.yaml:{lines + 3}: fairness.by: ")
+    first = "  - {name: shout, kind: invariance, change: upper_case}"
+    (said,) = found("behaviour:", first, "  - {name: typo, kind: invariance, change: typoes}")
+    assert said.startswith(f"tasks/fruit.yaml:{lines + 3}: behaviour.1: ")
+    assert "typos" in said
+    (said,) = found("behaviour:", "  - {name: must, kind: minimum, file: none.csv}")
+    assert said.startswith("none.csv: ")
+    (said,) = found("out_of_scope: {label: plums}")
+    assert f"tasks/fruit.yaml:{lines + 1}: out_of_scope:" in said
+    assert found("behaviour:", first) == []

@@ -11,6 +11,7 @@ from milepost.entities.errors import DataError
 from milepost.entities.ids import ContestId
 from milepost.entities.scorecard import Spending
 from milepost.metrics.spending import levels
+from milepost.workflows.answer import Which, evaluate
 from milepost.workflows.contest.datasets import prepare
 from milepost.workflows.contest.improve import improve
 from milepost.workflows.contest.options import Options
@@ -151,6 +152,36 @@ def test_what_was_judged_before_looks_were_paid_for_counts_and_hands_nothing_on(
     assert following.look == 2
     assert following.alpha == pytest.approx(levels(0.05, [False])[-1])
     assert following.left == pytest.approx(0.05 - sum(levels(0.05, [False])))
+
+
+def test_an_evaluation_on_judged_messages_is_a_look_that_decides_nothing(
+    context, things, write, rows
+):
+    held = [(f"t{i}", f"{text} of another day", label) for i, (_, text, label) in enumerate(rows)]
+    path = write(held, "test.csv")
+    file = context.root / "tasks/things.yaml"
+    text = file.read_text().replace("id: id", "id: id, test: data/test.csv")
+    file.write_text(text)
+    improve(context, things, ONLY)
+    before = looks(context, things)
+    evaluate(context, things, path, Which(), None)
+    evaluate(context, things, write(held[:5], "part.csv"), Which(release=1), None)
+    found = looks(context, things)
+    first, second = found.taken[1:]
+    assert first.actor == context.actor
+    assert first.at > before.taken[0].at
+    assert first.holdout == before.taken[0].holdout
+    assert first.purpose == f"evaluate release 1 on {path} (20 of 20 rows)"
+    assert second.purpose.endswith("part.csv (5 of 5 rows)")
+    assert (first.contest, first.alpha, first.paid, first.verdict) == (None, None, 0.0, None)
+    assert (found.used, found.left, found.next_alpha) == (
+        before.used, before.left, before.next_alpha,
+    )  # fmt: skip
+    actions = [entry.action for entry in context.ledger.audit()]
+    assert actions.count("holdout.looked") == 3
+    new = [("n", "a saw from nowhere", "tool"), ("m", "pears of nobody", "fruit")]
+    evaluate(context, things, write(new, "new.csv"), Which(), None)
+    assert len(looks(context, things).taken) == 3
 
 
 def test_a_scorecard_warns_when_the_margin_has_doubled():

@@ -83,9 +83,9 @@ def times(table: Table, task: Task, rows: Sequence[int]) -> tuple[float, ...]:
             found.append(seconds)
     if bad:
         shown = ", ".join(
-            f"{quote(as_text(values[i]), 40)} in row {table.rows[i]}"
+            f"{quote(as_text(values[i]), 40)} at {table.name}:{table.rows[i]}"
             if as_text(values[i]).strip()
-            else f"nothing in row {table.rows[i]}"
+            else f"nothing at {table.name}:{table.rows[i]}"
             for i in bad[:3]
         )
         raise DataError(

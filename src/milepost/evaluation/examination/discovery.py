@@ -38,8 +38,9 @@ def discover(subject: Subject) -> Discovery | None:
     """Search all slices that ``slicing.pool`` forms for a larger share of mistakes.
 
     With no slice worse than the rest, the chance that any is listed as found is at most one less
-    the confidence (see ``metrics.search``). A found slice whose excess goes away without the rows
-    of the slices listed before it is explained by them and left out.
+    the confidence (see ``metrics.search``). A found slice that is not worse than the other rows
+    outside the slices listed before it, nor than the other rows of one of them, is explained by
+    them and left out.
 
     Returns:
         ``None`` where there are fewer than ``FEWEST`` examples.
@@ -84,10 +85,10 @@ class Search:
     def listed(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Positions of the slices that are found, and of those that are suspected."""
         shown = self._searched.corrected <= self._alpha
-        rows = np.ones(len(self._wrong), np.bool_)
-        found = self._distinct(np.flatnonzero(shown), rows, MOST_FOUND)
+        told = np.zeros(len(self._wrong), np.int64)
+        found = self._distinct(np.flatnonzero(shown), told, MOST_FOUND)
         worth = np.flatnonzero(~shown & (self._searched.raw <= self._alpha))
-        return found, self._distinct(worth, rows, MOST_SUSPECTED)
+        return found, self._distinct(worth, told, MOST_SUSPECTED)
 
     def gap(self, at: int, *, proven: bool) -> tuple[float, float]:
         """How much worse a slice is than the rest, and the simultaneous lower bound of that."""
@@ -114,22 +115,41 @@ class Search:
         )
 
     def _distinct(
-        self, among: NDArray[np.int64], rows: NDArray[np.bool_], most: int
+        self, among: NDArray[np.int64], told: NDArray[np.int64], most: int
     ) -> tuple[int, ...]:
-        """Slices that each say something the ones before do not; takes their rows out of ``rows``.
+        """Slices that each say something the ones before do not, by forward selection.
 
-        Forward selection by the exact test on the rows that are left.
+        Args:
+            among: Positions to choose from.
+            told: ``(n,)`` the last slice chosen that holds the row, counted from 1; 0 for none.
+                Changed in place.
+            most: Most slices to choose.
         """
         chosen: list[int] = []
         while len(chosen) < most and len(among):
-            p = more_mistakes(self._wrong, self._slices[:, among], rows)
+            p = self._further(among, told)
             if float(p.min()) > self._alpha:
                 break
             best = self._simplest(among, int(p.argmin()))
             chosen.append(best)
-            rows &= ~self._slices[:, best]
+            told[self._slices[:, best]] = told.max() + 1
             among = among[(among != best) & (p <= self._alpha)]
         return tuple(chosen)
+
+    def _further(self, among: NDArray[np.int64], told: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Exact p-values of "worse than the rest, as far as the slices before do not say so".
+
+        On the rows that no slice holds yet; and within each chosen slice, where every slice that
+        cuts it otherwise is a question of its own (Bonferroni): part of a failing slice may fail
+        far more often than the rest of it.
+        """
+        slices = self._slices[:, among]
+        p = more_mistakes(self._wrong, slices, told == 0)
+        parts = np.unique(told[told > 0])
+        for part in parts.tolist():
+            within = more_mistakes(self._wrong, slices, told == part)
+            p = np.minimum(p, within * len(among) * len(parts))
+        return p
 
     def _simplest(self, among: NDArray[np.int64], best: int) -> int:
         """Of the slices with nearly the rows of the best one, the one of the simplest kind."""

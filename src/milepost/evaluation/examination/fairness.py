@@ -12,7 +12,7 @@ from milepost.evaluation.identity.checks import checks
 from milepost.evaluation.identity.findings import group_findings
 from milepost.evaluation.identity.rates import RATES, Rated, rated
 from milepost.evaluation.identity.swaps import Swapped, swap
-from milepost.metrics.classification import METRICS
+from milepost.evaluation.measuring import by_answers
 
 MOST_LABELS = 10
 """Labels that are looked at in turn where the rule names none, the most frequent ones."""
@@ -44,7 +44,7 @@ def fairness(
     )
     notes += [note for each in found for note in _notes(each, swapped.get(each.name))]
     metric = subject.task.objective.metric
-    if metric not in METRICS:
+    if by_answers(metric) != metric:
         notes.append(f"Groups are compared by accuracy, not {metric}.")
     return scores, checks(rule, scores), tuple(notes)
 
@@ -78,6 +78,7 @@ def _score(
     score = AttributeScore(
         attribute=found.attribute.name,
         label=label,
+        metric=by_answers(subject.task.objective.metric),
         groups=groups,
         gaps=found.gaps(confidence, questions),
         findings=findings,

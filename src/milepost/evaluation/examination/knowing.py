@@ -141,7 +141,7 @@ def _abstain_check(rule: AbstainRule, found: list[Given], kept: Given | None, n:
             sentence=(
                 f"Answers from a confidence of {kept.threshold:.3f} on are wrong at most {limit} "
                 f"of the time with {sure}: {kept.wrong:,} of {kept.answered:,} were, and "
-                f"{kept.answered / n:.0%} of {n:,} examples are answered."
+                f"{100 * kept.answered / n:.0f} % of {n:,} examples are answered."
             ),
         )
     shown = [
@@ -291,27 +291,28 @@ def _scope_check(rule: ScopeRule, part: ScopeScore) -> Check:
     told = ""
     if part.recall is not None:
         told = (
-            f" {part.recall.value:.1%} of {part.recall.n:,} inputs out of scope are turned away"
-            f" ({part.recall.low:.1%} to {part.recall.high:.1%})."
+            f" {100 * part.recall.value:.1f} % of {part.recall.n:,} inputs out of scope are turned "
+            f"away ({100 * part.recall.low:.1f} % to {100 * part.recall.high:.1f} %)."
         )
-    facts = f"{kept.value:.1%} of {kept.n:,} inputs in scope are kept"
+    facts = f"{100 * kept.value:.1f} % of {kept.n:,} inputs in scope are kept"
     if kept.at_most < rule.keep:
         return Check(
             name="out_of_scope",
             outcome="failed",
-            sentence=f"{facts}, which is shown to be fewer than {rule.keep:.1%}.{told}",
+            sentence=f"{facts}, which is shown to be fewer than {100 * rule.keep:.1f} %.{told}",
         )
     if kept.at_least >= rule.keep:
         return Check(
             name="out_of_scope",
             outcome="passed",
-            sentence=f"{facts}, which is shown to be at least {rule.keep:.1%}.{told}",
+            sentence=f"{facts}, which is shown to be at least {100 * rule.keep:.1f} %.{told}",
         )
     return Check(
         name="out_of_scope",
         outcome="passed",
         sentence=(
-            f"{facts} (asked for: {rule.keep:.1%}, and these examples do not speak against it; the "
-            f"threshold keeps that share of training examples with 95 % confidence).{told}"
+            f"{facts} (asked for: {100 * rule.keep:.1f} %, and these examples do not speak "
+            "against it; the threshold keeps that share of training examples with 95 % "
+            f"confidence).{told}"
         ),
     )

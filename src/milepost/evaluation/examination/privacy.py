@@ -1,10 +1,12 @@
 """Privacy of the model: can its answers tell which examples it was trained on?"""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from milepost.entities.examination import Case, Privacy
-from milepost.evaluation.examination.subject import Subject
+from milepost.evaluation.examination.subject import Refitting, Subject
 from milepost.metrics.membership import (
     Attack,
     area_estimate,
@@ -12,14 +14,14 @@ from milepost.metrics.membership import (
     logit_confidence,
     rate_estimate,
     roc_area,
-    true_positive_rate,
 )
 
 MOST_ROWS = 2_000
 """Training examples attacked; more are left out at random, whole groups at a time."""
 
-FEWEST_GROUPS = 40
-"""Different messages below which nothing is said: a half must still be worth fitting to."""
+FEWEST_GROUPS = 100
+"""Different messages below which nothing is said: the threshold that one of a hundred strangers
+passes is found from the strangers, and with fewer the rate is off upwards."""
 
 MOST_SHADOWS, FEWEST_SHADOWS = 16, 6
 WORK = 1_000_000
@@ -47,21 +49,19 @@ def privacy(subject: Subject) -> tuple[Privacy | None, tuple[str, ...]]:
     if units < FEWEST_GROUPS:
         return None, (f"Privacy needs {FEWEST_GROUPS} different messages; there are {units}.",)
     shadows = int(np.clip(WORK // (len(rows) * len(subject.labels)), FEWEST_SHADOWS, MOST_SHADOWS))
-    rng = np.random.default_rng(subject.sampling.seed)
-    members = (rng.random((shadows, units)) < 0.5)[:, groups]
-    y = subject.train_y[rows]
+    y, seed = subject.train_y[rows], subject.sampling.seed
     texts = [subject.train.texts[i] for i in rows.tolist()]
+    members = draw_members(groups, shadows, seed)
     try:
-        confidences = np.stack(
-            [logit_confidence(subject.refit(rows[inside])(texts), y) for inside in members]
+        confidences = shadow_confidences(
+            lambda inside: subject.refit(rows[inside]), texts, y, members
         )
     except ValueError as error:
         # A half may lack what the strategy needs, such as a second label.
         return None, (f"Privacy was not measured: half of the examples did not do ({error}).",)
     attack = likelihood_ratios(confidences, members)
     confidence = subject.sampling.confidence
-    rate = true_positive_rate(attack.scores, members, FALSE_POSITIVE_RATE)
-    found = rate_estimate(rate, units, confidence)
+    found = rate_estimate(attack.scores, members, groups, FALSE_POSITIVE_RATE, confidence)
     area = area_estimate(roc_area(attack.scores, members), units, confidence)
     measured = Privacy(
         tpr_at_1_fpr=found,
@@ -75,6 +75,37 @@ def privacy(subject: Subject) -> tuple[Privacy | None, tuple[str, ...]]:
         cases=_cases(subject, rows, attack) if found.at_least > FALSE_POSITIVE_RATE else (),
     )
     return measured, ()
+
+
+def draw_members(groups: NDArray[np.int64], shadows: int, seed: int) -> NDArray[np.bool_]:
+    """Who is trained on by whom: ``(shadows, n)``, each group by each with probability one half.
+
+    Args:
+        groups: ``(n,) int64`` from 0, together in a half or not at all.
+        shadows: Predictors to fit.
+        seed: Makes the draw.
+    """
+    drawn = np.random.default_rng(seed).random((shadows, int(groups.max()) + 1)) < 0.5
+    return drawn[:, groups]
+
+
+def shadow_confidences(
+    refit: Refitting,
+    texts: Sequence[str],
+    y: NDArray[np.int64],
+    members: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """Logit confidences ``(s, n)`` in the given labels, of a predictor per row of ``members``.
+
+    Args:
+        refit: Fits to the examples at some positions of ``texts``.
+        texts: The ``n`` examples attacked.
+        y: ``(n,) int64`` their labels.
+        members: ``(s, n)`` whom each predictor is fitted to.
+    """
+    return np.stack(
+        [logit_confidence(refit(np.flatnonzero(inside))(texts), y) for inside in members]
+    )
 
 
 def _attacked(subject: Subject) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

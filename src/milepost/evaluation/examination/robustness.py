@@ -117,6 +117,7 @@ def _score(
     broke = broke[np.argsort(-after[broke].max(axis=1, initial=0.0), kind="stable")][:_SHOWN]
     return ChangeScore(
         change=asked.change,
+        metric=metric,
         n=len(y),
         before=estimate(metric, y, first, k, sampling),
         after=estimate(metric, y, then, k, sampling),

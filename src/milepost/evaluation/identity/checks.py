@@ -9,11 +9,10 @@ COUNTS = 30
 """Fewest examples behind both rates of a gap for it to hold up a release unproven."""
 
 _ORDER = ("failed", "open", "passed")
-_WORDS: dict[Criterion, str] = {
+_WORDS = {
     "equal_opportunity": "true positive rate",
     "equalised_odds": "true and false positive rate",
     "demographic_parity": "share answered with the label",
-    "metric": "metric",
 }
 
 
@@ -44,7 +43,7 @@ def _gap_check(
         return Check(
             name=name,
             outcome="open",
-            sentence=f"The gap in {_WORDS[criterion]} by `{attribute}` could not be measured: too "
+            sentence=f"The gap in {_words(criterion, scores)} by `{attribute}` could not be measured: too "
             "few groups have examples enough. Label more of each.",
         )
     outcome, sentence, _, _ = min(judged, key=lambda e: (_ORDER.index(e[0]), -e[2], -e[3]))
@@ -55,7 +54,7 @@ def _judged(score: AttributeScore, gap: Gap, limit: float) -> tuple[Outcome, str
     """Outcome and sentence; the rule of the gate for slices."""
     about = f' for "{score.label}"' if score.label is not None and gap.name != "metric" else ""
     facts = (
-        f"By `{score.attribute}` the largest gap in {_WORDS[gap.name]}{about} is {gap.value:.3f} "
+        f"By `{score.attribute}` the largest gap in {_words(gap.name, (score,))}{about} is {gap.value:.3f} "
         f"({gap.low:.3f} to {gap.high:.3f}; {gap.highest} highest, {gap.lowest} lowest)"
     )
     if gap.low > limit:
@@ -113,3 +112,9 @@ def _flips_check(attribute: str, scores: Sequence[AttributeScore], limit: float)
         outcome = "open"
         rest = f", above the allowed {limit:g} but not shown to be. More examples would decide it."
     return Check(name=name, outcome=outcome, sentence=facts + rest)
+
+
+def _words(criterion: Criterion, scores: Sequence[AttributeScore]) -> str:
+    """What a criterion compares, in words."""
+    metric = scores[0].metric if scores else "metric"
+    return _WORDS.get(criterion, metric.replace("_", " "))

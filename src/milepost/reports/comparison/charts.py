@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from milepost.entities.difference import Difference, Part
 from milepost.reports import theme, words
-from milepost.reports.axes import Axis, finish, fit, row_scale, share_axis
+from milepost.reports.axes import Axis, finish, fit, row_scale, value_axis
 from milepost.reports.theme import Chart
 
 ROW = 26
@@ -98,7 +98,7 @@ def shares(parts: Sequence[Part], kind: str, found: Difference) -> Chart | None:
         for i, part in enumerate(shown)
     ]
     values = [share for part in shown for share in (part.first, part.second)]
-    domain, ticks = share_axis(min(values), max(values))
+    domain, ticks = value_axis(min(values), max(values))
     axis = Axis("share right", domain, ticks, range=(NAMES, theme.WIDTH - NUMBERS))
     base = alt.Chart(alt.Data(values=rows)).encode(y=row_scale(len(rows)))
     title = f"Right answers by {kind}"

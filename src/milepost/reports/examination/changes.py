@@ -14,6 +14,23 @@ CHANGES_WITH_CASES = 2
 TESTS_WITH_CASES = 4
 PARTS = 10
 """Values of a column that a terminal shows."""
+CHANGED = {
+    "typos": "typos",
+    "upper_case": "capital letters",
+    "lower_case": "small letters",
+    "no_punctuation": "missing punctuation",
+    "repeated_punctuation": "repeated punctuation",
+    "whitespace": "extra spaces",
+    "no_accents": "missing accents",
+    "contractions": "contractions",
+    "look_alikes": "look-alike letters",
+    "full_width": "full-width letters",
+    "invisible": "invisible characters",
+    "cut_end": "a cut-off end",
+    "padding_before": "a needless sentence before",
+    "padding_after": "a needless sentence after",
+}
+"""What inputs have that were changed, by the name of the change."""
 
 
 def robustness(examined: Examined, *, full: bool) -> Section:
@@ -22,7 +39,7 @@ def robustness(examined: Examined, *, full: bool) -> Section:
     scores = worst_first(examined.found.robustness)
     if not scores:
         return Section(BREAKS, title, absent="No inputs were changed to see what breaks it.")
-    metric = words.metric_name(examined.scorecard.metric)
+    metric = words.metric_name(scores[0].metric)
     harmful = [score for score in scores if score.drop_low > 0]
     parts: list[Part] = [_lead(scores, harmful), BLANK, _changes(scores, metric)]
     for score in scores if full else harmful[:CHANGES_WITH_CASES]:
@@ -40,8 +57,8 @@ def worst_first(scores: Sequence[ChangeScore]) -> list[ChangeScore]:
 
 
 def change_name(name: str) -> str:
-    """A change in words."""
-    return name.replace("_", " ")
+    """What the changed inputs have, in words."""
+    return CHANGED.get(name, name.replace("_", " "))
 
 
 def _lead(scores: Sequence[ChangeScore], harmful: Sequence[ChangeScore]) -> Line:
@@ -56,7 +73,7 @@ def _changes(scores: Sequence[ChangeScore], metric: str) -> Grid:
     low = min(0.0, *(score.drop_low for score in scores))
     high = max(*(score.drop_high for score in scores), low + 0.01)
     columns = (
-        Column("change", wraps=True),
+        Column("inputs with", wraps=True),
         Column("n", "right"),
         Column(metric, "right"),
         Column("then", "right"),

@@ -13,7 +13,7 @@ from milepost.entities.examination import (
     ScopeScore,
 )
 from milepost.reports import theme, words
-from milepost.reports.axes import Axis, finish, share_axis
+from milepost.reports.axes import Axis, Quality, finish, value_axis
 from milepost.reports.examination.changes import change_name, failures_first, worst_first
 from milepost.reports.examination.groups import ordered
 from milepost.reports.forest import ForestPlot, ForestRow, Number
@@ -81,7 +81,7 @@ def group_chart(examined: Examined, score: AttributeScore, number: int) -> Chart
     rows = [ForestRow(each.name, _numbers(each), f"n {each.n:,}") for each in _ends(groups)]
     fewer = f" {len(rows)} of {len(groups)} groups." if len(rows) < len(groups) else ""
     if score.label is None:
-        metric = words.metric_name(examined.scorecard.metric)
+        metric = words.metric_name(score.metric)
         title, axis = f"{metric[:1].upper()}{metric[1:]} by {score.attribute}", metric
         subtitle = [f"Whiskers: intervals.{fewer}"]
     else:
@@ -91,7 +91,12 @@ def group_chart(examined: Examined, score: AttributeScore, number: int) -> Chart
             f"Blue: of those that are, rightly answered so (true positives).{fewer}",
         ]
     plot = ForestPlot(
-        rows=rows, title=title, subtitle=subtitle, axis=axis, shares=score.label is not None
+        rows=rows,
+        title=title,
+        subtitle=subtitle,
+        axis=axis,
+        shares=score.label is not None,
+        limits=words.metric_range(score.metric) if score.label is None else (0.0, 1.0),
     )
     return _chart(f"groups-{number + 1}", plot)
 
@@ -114,7 +119,7 @@ def robustness_chart(examined: Examined) -> Chart | None:
     scores = worst_first(examined.found.robustness)
     if not scores:
         return None
-    metric = words.metric_name(examined.scorecard.metric)
+    metric = words.metric_name(scores[0].metric)
     rows = [
         ForestRow(
             change_name(score.change),
@@ -130,6 +135,7 @@ def robustness_chart(examined: Examined) -> Chart | None:
         subtitle=["Whiskers: intervals that hold for all together. Orange: shown to be worse."],
         axis=f"{metric} lost",
         reference=0.0,
+        limits=(-2.0, 2.0),
     )
     return _chart("robustness", plot)
 
@@ -192,15 +198,15 @@ def risk_chart(found: Knowing) -> Chart | None:
     bound = rule.at_most_wrong if rule else None
     # The first points rest on a handful of answers: their intervals would take all the height.
     top = max(0.05, bound or 0.0, *(p.high for p in points if p.coverage >= 0.2))
-    domain, ticks = share_axis(0.0, min(1.0, top))
+    domain, ticks = value_axis(0.0, min(1.0, top))
     # Cut here rather than by a clip path: those have ids that differ from drawing to drawing.
     rows = [
         {"coverage": p.coverage, **{k: min(v, domain[1]) for k, v in _ends_of(p).items()}}
         for p in points
     ]
-    x = Axis("share answered, surest first", [0, 1], [0, 0.2, 0.4, 0.6, 0.8, 1], format=".0%",
+    x = Axis("share answered, surest first", [0, 1], [0, 0.2, 0.4, 0.6, 0.8, 1], shares=True,
              grid=False).x("coverage")  # fmt: skip
-    y = Axis("wrong of those", domain, ticks, format=".0%")
+    y = Axis("wrong of those", domain, ticks, shares=True)
     base = alt.Chart(alt.Data(values=rows)).encode(x=x)
     layers = [
         base.mark_area(color=theme.BAND, opacity=1).encode(y=y.y("low"), y2="high:Q"),
@@ -290,12 +296,11 @@ def forecast_chart(examined: Examined) -> Chart | None:
     expected = [measured[-1], *examined.contest.forecast]
     rows, later = _curve(measured), _curve(expected)
     ends = [point.estimate for point in (*measured, *expected)]
-    domain, ticks = share_axis(min(e.low for e in ends), max(e.high for e in ends))
+    y = Quality.of(examined.scorecard).axis([end for e in ends for end in (e.low, e.high)])
     sizes = [point.examples for point in (measured[0], *expected)]
     metric = words.metric_name(examined.scorecard.metric)
     x = Axis("training examples", [sizes[0], sizes[-1] * 1.05], sizes, log=True, format=",d",
              grid=False).x("examples")  # fmt: skip
-    y = Axis(metric, domain, ticks)
     known = alt.Chart(alt.Data(values=rows)).encode(x=x)
     ahead = alt.Chart(alt.Data(values=later)).encode(x=x)
     layers = [

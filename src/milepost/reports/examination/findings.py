@@ -59,7 +59,10 @@ def finding_lines(contest: Contest) -> list[Line]:
 
 def _leaks(found: Examination, card: Scorecard) -> Finding | None:
     del found
-    return None if card.naive is None else Finding("Leaks", leaks(card), "!", "warn")
+    shown = card.naive is not None and words.score(card.naive.value) != words.score(
+        card.objective.value
+    )
+    return Finding("Leaks", leaks(card), "!", "warn") if shown else None
 
 
 def _looks(card: Scorecard) -> Finding | None:
@@ -75,20 +78,22 @@ def _weakest(found: Examination, card: Scorecard) -> Finding | None:
     if found.discovery is None or not found.discovery.found:
         return None
     worst, others = found.discovery.found[0], len(found.discovery.found) - 1
-    more = f"; {others} more found" if others else ""
+    more = f"; {words.count(others, 'more weak slice')}" if others else ""
     name = words.shorten(worst.description, LONGEST_SLICE)
     right = f"accuracy {words.score(worst.estimate.value)}"
-    return Finding("Weakest", f"{name}: {right}, {worst.gap:.3f} worse{more}.", "!", "warn")
+    text = f"{name} have {right}, {worst.gap:.3f} less than the rest{more}."
+    return Finding("Weak spot", text, "!", "warn")
 
 
 def _unfair(found: Examination, card: Scorecard) -> Finding | None:
+    del card
     worst = shown_gap(found.fairness)
     if worst is None:
         return None
     score, gap = worst
-    name = gap_name(gap, words.metric_name(card.metric))
+    name = gap_name(gap, words.metric_name(score.metric))
     between = f"{words.shorten(gap.highest, 20)} and {words.shorten(gap.lowest, 20)}"
-    text = f"{name} {gap.value:.3f} apart, {between} ({score.attribute})."
+    text = f"{between} ({score.attribute}) are {gap.value:.3f} apart in {name}."
     return Finding("Groups", text, "!", "warn")
 
 
@@ -98,10 +103,11 @@ def _breaks(found: Examination, card: Scorecard) -> Finding | None:
     if not harmful:
         return None
     worst, others = harmful[0], len(harmful) - 1
-    more = f"; {words.count(others, 'more change')} hurt" if others else ""
-    drop = words.difference(worst.drop, worst.drop_low, worst.drop_high)
-    text = f"{change_name(worst.change)}: worse by {drop[1:]}{more}."
-    return Finding("Breaks on", text, "!", "warn")
+    more = f"; {words.count(others, 'other change')} cost less" if others else ""
+    drop = words.difference(worst.drop, worst.drop_low, worst.drop_high).replace("+", "")
+    metric = words.metric_name(worst.metric)
+    text = f"{change_name(worst.change)} cost {drop} of {metric}{more}."
+    return Finding("Fragile", text, "!", "warn")
 
 
 def _tells(found: Examination, card: Scorecard) -> Finding | None:
@@ -109,8 +115,8 @@ def _tells(found: Examination, card: Scorecard) -> Finding | None:
     if found.privacy is None or found.privacy.tpr_at_1_fpr.low <= GUESSING:
         return None
     rate = words.share(found.privacy.tpr_at_1_fpr)
-    text = f"{rate} of its training examples; guessing finds 1 %."
-    return Finding("Gives away", text, "!", "warn")
+    text = f"an attacker can tell {rate} of its training examples; guessing tells 1 %."
+    return Finding("Privacy", text, "!", "warn")
 
 
 _TELLERS: tuple[Callable[[Examination, Scorecard], Finding | None], ...] = (
@@ -127,7 +133,8 @@ def _forecast(contest: Contest) -> Finding | None:
         return None
     now = contest.curve[-1].examples
     told = [
-        f"{words.measured(point.estimate)} at {point.examples / max(now, 1):.2g} times the labels"
+        f"{words.measured(point.estimate)} with {point.examples / max(now, 1):.2g} times as many"
         for point in contest.forecast[:2]
     ]
-    return Finding("Forecast", f"{', '.join(told)}.")
+    metric = words.metric_of(contest)
+    return Finding("More labels", f"expected {metric} {', '.join(told)}.")

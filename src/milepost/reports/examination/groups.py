@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from milepost.entities.estimate import Estimate
-from milepost.entities.examination import AttributeScore, Gap, GroupScore
+from milepost.entities.examination import AttributeScore, Gap, GroupFinding, GroupScore
 from milepost.reports import words
 from milepost.reports.document import BLANK, Cell, Column, Grid, Line, Part, Row
 from milepost.reports.examination.section import Section, cases_shown, said
@@ -14,6 +14,13 @@ NAME = "groups"
 TITLE = "How groups fare"
 HIGHEST = 6
 LOWEST = 3
+FINDINGS = 3
+HARMS = {
+    "false_positive_rate": "flagged wrongly",
+    "true_positive_rate": "missed",
+    "metric": "answered wrong",
+}
+"""What happened to the examples of a finding, by its rate."""
 GAPS = {
     "equal_opportunity": "equal opportunity",
     "equalised_odds": "equalised odds",
@@ -22,20 +29,53 @@ GAPS = {
 
 
 def groups(examined: Examined, *, full: bool) -> Section:
-    """A table of groups per attribute, with its gaps and the answers that a swap changed."""
+    """Who is treated worse, a table of groups per attribute with its gaps, and what swaps change."""
     scores = examined.found.fairness
     if not scores:
         said_why = "The task names no groups; name columns or terms under `fairness`."
         return Section(NAME, TITLE, absent=said_why)
-    parts: list[Part] = []
+    parts: list[Part] = list(_worse(scores, full=full))
     for score in scores:
-        metric = words.metric_name(examined.scorecard.metric)
+        metric = words.metric_name(score.metric)
         parts += [*([BLANK] if parts else []), *_attribute(score, metric, full=full)]
     return Section(NAME, TITLE, tuple(parts), _advice(scores))
 
 
+def _worse(scores: Sequence[AttributeScore], *, full: bool) -> Iterator[Part]:
+    """Groups that are shown to be treated worse than the rest, in words, with examples."""
+    found = _findings(scores)
+    if not found:
+        # Without a gap there was nothing to compare.
+        if any(score.gaps for score in scores):
+            alike = "No group is shown to be treated worse than the rest."
+            yield said(alike, "✔", "good")
+        return
+    shown = found if full else found[:FINDINGS]
+    for each in shown:
+        yield said(each.sentence, "!", "warn")
+        if not full:
+            yield from cases_shown(each.cases[:1], full=False)
+    if len(found) > len(shown):
+        rest = words.count(len(found) - len(shown), "more finding")
+        yield Line(((f"{rest} on the page (--output).", "dim"),))
+    if full:
+        for each in shown:
+            yield from _cases(each)
+
+
+def _cases(found: GroupFinding) -> Iterator[Part]:
+    if found.cases:
+        yield BLANK
+        yield from cases_shown(found.cases, full=True, title=f"{found.group}: {HARMS[found.rate]}")
+
+
+def _findings(scores: Sequence[AttributeScore]) -> list[GroupFinding]:
+    """All findings, the largest gaps first."""
+    return sorted((each for score in scores for each in score.findings), key=lambda f: -f.gap)
+
+
 def gap_name(gap: Gap, metric: str) -> str:
-    """A gap in words; ``metric`` is the objective's in words."""
+    """A gap in words; ``metric`` is that of the attribute in words."""
     return metric if gap.name == "metric" else GAPS[gap.name]
 
 
@@ -64,6 +104,11 @@ def _attribute(score: AttributeScore, metric: str, *, full: bool) -> Iterator[Pa
             f"answered: share answered {score.label}; found: of those that are, answered so; "
             "wrongly: of those that are not."
         )
+        if any(group.swapped_in for group in rows):
+            explained += (
+                f" put in: share answered {score.label} when this term stands in the texts of all "
+                "groups."
+            )
         yield Line(((explained, "dim"),))
     if score.gaps:
         yield BLANK
@@ -72,12 +117,14 @@ def _attribute(score: AttributeScore, metric: str, *, full: bool) -> Iterator[Pa
 
 
 def _rates(rows: Sequence[GroupScore]) -> Grid:
+    swapped = any(group.swapped_in for group in rows)
     columns = (
         Column("group", wraps=True),
         Column("n", "right"),
         Column("answered", "right"),
         Column("found", "right"),
         Column("wrongly", "right"),
+        *([Column("put in", "right")] if swapped else []),
     )
     return Grid(
         columns,
@@ -92,6 +139,7 @@ def _rates(rows: Sequence[GroupScore]) -> Grid:
                             group.answered,
                             group.true_positive_rate,
                             group.false_positive_rate,
+                            *([group.swapped_in] if swapped else []),
                         )
                     ),
                 )
@@ -173,6 +221,9 @@ def shown_gap(scores: Sequence[AttributeScore]) -> tuple[AttributeScore, Gap] | 
 
 
 def _advice(scores: Sequence[AttributeScore]) -> tuple[str, ...]:
+    found = _findings(scores)
+    if found:
+        return tuple(dict.fromkeys(each.advice for each in found[:FINDINGS]))
     worst = shown_gap(scores)
     if worst is None:
         return ()

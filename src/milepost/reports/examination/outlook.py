@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from milepost.entities.contest import CurvePoint
 from milepost.entities.scorecard import Scorecard
+from milepost.evaluation.forecast import why_none
 from milepost.reports import words
 from milepost.reports.document import BLANK, Cell, Column, Grid, Line, Part, Row
 from milepost.reports.examination.section import Section, cases_shown, said
@@ -54,8 +55,8 @@ def forecast(examined: Examined, *, full: bool) -> Section:
     title = "What more labels would bring"
     points = examined.contest.forecast
     if not points:
-        why = "The learning curve does not allow a forecast."
-        return Section("forecast", title, absent=why)
+        why = why_none(examined.scorecard.metric, examined.contest.curve)
+        return Section("forecast", title, absent=why or "No forecast was made.")
     now = examined.contest.curve[-1] if examined.contest.curve else None
     parts: list[Part] = [_points(examined, now, points)]
     floor = examined.task.objective.at_least
@@ -143,9 +144,14 @@ def looks(examined: Examined, *, full: bool) -> Section:
 
 
 def leaks(card: Scorecard) -> str:
-    """The number that leaks would have given, beside the one without them."""
-    assert card.naive is not None  # noqa: S101 - asked by those who know that there is one
+    """The number that leaks would have given, beside the one without them; empty without leaks."""
+    if card.naive is None:
+        return ""
+    metric = words.metric_name(card.metric)
+    naive, honest = words.measured(card.naive), words.measured(card.objective)
+    if naive == honest:
+        return f"training on the rows that leak into the test file would not change the {metric}."
     return (
-        f"{words.metric_name(card.metric)} {words.measured(card.objective)} without the rows that "
-        f"leak into the test file; with them it would read {words.measured(card.naive)}."
+        f"trained on the rows that leak into the test file, {metric} would read {naive}; "
+        f"without them it is {honest}."
     )

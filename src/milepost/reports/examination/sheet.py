@@ -69,7 +69,7 @@ def checks_in_order(examined: Examined) -> list[Check]:
 def _head(examined: Examined) -> Iterator[Line]:
     card = examined.scorecard
     regime = words.regime_words(card)
-    metric = f"{words.metric_name(card.metric)} {words.measured(card.objective)}, {regime}"
+    metric = f"{words.metric_in_full(card)}: {words.measured(card.objective)}, {regime}"
     yield Line(((examined.task.name, "accent"), (f"  {what_it_is(examined)}", "")))
     yield sentence(metric)
     yield sentence(f"candidate {examined.candidate.id}", "dim")

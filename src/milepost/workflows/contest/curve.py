@@ -2,46 +2,47 @@
 
 from collections.abc import Iterable, Sequence
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from milepost.contests.curve import learning_curve
+from milepost.contests.curve import Point, learning_curve
 from milepost.contests.runner import Entry
+from milepost.data.splitting.folding import fold_examples
 from milepost.entities.contest import CurvePoint
 from milepost.entities.estimate import Estimate
-from milepost.evaluation.forecast import METRICS
-from milepost.metrics.intervals import estimate
+from milepost.evaluation.measuring import units_of
+from milepost.metrics.intervals import estimate_of
+from milepost.metrics.measures import Sample
 from milepost.strategies.head_closed_form import HeadClosedForm
 from milepost.strategy import Problem
 from milepost.workflows.contest.judge import Bench
 
 
 def curve_of(bench: Bench, problem: Problem, entries: Sequence[Entry]) -> tuple[CurvePoint, ...]:
-    """Points with intervals.
-
-    Empty where the head did not compete, where the metric is none that a count of right answers
-    gives, and for examples in time, of which a random draw would learn from what came later.
-    """
+    """Points with intervals, in the objective's measure; empty where the head did not compete."""
     strategy = HeadClosedForm()
     entry = next((e for e in entries if e.strategy == strategy.name), None)
-    timed = bench.task.data.time is not msgspec.UNSET
-    if entry is None or entry.fitted is None or timed:
+    if entry is None or entry.fitted is None:
         return ()
-    if bench.task.objective.metric not in METRICS | {"mcc"}:
-        return ()
+    folding = (
+        fold_examples(bench.train, problem.y, bench.settings.folds, problem.seed)
+        if bench.train.times
+        else None
+    )
     return tuple(
-        CurvePoint(examples=point.examples, estimate=_mean(bench, point.answers))
-        for point in learning_curve(problem, bench.train.groups, strategy)
+        CurvePoint(examples=point.examples, estimate=_mean(bench, point))
+        for point in learning_curve(problem, bench.train.groups, strategy, folding=folding)
     )
 
 
-def _mean(bench: Bench, draws: NDArray[np.int64]) -> Estimate:
+def _mean(bench: Bench, point: Point) -> Estimate:
     """Mean over draws of the metric and of its bounds: the rows, not the draws, are the sample."""
-    metric, k, counted = bench.task.objective.metric, len(bench.labels), bench.counted
+    y, counted = bench.train_y[bench.counted], bench.counted
+    units = units_of(bench.train.take(counted.tolist()).groups)
     each = [
-        estimate(metric, bench.train_y[counted], answers[counted], k, bench.sampling)
-        for answers in draws
+        estimate_of(
+            bench.measure.found(Sample(y, drawn[counted], units)), bench.sampling.confidence
+        )
+        for drawn in point.probabilities
     ]
 
     def mean(values: Iterable[float]) -> float:

@@ -123,15 +123,12 @@ def prepare(context: Context, task: Task, contest: ContestId) -> Material:
     """
     data = load(context, task)
     examples = data.examples.examples
-    # A predicate that cannot be used is found before anything is recorded or fitted.
+    # What cannot be used is found before anything is recorded or fitted.
     slice_masks(examples.take([0]), task.input_name, task.objective.slices)
     labels = label_names(task, examples)
-    read = read_cases(case_files(task), task, context.settings, root=context.root)
+    read = declared_cases(context, task, data)
     cases = {file: reading.examples for file, reading in read.items()}
-    judged = data.test.examples if data.test is not None else examples
-    check_declared(task, labels, judged, cases)
     sides = data.sides or _drawn(context, task, examples, contest)
-    try_measure(measure_of(task.objective, labels, context.root), len(labels))
     quality = _with_findings(data.examples.quality, sides.findings)
     kept = _keep(context, task, "examples", data.examples._replace(quality=quality))
     train = _labelled(examples, sides.rows("train"))
@@ -171,6 +168,24 @@ def prepare(context: Context, task: Task, contest: ContestId) -> Material:
     )
     tested = data.test.examples if data.test is not None else None
     return _material(split, examples, tested, cases)
+
+
+def declared_cases(context: Context, task: Task, data: TaskData) -> dict[str, Reading]:
+    """Check what a task declares besides its slices against its data; the cases that it names.
+
+    Raises:
+        InputError: If a metric, test of behaviour, rule of fairness or scope cannot be used.
+        DataError: If a file with cases cannot be read.
+    """
+    examples = data.examples.examples
+    labels = label_names(task, examples)
+    read = read_cases(case_files(task), task, context.settings, root=context.root)
+    cases = {file: reading.examples for file, reading in read.items()}
+    judged = data.test.examples if data.test is not None else examples
+    check_declared(task, labels, judged, cases)
+    ordered = bool(task.labels)
+    try_measure(measure_of(task.objective, labels, context.root, ordered=ordered), len(labels))
+    return read
 
 
 def prepared(context: Context, split: Split) -> Material:

@@ -184,7 +184,7 @@ def _contest(context: Context, work: Work, asked: _Asked, material: Material) ->
         seconds=spent + time.monotonic() - started,
         candidates=store_candidates(context, bench, judgement, entries),
         curve=curve,
-        forecast=forecast(task.objective.metric, curve, context.settings.confidence),
+        forecast=forecast(bench.measure, curve, context.settings.confidence),
         decision=decided(context, bench, judgement, standing),
         code=code_version(),
         actors=work.job.actors,

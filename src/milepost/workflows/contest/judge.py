@@ -21,14 +21,16 @@ from milepost.entities.ids import CandidateId, ContestId
 from milepost.entities.scorecard import Latency, Regime, Spending
 from milepost.entities.task import Objective, Task
 from milepost.evaluation.comparison import Pair, compare
+from milepost.evaluation.measuring import units_of
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.evaluation.slices import slice_masks
 from milepost.metrics.classification import log_loss_rows
 from milepost.metrics.intervals import Sampling, estimate_of
 from milepost.metrics.measures import Measure, Sample
-from milepost.metrics.selection import Selection, best_by, best_of
+from milepost.metrics.selection import Selection, Ties, best_by, best_of
 from milepost.models.encoder import Encoder
 from milepost.predictors.base import Predictor
+from milepost.strategies.registry import trust_of
 from milepost.workflows.contest.timing import Encoders, latencies
 from milepost.workflows.looking.looks import look_notes
 
@@ -192,6 +194,7 @@ def compare_answers(
             sampling=bench.sampling,
             measure=bench.measure,
             probabilities=(mine, other),
+            units=units_of([bench.judged.groups[row] for row in rows.tolist()]),
         )
     )
 
@@ -205,9 +208,10 @@ def _judged_probabilities(bench: Bench, fitted: Fitted) -> NDArray[np.float32]:
 def _choose(
     bench: Bench, fitted: Mapping[str, Fitted], timed: Mapping[str, Latency]
 ) -> tuple[Selection | None, list[str]]:
-    """Best out of fold among those within the limits on time and cost; cheapest first on ties.
+    """The most trusted of those that are not shown to be worse than the best out of fold.
 
-    Where no candidate is within the limits all compete, and the gate says what is exceeded. The
+    Only those within the limits on time and cost compete; where no candidate is, all do, and the
+    gate says what is exceeded. The
     floor is what others are compared with; it is chosen only where nothing else could be fitted.
     """
     objective = bench.task.objective
@@ -217,17 +221,21 @@ def _choose(
     eligible = [name for name in competing if _within_limits(objective, timed[name])] or competing
     y = bench.train_y[bench.counted]
     out_of_fold = np.stack([fitted[name].out_of_fold[bench.counted] for name in eligible])
-    losses = np.stack([log_loss_rows(y, each) for each in out_of_fold])
-    if bench.measure.read is not None:
-        samples = [Sample(y, each) for each in out_of_fold]
-        return best_by(bench.measure, samples, bench.sampling, losses), eligible
+    ties = Ties(
+        losses=np.stack([log_loss_rows(y, each) for each in out_of_fold]),
+        trust=np.array(trust_of(eligible), np.int64),
+    )
+    units = units_of(bench.train.take(bench.counted.tolist()).groups)
+    if bench.measure.read is not None or units is not None:
+        samples = [Sample(y, each, units) for each in out_of_fold]
+        return best_by(bench.measure, samples, bench.sampling, ties), eligible
     selection = best_of(
         objective.metric,
         y,
         out_of_fold.argmax(axis=2),
         len(bench.labels),
         bench.sampling,
-        losses,
+        ties,
     )
     return selection, eligible
 
@@ -272,6 +280,7 @@ def _candidate(
             sampling=bench.sampling,
             provenance=bench.provenance,
             measure=bench.measure,
+            units=units_of(bench.judged.groups),
             notes=look_notes(bench.spent) if bench.spent else (),
         )
     )
@@ -281,7 +290,7 @@ def _candidate(
         strategy=entry.strategy,
         parameters=dict(entry.parameters),
         selection=estimate_of(
-            bench.measure.found(Sample(bench.train_y[bench.counted], out_of_fold)),
+            bench.measure.found(_ranked_on(bench, out_of_fold)),
             bench.sampling.confidence,
         ),
         scorecard=msgspec.structs.replace(card, latency=timed[entry.strategy], spent=bench.spent),
@@ -289,6 +298,11 @@ def _candidate(
         fit_cpu_seconds=entry.cpu_seconds,
         fit_cost_usd=_cost(bench, entry),
     )
+
+
+def _ranked_on(bench: Bench, out_of_fold: NDArray[np.float32]) -> Sample:
+    groups = bench.train.take(bench.counted.tolist()).groups
+    return Sample(bench.train_y[bench.counted], out_of_fold, units_of(groups))
 
 
 def _cost(bench: Bench, entry: Entry) -> float:

@@ -35,10 +35,12 @@ class Past:
 
     @property
     def released(self) -> bool:
+        """Whether the look ended in a release."""
         return self.contest is not None and self.contest.decision.verdict == "released"
 
     @property
     def paid(self) -> float:
+        """How much of the error is lost to later looks; 0 after a release, which hands it on."""
         return 0.0 if self.released and self.hands_on else self.alpha
 
 

@@ -1,8 +1,8 @@
 """Compare two candidates or releases of a task on examples that are honest for both.
 
-**Is it a look at the holdout?** What a contest recorded was paid for by that contest's look, and
-reading it again is none. A fresh answer to an example that was set aside is one: it is recorded,
-once for the same two, with what it was for. Nothing is decided by it.
+**It is a look.** Whoever reads which held-out examples were won and lost has looked at the holdout,
+whether the answers were recorded by a contest or are fresh. Each comparison on examples that contests
+judge on is recorded with who, when and what for. Nothing is decided by it, so it pays nothing.
 """
 
 from collections.abc import Sequence
@@ -32,6 +32,7 @@ from milepost.workflows.contest.honest import (
 )
 from milepost.workflows.contest.judge import FLOOR_STRATEGY
 from milepost.workflows.context import Context
+from milepost.workflows.looking.looks import look_by_evaluation
 from milepost.workflows.release.competitors import find_competitor
 from milepost.workflows.tasks.current import current_task
 from milepost.workflows.tasks.files import write_whole
@@ -98,7 +99,10 @@ def compare(
             advice="Name two; `milepost releases` and `milepost candidates` list them.",
         )
     shared = _on_file(context, task, pair, on) if on is not None else _recorded(context, pair)
-    return _compared(context, task, pair, shared, top)
+    found = _compared(context, task, pair, shared, top)
+    purpose = f"compare {pair[0].name} with {pair[1].name}"
+    look_by_evaluation(context, name, shared.examples.take(shared.rows.tolist()), purpose)
+    return found
 
 
 def write_difference(context: Context, found: Difference, output: Path) -> Path:
@@ -139,7 +143,6 @@ def _recorded(context: Context, pair: tuple[Competitor, Competitor]) -> _Shared:
             "other was trained on.",
             advice="Ask both about a labelled file of new examples: --on FILE.",
         )
-    _note_look(context, pair, answers)
     return _Shared(examples, answers, rows, labels, _source(pair, answers), notes)
 
 
@@ -339,20 +342,6 @@ def _joined(parts: Sequence[Examples]) -> Examples:
             metadata={},
         )
     return replace(first, metadata=metadata)
-
-
-def _note_look(
-    context: Context, pair: tuple[Competitor, Competitor], answers: tuple[Honest, Honest]
-) -> None:
-    """Record fresh answers to examples that a contest had set aside."""
-    if not any(honest.fresh for honest in answers):
-        return
-    purpose = f"compare {pair[0].candidate.id} with {pair[1].candidate.id}"
-    for holdout in {each.contest.holdout for each in pair} - {None}:
-        assert holdout is not None  # noqa: S101 — left out above, for the type checker
-        task = pair[0].contest.task
-        if all(look.purpose != purpose for look in context.ledger.looks(task, holdout)):
-            context.ledger.record_look(task, holdout, purpose, actor=context.actor)
 
 
 def _capital(text: str) -> str:

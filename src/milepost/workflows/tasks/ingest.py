@@ -20,18 +20,11 @@ from milepost.data.examples import gather_examples
 from milepost.data.load import Table, load_table
 from milepost.data.read import read_examples
 from milepost.data.splitting.columns import check_columns
-from milepost.entities.errors import (
-    InputError,
-    Problem,
-    TaskFileError,
-    UnknownNameError,
-    WorkspaceError,
-)
+from milepost.entities.errors import InputError, UnknownNameError
 from milepost.entities.example import QualityReport
 from milepost.entities.task import Objective, Task
 from milepost.entities.taskfile import dump_task, parse_task
 from milepost.evaluation.slices import slice_masks
-from milepost.workflows.contest.datasets import load
 from milepost.workflows.context import Context
 from milepost.workflows.tasks.files import (
     append_data_file,
@@ -57,22 +50,6 @@ class Columns:
 
     text: str | None = None
     label: str | None = None
-
-
-class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``check`` found for one task.
-
-    Attributes:
-        task: Its name.
-        problems: Everything that keeps it from working.
-        quality: What was found in its examples; ``None`` when they could not be read.
-        test_quality: What was found in its own test file, if it has one.
-    """
-
-    task: str
-    problems: tuple[Problem, ...] = ()
-    quality: QualityReport | None = None
-    test_quality: QualityReport | None = None
 
 
 def copy_demo(root: Path) -> None:
@@ -267,65 +244,6 @@ def free_name(root: Path, stem: str, suffix: str) -> str:
         if not (root / name).exists():
             return name
         number += 1
-
-
-def check(context: Context, name: str | None) -> list[Checked]:
-    """Every problem of one task or of all, none of them raised.
-
-    Raises:
-        UnknownNameError: If there is no task of that name.
-        WorkspaceError: If there is no task at all.
-    """
-    names = task_names(context.root)
-    if name is not None and name not in names:
-        raise UnknownNameError("task", name, names)
-    if not names:
-        raise WorkspaceError(
-            "the workspace has no tasks.",
-            where=str(context.root / "tasks"),
-            advice="Add one: milepost add NAME FILE.",
-        )
-    return [_check(context, each) for each in ([name] if name else names)]
-
-
-def _check(context: Context, name: str) -> Checked:
-    file = f"tasks/{name}.yaml"
-    try:
-        task = read_task(context.root, name)
-    except TaskFileError as error:
-        return Checked(task=name, problems=error.problems)
-    try:
-        loaded = load(context, task)
-    except InputError as error:
-        what = Problem(file=error.where or file, line=None, field="data", what=error.what,
-                       advice=error.advice or "")  # fmt: skip
-        return Checked(task=name, problems=(what,))
-    problems: list[Problem] = []
-    for slice_name, predicate in task.objective.slices.items():
-        try:
-            slice_masks(
-                loaded.examples.examples.take([0]), task.input_name, {slice_name: predicate}
-            )
-        except InputError as error:
-            field = f"objective.slices.{slice_name}"
-            line = _line_of(context, name, slice_name)
-            problems.append(
-                Problem(
-                    file=file, line=line, field=field, what=error.what, advice=error.advice or ""
-                )
-            )
-    return Checked(
-        task=name,
-        problems=tuple(problems),
-        quality=loaded.examples.quality,
-        test_quality=loaded.test.quality if loaded.test else None,
-    )
-
-
-def _line_of(context: Context, name: str, key: str) -> int | None:
-    text = (context.root / "tasks" / f"{name}.yaml").read_text(encoding="utf-8-sig")
-    rows = enumerate(text.splitlines(), start=1)
-    return next((n for n, row in rows if f"{key}:" in row.replace(" :", ":")), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
