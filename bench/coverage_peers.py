@@ -1,5 +1,6 @@
 """The best known interval of each measure, written out here: what milepost's is compared with."""
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -7,6 +8,7 @@ from scipy.special import ndtri, stdtrit
 
 from milepost.metrics.classification import METRICS
 from milepost.metrics.confusion import Cells, Counts
+from milepost.metrics.intervals import Bounded
 from milepost.metrics.measures import Measure, Reading, Sample
 
 Z = float(ndtri(0.975))
@@ -18,7 +20,18 @@ class Row:
 
     def __init__(self, measure: Measure, drawn: "Drawn") -> None:
         self.measure, self.sample, self.drawn = measure, drawn.sample, drawn
-        self.reading: Reading = measure.reading(drawn.sample)
+
+    @cached_property
+    def reading(self) -> Reading:
+        """What takes the time; the interval is made of this one."""
+        return self.measure.reading(self.sample)
+
+    @cached_property
+    def found(self) -> Bounded:
+        """Value and bounds."""
+        if self.measure.read is None:
+            return self.measure.found(self.sample)
+        return replace(self.measure, read=lambda _: self.reading).found(self.sample)
 
 
 class Drawn:

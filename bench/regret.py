@@ -4,12 +4,18 @@ For each public set, number of labels and draw, all strategies fit the same few 
 ``milepost improve`` (``contests.runner.run`` on near-duplicate groups), ``judge`` chooses one out
 of fold, and all of them are measured on a test part that nobody has seen. The regret is the metric
 of the best candidate in hindsight minus that of the chosen one. Hindsight knows the noise of the
-test part, so that its best is partly luck: a perfect rule would show some regret, too. Rows of the
-test part are weighted so that its labels have the shares that they have among the drawn examples:
-with four examples of each label nobody can know that one of them is rare.
+test part, so that its best is partly luck: a perfect rule would show some regret, too. So it is
+told twice. ``regret`` is with that luck, an upper bound; for ``regret_without_luck`` hindsight
+chooses on one half of the test part, and both are measured on the other half, ten times both ways,
+which is a lower bound, as half the rows may mislead hindsight. Rows of the test part are weighted
+so that its labels have the shares that they have among the drawn examples: with four examples of
+each label nobody can know that one of them is rare.
 
-Beside it, on the same contests, naive rules: the best out-of-fold metric alone, the lowest
-out-of-fold log loss alone, and always the same strategy.
+Beside it, on the same contests, other rules: the best out-of-fold metric alone, the lowest
+out-of-fold log loss alone, the rule of milepost without its order of trust, the best on a single
+split (one fold of five), and always the same strategy. That order of trust is the order of what
+always taking the same strategy costs here; ``orders`` says how often it comes out the same with one
+set left out, so that no set decides about itself.
 
 How to read it: points are hundredths of the metric; the interval of a mean is a 95 % percentile
 bootstrap over sets, because the contests of one set resemble each other. Fitting is kept in
@@ -17,79 +23,24 @@ bootstrap over sets, because the contests of one set resemble each other. Fittin
 tried in a minute; ``--only SET ...`` takes only these sets.
 """
 
-import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.common import RESULTS, Options, data_folder
+from bench.common import Options
+from bench.regret_fits import SEEDS, SETS, SHOTS, Fits, fits_of
 
 TARGET = 0.5
 """Largest allowed mean regret, in points."""
-SHOTS = (4, 16, 64)
-"""Examples per label; a label that has fewer gives all."""
-TOTAL = 300
-"""Examples of the draw that keeps the labels' shares."""
-MOST_TRAIN = 1300
-"""Larger draws are left out: their fits would take most of the time."""
-MOST_TEST = 2000
-MOST_CHARS = 300
-SEEDS = 3
+HALVINGS = 10
 METRICS = ("accuracy", "macro_f1")
-PARTS = RESULTS / "regret.parts"
-SETS: Mapping[str, tuple[str, str]] = {
-    **dict.fromkeys(
-        [
-            *("amazon_counterfactual", "atis", "banking77", "clinc150", "cr", "emotion"),
-            *("fdu_mtl_16domains", "frugalgpt_headlines", "hate_offensive_davidson", "hwu64"),
-            *("mr", "sms_spam", "snips", "sst2", "sst5", "subj", "trec", "tweeteval_emotion"),
-            *("tweeteval_hate", "tweeteval_irony", "tweeteval_offensive", "tweeteval_stance"),
-            *("ws_hausa_news", "ws_tos_claudette9", "ws_youtube"),
-        ],
-        ("train", "test"),
-    ),
-    "ag_news_test_split": ("train_pool", "test"),
-    "humaid_crisis_tweets": ("valid", "test"),
-    "tweeteval_sentiment": ("valid", "test"),
-}
-"""Files of each set: what is drawn from, and what is measured on."""
+KINDS = ("regret", "regret_without_luck")
 QUICK = ("cr", "snips")
 
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Fits:
-    """What all strategies came to on one draw.
-
-    Attributes:
-        set: Name of the set.
-        shots: Examples per label, as text; ``total`` for the draw that keeps the labels' shares.
-        seed: Of the draw and of the contest.
-        labels: Label names.
-        texts: The drawn inputs.
-        groups: Near-duplicate group of each.
-        y: ``(n,) int64``.
-        out_of_fold: ``(n, k) float32`` by strategy.
-        test_y: ``(t,) int64``, labels of the test part.
-        answers: ``(t,) int64``, answers to it by strategy.
-    """
-
-    set: str
-    shots: str
-    seed: int
-    labels: tuple[str, ...]
-    texts: tuple[str, ...]
-    groups: tuple[str, ...]
-    y: NDArray[np.int64]
-    out_of_fold: Mapping[str, NDArray[np.float32]]
-    test_y: NDArray[np.int64]
-    answers: Mapping[str, NDArray[np.int64]]
 
 
 def run(options: Options) -> dict[str, object]:
@@ -99,7 +50,9 @@ def run(options: Options) -> dict[str, object]:
     rows: list[Row] = []
     for name in names:
         started = time.process_time()
-        here = [row for fits in _fits(name, seeds, keep=not options.quick) for row in _chosen(fits)]
+        here = [
+            row for fits in fits_of(name, seeds, keep=not options.quick) for row in _chosen(fits)
+        ]
         rows += here
         regret = float(np.mean([row["regret"]["milepost"] for row in here]))
         print(
@@ -107,191 +60,27 @@ def run(options: Options) -> dict[str, object]:
             f"points, {time.process_time() - started:>4.0f} s CPU",
             flush=True,
         )
+    from milepost.strategies.registry import TRUSTED
+
     results = _summary(rows)
     for metric, found in results.items():
-        print(f"\n{metric}, mean regret in points")
-        for rule, each in found["rules"].items():
-            print(
-                f"  {rule:<26}{each['mean']:>6.2f} [{each['low']:.2f}, {each['high']:.2f}]"
-                f"  worst {each['worst']:.1f}"
-            )
+        print(f"\n{metric}, mean regret in points, without the luck of hindsight in brackets")
+        for rule, shots in found["rules"].items():
+            print(f"  {rule:<28}" + "  ".join(_shown(name, each) for name, each in shots.items()))
     return {
         "target_points": TARGET,
         "sets": len(names),
         "contests": len(rows) // len(METRICS),
+        "trusted": list(TRUSTED),
+        "orders": _orders(rows),
         "metrics": results,
         "rows": rows,
     }
 
 
-def _fits(name: str, seeds: int, *, keep: bool) -> Iterator[Fits]:
-    """The set's draws, each fitted once."""
-    material: _Set | None = None
-    for seed in range(seeds):
-        for shots in (*map(str, SHOTS), "total"):
-            path = PARTS / f"{name}-{shots}-{seed}.npz"
-            if keep and path.exists():
-                yield _load(path)
-                continue
-            material = material or _Set.read(name, seeds)
-            rows = material.draw(shots, seed)
-            if rows is None:
-                continue
-            fits = material.fit(rows, shots, seed)
-            if keep:
-                _save(path, fits)
-            yield fits
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Set:
-    """A set with its encoder: what can be drawn, and the test part."""
-
-    name: str
-    labels: tuple[str, ...]
-    pool: tuple[str, ...]
-    pool_y: NDArray[np.int64]
-    test: tuple[str, ...]
-    test_y: NDArray[np.int64]
-    encoder: Any
-
-    @classmethod
-    def read(cls, name: str, seeds: int) -> "_Set":
-        from milepost.contests.runner import HeldVectors
-        from milepost.data.duplicates import text_keys
-        from milepost.models.catalog import open_encoder
-        from milepost.workflows.opening import cache_folder
-
-        (pool, pool_labels), (test, test_labels) = (_read(name, stem) for stem in SETS[name])
-        keep = np.random.default_rng(1).permutation(len(test))[:MOST_TEST]
-        test, test_labels = [test[i] for i in keep], [test_labels[i] for i in keep]
-        # What also occurs in the test part is never drawn.
-        seen = set(text_keys(test))
-        new: dict[str, int] = {}
-        for row, key in enumerate(text_keys(pool)):
-            if key not in seen:
-                new.setdefault(key, row)
-        rows = list(new.values())
-        labels = tuple(sorted({pool_labels[i] for i in rows} - {"oos"}))
-        rows = [i for i in rows if pool_labels[i] in labels]
-        tested = [i for i, label in enumerate(test_labels) if label in labels]
-        position = {label: i for i, label in enumerate(labels)}
-        made = cls(
-            name=name,
-            labels=labels,
-            pool=tuple(pool[i] for i in rows),
-            pool_y=np.array([position[pool_labels[i]] for i in rows], np.int64),
-            test=tuple(test[i] for i in tested),
-            test_y=np.array([position[test_labels[i]] for i in tested], np.int64),
-            encoder=None,
-        )
-        draws = [made.draw(s, seed) for seed in range(seeds) for s in (*map(str, SHOTS), "total")]
-        drawn = sorted({int(i) for rows in draws if rows is not None for i in rows})
-        texts = [*made.test, *(made.pool[i] for i in drawn), *labels]
-        held = HeldVectors(open_encoder("embedded", cache_folder()), texts)
-        return cls(name, labels, made.pool, made.pool_y, made.test, made.test_y, held)
-
-    def draw(self, shots: str, seed: int) -> NDArray[np.int64] | None:
-        """Rows of the pool; smaller draws are part of larger ones. ``None`` where too many."""
-        order = np.random.default_rng(seed).permutation(len(self.pool_y))
-        if shots == "total":
-            rows = order[:TOTAL]
-            return rows if len(np.unique(self.pool_y[rows])) == len(self.labels) else None
-        by_label = order[np.argsort(self.pool_y[order], kind="stable")]
-        _, counts = np.unique(self.pool_y, return_counts=True)
-        rank = np.concatenate([np.arange(count) for count in counts])
-        rows = np.sort(by_label[rank < int(shots)])
-        return rows if len(rows) <= MOST_TRAIN else None
-
-    def fit(self, rows: NDArray[np.int64], shots: str, seed: int) -> Fits:
-        from milepost._base.settings import Settings
-        from milepost.contests.runner import predict
-        from milepost.contests.runner import run as contest
-        from milepost.data.duplicates import group_texts
-        from milepost.data.splitting.folding import fold_groups
-        from milepost.strategies.registry import STRATEGIES, strategy_named
-        from milepost.strategy import Problem
-
-        settings = Settings()
-        problem = Problem(
-            labels=self.labels,
-            descriptions=("",) * len(self.labels),
-            instruction="",
-            texts=tuple(self.pool[i] for i in rows),
-            y=self.pool_y[rows],
-            encoder=self.encoder,
-            seed=seed,
-        )
-        groups = group_texts(problem.texts, settings.near_duplicate).groups
-        strategies = [strategy_named(each) for each in STRATEGIES]
-        entries = contest(problem, fold_groups(groups, problem.y, settings.folds, seed), strategies)
-        fitted = {e.strategy: e.fitted for e in entries if e.fitted is not None}
-        return Fits(
-            set=self.name,
-            shots=shots,
-            seed=seed,
-            labels=self.labels,
-            texts=problem.texts,
-            groups=groups,
-            y=problem.y,
-            out_of_fold={name: each.out_of_fold for name, each in fitted.items()},
-            test_y=self.test_y,
-            answers={
-                name: predict(each.predictor, self.test, self.encoder).argmax(axis=1)
-                for name, each in fitted.items()
-            },
-        )
-
-
-def _read(name: str, stem: str) -> tuple[list[str], list[str]]:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(data_folder() / name / f"{stem}.parquet", columns=["text", "label"])
-    found = zip(table["text"].to_pylist(), table["label"].to_pylist(), strict=True)
-    pairs = [(text[:MOST_CHARS].strip(), label) for text, label in found if text and label]
-    pairs = [(text, label) for text, label in pairs if text]
-    return [text for text, _ in pairs], [label for _, label in pairs]
-
-
-def _save(path: Path, fits: Fits) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    facts = {
-        "set": fits.set,
-        "shots": fits.shots,
-        "seed": fits.seed,
-        "labels": fits.labels,
-        "texts": fits.texts,
-        "groups": fits.groups,
-    }
-    half = path.with_suffix(".part")
-    arrays = {
-        "y": fits.y,
-        "test_y": fits.test_y,
-        "facts": np.array(json.dumps(facts)),
-        **{f"fold {name}": each for name, each in fits.out_of_fold.items()},
-        **{f"test {name}": each.astype(np.int16) for name, each in fits.answers.items()},
-    }
-    with half.open("wb") as file:
-        np.savez_compressed(file, **cast("Any", arrays))
-    half.replace(path)
-
-
-def _load(path: Path) -> Fits:
-    with np.load(path) as kept:
-        facts = json.loads(str(kept["facts"]))
-        for name in ("labels", "texts", "groups"):
-            facts[name] = tuple(facts[name])
-        parts = {
-            kind: {n.removeprefix(kind): kept[n] for n in kept.files if n.startswith(kind)}
-            for kind in ("fold ", "test ")
-        }
-        return Fits(
-            **facts,
-            y=kept["y"],
-            test_y=kept["test_y"],
-            out_of_fold=parts["fold "],
-            answers={name: each.astype(np.int64) for name, each in parts["test "].items()},
-        )
+def _shown(shots: str, found: Row) -> str:
+    regret, fair = found["regret"], found["regret_without_luck"]
+    return f"{shots}: {regret['mean']:.2f} ({fair['mean']:.2f})"
 
 
 def weighted(
@@ -371,29 +160,31 @@ def _judged(fits: Fits, metric: str) -> str:
 def _chosen(fits: Fits) -> list[Row]:
     """What each rule picks, and its regret in points; a row per metric."""
     from milepost.metrics.classification import log_loss_rows, score
+    from milepost.metrics.intervals import Sampling
+    from milepost.metrics.selection import Ties, best_of
 
     k = len(fits.labels)
     competing = [name for name in fits.out_of_fold if name != "majority"]
-    losses = {
-        name: float(log_loss_rows(fits.y, fits.out_of_fold[name]).mean()) for name in competing
-    }
+    losses = np.stack([log_loss_rows(fits.y, fits.out_of_fold[name]) for name in competing])
+    out = np.stack([fits.out_of_fold[name].argmax(axis=1) for name in competing])
+    once = _one_fold(fits)
+    shares = np.bincount(fits.y, minlength=k) / len(fits.y)
     rows: list[Row] = []
     for metric in METRICS:
-        shares = np.bincount(fits.y, minlength=k) / len(fits.y)
-        test = {
-            name: weighted(metric, fits.test_y, fits.answers[name], shares) for name in competing
-        }
-        found = {
-            name: score(metric, fits.y, fits.out_of_fold[name].argmax(axis=1), k)
-            for name in competing
-        }
-        best = max(test, key=test.__getitem__)
+        test = _tested(fits, competing, metric, np.arange(len(fits.test_y)), shares)
+        found = [score(metric, fits.y, each, k) for each in out]
+        split = [score(metric, fits.y[once], each[once], k) for each in out]
+        untrusting = best_of(metric, fits.y, out, k, Sampling(), Ties(losses=losses))
         picked = {
-            "milepost": _judged(fits, metric),
-            "best out of fold": max(found, key=found.__getitem__),
-            "lowest log loss": min(losses, key=losses.__getitem__),
-            **{f"always {name}": name for name in competing},
+            "milepost": competing.index(_judged(fits, metric)),
+            "without trust": untrusting.chosen,
+            "best out of fold": int(np.argmax(found)),
+            "lowest log loss": int(losses.mean(axis=1).argmin()),
+            "best on a single split": int(np.argmax(split)),
+            **{f"always {name}": i for i, name in enumerate(competing)},
         }
+        fair = _without_luck(fits, competing, metric, shares)
+        best = int(test.argmax())
         rows.append(
             {
                 "set": fits.set,
@@ -403,16 +194,69 @@ def _chosen(fits: Fits) -> list[Row]:
                 "n": len(fits.texts),
                 "k": k,
                 "tested": len(fits.test_y),
-                "chosen": picked["milepost"],
-                "best": best,
-                "best_value": test[best],
-                "regret": {rule: 100 * (test[best] - test[name]) for rule, name in picked.items()},
-                "out_of_fold": found,
-                "log_loss": losses,
-                "test": test,
+                "chosen": competing[picked["milepost"]],
+                "best": competing[best],
+                "best_value": float(test[best]),
+                "regret": {rule: 100 * float(test[best] - test[i]) for rule, i in picked.items()},
+                "regret_without_luck": {rule: 100 * float(fair[i]) for rule, i in picked.items()},
+                "out_of_fold": dict(zip(competing, found, strict=True)),
+                "log_loss": dict(zip(competing, losses.mean(axis=1).tolist(), strict=True)),
+                "test": dict(zip(competing, test.tolist(), strict=True)),
             }
         )
     return rows
+
+
+def _one_fold(fits: Fits) -> NDArray[np.int64]:
+    """Rows of the first fold: a split that trains on the others and measures on these."""
+    from milepost._base.settings import Settings
+    from milepost.data.splitting.folding import fold_groups
+
+    folding = fold_groups(fits.groups, fits.y, Settings().folds, fits.seed)
+    return folding.inside(0)
+
+
+def _tested(
+    fits: Fits,
+    competing: Sequence[str],
+    metric: str,
+    rows: NDArray[np.int64],
+    shares: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """The metric of each on these rows of the test part, ``(m,)``."""
+    y = fits.test_y[rows]
+    return np.array([weighted(metric, y, fits.answers[name][rows], shares) for name in competing])
+
+
+def _without_luck(
+    fits: Fits, competing: Sequence[str], metric: str, shares: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Regret of each when hindsight chooses on one half of the test part, ``(m,)``."""
+    rng = np.random.default_rng(0)
+    found: list[NDArray[np.float64]] = []
+    for _ in range(HALVINGS):
+        order = rng.permutation(len(fits.test_y))
+        halves = [
+            _tested(fits, competing, metric, rows, shares) for rows in np.array_split(order, 2)
+        ]
+        for one, other in (halves, halves[::-1]):
+            found.append(other[one.argmax()] - other)
+    return np.mean(found, axis=0)
+
+
+def _orders(rows: Sequence[Row]) -> dict[str, int]:
+    """Strategies by what always taking each costs, with one set left out, and how often."""
+    prefix = "always "
+    counts: dict[str, int] = {}
+    for name in sorted({row["set"] for row in rows}) if len({r["set"] for r in rows}) > 1 else ():
+        others = [row["regret_without_luck"] for row in rows if row["set"] != name]
+        rules = [rule for rule in others[0] if rule.startswith(prefix)]
+        costs = {rule: float(np.mean([each[rule] for each in others])) for rule in rules}
+        order = ", ".join(
+            rule.removeprefix(prefix) for rule in sorted(costs, key=costs.__getitem__)
+        )
+        counts[order] = counts.get(order, 0) + 1
+    return counts
 
 
 def _summary(rows: Sequence[Row]) -> dict[str, Row]:
@@ -426,12 +270,7 @@ def _summary(rows: Sequence[Row]) -> dict[str, Row]:
         kept = ("set", "shots", "seed", "n", "tested", "chosen", "best", "best_value")
         found[metric] = {
             "contests": len(here),
-            "rules": {rule: _mean_by_set(here, rule) for rule in rules},
-            "by_shots": {
-                shots: _mean_by_set([row for row in here if row["shots"] == shots], "milepost")
-                for shots in (*map(str, SHOTS), "total")
-                if any(row["shots"] == shots for row in here)
-            },
+            "rules": {rule: _by_shots(here, rule) for rule in rules},
             "by_set": {
                 name: float(np.mean([r["regret"]["milepost"] for r in here if r["set"] == name]))
                 for name in sorted({row["set"] for row in here})
@@ -450,10 +289,20 @@ def _summary(rows: Sequence[Row]) -> dict[str, Row]:
     return found
 
 
-def _mean_by_set(rows: Sequence[Row], rule: str) -> Row:
+def _by_shots(rows: Sequence[Row], rule: str) -> Row:
+    """What a rule costs over all contests and by size of the draw, with and without luck."""
+    found: Row = {}
+    for shots in ("all", *map(str, SHOTS), "total"):
+        here = [row for row in rows if shots in ("all", row["shots"])]
+        if here:
+            found[shots] = {kind: _mean_by_set(here, rule, kind) for kind in KINDS}
+    return found
+
+
+def _mean_by_set(rows: Sequence[Row], rule: str, kind: str) -> Row:
     """Mean over contests, and its 95 % interval by drawing sets."""
     sets = sorted({row["set"] for row in rows})
-    sums = np.array([sum(r["regret"][rule] for r in rows if r["set"] == name) for name in sets])
+    sums = np.array([sum(r[kind][rule] for r in rows if r["set"] == name) for name in sets])
     counts = np.array([sum(row["set"] == name for row in rows) for name in sets])
     drawn = np.random.default_rng(0).integers(0, len(sets), size=(2000, len(sets)))
     means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
@@ -462,6 +311,6 @@ def _mean_by_set(rows: Sequence[Row], rule: str) -> Row:
         "mean": float(sums.sum() / counts.sum()),
         "low": float(low),
         "high": float(high),
-        "worst": float(max(row["regret"][rule] for row in rows)),
+        "worst": float(max(row[kind][rule] for row in rows)),
         "n": int(counts.sum()),
     }

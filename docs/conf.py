@@ -16,6 +16,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "from_code",
+    "from_bench",
 ]
 exclude_patterns = ["_build"]
 templates_path: list[str] = []

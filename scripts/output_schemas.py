@@ -1,144 +1,83 @@
-"""Write what the published JSON Schemas of ``--json`` take from the records of a closer look.
+"""Write the records in the published JSON Schemas of ``--json`` anew, from the code.
 
     python scripts/output_schemas.py
 
-writes the whole schema of ``milepost examine --json`` and, in those of ``improve`` and
-``evaluate``, the fields that they share with it; the rest of those two is written by hand.
+What a schema says at its top is written by hand. The records that it refers to, whose names begin
+with a capital, are taken from the classes and their docstrings.
 """
 
 import json
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-import milepost.reports
-from milepost.entities.examination import Examination
-from milepost.entities.scorecard import Spending
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 
-FOLDER = Path(milepost.reports.__file__).parent / "schemas"
+from from_code import attributes  # noqa: E402 — found by the line above
+
+from milepost.entities import (  # noqa: E402
+    decision,
+    difference,
+    estimate,
+    examination,
+    reproduction,
+    scorecard,
+)
+
+FOLDER = ROOT / "src" / "milepost" / "reports" / "schemas"
 Shape = dict[str, Any]
-
-LOWER: Shape = {
-    "type": "boolean",
-    "description": "Whether a lower value of the objective's metric is better.",
-}
-NUMBERS: Shape = {name: {"type": ["number", "null"]} for name in ("value", "low", "high")}
-MEASURED: Shape = {
-    "type": "object",
-    "required": ["value", "low", "high", "n"],
-    "properties": {**NUMBERS, "n": {"type": "integer"}},
-}
-FORECAST: Shape = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "required": ["examples", *MEASURED["required"]],
-        "properties": {
-            "examples": {"type": "integer", "description": "Training examples."},
-            **MEASURED["properties"],
-        },
-    },
-    "description": "What more labels are expected to bring.",
+RECORDS: dict[str, type[msgspec.Struct]] = {
+    kind.__name__: kind
+    for module in (decision, difference, estimate, examination, reproduction, scorecard)
+    for kind in vars(module).values()
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 }
 
 
-def closer_look() -> tuple[Shape, Shape]:
-    """The fields that tell of a closer look at a candidate, and the records in them."""
-    (found, spent), records = msgspec.json.schema_components(
-        (Examination | None, Spending | None), ref_template="#/$defs/{name}"
+def renewed(schema: Shape) -> Shape:
+    """A schema with its records as they are in the code now."""
+    by_hand = {name: shape for name, shape in schema.get("$defs", {}).items() if name.islower()}
+    top = {**schema, "$defs": by_hand}
+    named = sorted(set(re.findall(r"#/\$defs/([A-Z]\w*)", json.dumps(top))))
+    made = {**by_hand, **_records(named)}
+    return {**top, "$defs": made} if made else {k: v for k, v in schema.items() if k != "$defs"}
+
+
+def _records(names: list[str]) -> Shape:
+    """The named records and all that are in them, by name."""
+    _, shapes = msgspec.json.schema_components(
+        [RECORDS[name] for name in names], ref_template="#/$defs/{name}"
     )
-    fields: Shape = {
-        "lower_is_better": LOWER,
-        "looks": {
-            "type": "integer",
-            "minimum": 0,
-            "description": "How often its examples have been judged on; 0 where that is not kept.",
-        },
-        "spent": {
-            **spent,
-            "description": "What this look cost; null where looks are not paid for.",
-        },
-        "naive": {
-            "anyOf": [{"type": "null"}, MEASURED],
-            "description": "The objective's metric had the rows that leak into the test file been "
-            "trained on; null where none leaks.",
-        },
-        "examination": {
-            **found,
-            "description": "A closer look; null for candidates that were not chosen.",
-        },
+    return {name: _record(name, shape) for name, shape in sorted(shapes.items())}
+
+
+def _record(name: str, shape: Shape) -> Shape:
+    told = attributes(RECORDS[name].__doc__ or "")
+    fields = {
+        field: _described(inner, told.get(field)) for field, inner in shape["properties"].items()
     }
-    return fields, {name: _told(shape) for name, shape in records.items()}
+    return {"type": "object", "required": list(fields), "properties": fields}
 
 
-def examine_schema() -> Shape:
-    """The schema (draft 2020-12) of ``milepost examine --json``."""
-    fields, records = closer_look()
-    left_out = {
-        "type": "object",
-        "required": ["section", "why"],
-        "properties": {"section": {"type": "string"}, "why": {"type": "string"}},
-    }
-    properties: Shape = {
-        "task": {"type": "string"},
-        "release": {
-            "type": ["integer", "null"],
-            "description": "Number of its release; null where it was not released.",
-        },
-        "in_production": {"type": "boolean"},
-        "candidate": {"type": "string"},
-        "strategy": {"type": "string"},
-        "contest": {"type": "string"},
-        "regime": {"enum": ["holdout", "test_file", "cross_fitted"]},
-        "metric": {"type": "string", "description": "Metric of the objective."},
-        "n": {"type": "integer", "description": "Judged examples."},
-        "metrics": {"type": "object", "additionalProperties": MEASURED},
-        "forecast": FORECAST,
-        "not_examined": {"type": "array", "items": left_out},
-        **fields,
-    }
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "milepost examine --json",
-        "type": "object",
-        "required": list(properties),
-        "properties": properties,
-        "$defs": records,
-    }
+def _described(shape: Shape, told: str | None) -> Shape:
+    """A field as it is printed: no default, since every field is there."""
+    kept = {key: value for key, value in shape.items() if key != "default"}
+    simple = [part.get("type") for part in kept.get("anyOf", ()) if set(part) == {"type"}]
+    if simple and len(simple) == len(kept["anyOf"]):
+        kept = {"type": simple}
+    return kept if told is None else {**kept, "description": told.replace("`None`", "null")}
 
 
-def improve_schema(written: Shape) -> Shape:
-    """The schema of ``milepost improve --json`` with the closer look at each candidate."""
-    fields, records = closer_look()
-    by_hand = {name: shape for name, shape in written["$defs"].items() if name.islower()}
-    by_hand["candidate"]["properties"].update(fields)
-    return {**written, "$defs": by_hand | records}
-
-
-def evaluate_schema(written: Shape) -> Shape:
-    """The schema of ``milepost evaluate --json``: a file from outside gets no closer look."""
-    written["properties"]["lower_is_better"] = LOWER
-    return written
-
-
-def _told(shape: Shape) -> Shape:
-    """A record without the docstring of its class, which is for people who read code."""
-    return {key: value for key, value in shape.items() if key not in ("description", "title")}
-
-
-def schemas() -> dict[str, Shape]:
-    """All three, by name."""
-    improve, evaluate = (
-        json.loads((FOLDER / f"{name}.json").read_text()) for name in ("improve", "evaluate")
-    )
-    return {
-        "examine": examine_schema(),
-        "improve": improve_schema(improve),
-        "evaluate": evaluate_schema(evaluate),
-    }
+def main() -> None:
+    """Rewrite every schema."""
+    for path in sorted(FOLDER.glob("*.json")):
+        whole = renewed(json.loads(path.read_text()))
+        path.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
-    for name, shape in schemas().items():
-        (FOLDER / f"{name}.json").write_text(json.dumps(shape, indent=2, ensure_ascii=False) + "\n")
+    main()

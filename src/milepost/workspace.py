@@ -293,9 +293,13 @@ class Workspace:
         *,
         release: int | None = None,
         candidate: str | None = None,
+        cover: float | None = None,
     ) -> Answered:
-        """Answers with what answered them; see :meth:`predict`."""
-        which = Which(release=release, candidate=candidate)
+        """Answers with what answered them; see :meth:`predict`.
+
+        With ``cover``, such as 0.9, also sets of labels that hold the right one so often.
+        """
+        which = Which(release=release, candidate=candidate, cover=cover)
         return answer.answer_texts(self._context, name, inputs, which)
 
     def predict(
@@ -325,10 +329,11 @@ class Workspace:
         release: int | None = None,
         candidate: str | None = None,
         where: str | None = None,
+        cover: float | None = None,
         on_event: Events | None = None,
     ) -> Answered:
         """Answer every row of a file or dataframe; its columns are kept."""
-        which = Which(release=release, candidate=candidate)
+        which = Which(release=release, candidate=candidate, cover=cover)
         return answer.answer_file(self._telling(on_event), name, source, which, where)
 
     def evaluate(

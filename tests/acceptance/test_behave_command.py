@@ -31,12 +31,13 @@ def test_a_failed_test_is_exit_code_one_with_its_input(milepost, improved):
     assert max(map(len, done.out.splitlines())) <= 80
 
 
-def test_what_passes_is_exit_code_zero_and_json(milepost, improved):
+def test_what_passes_is_exit_code_zero_and_json(milepost, improved, is_valid):
     right = _declare(improved, TESTS.replace("0.5, by: kind", "0.5"))
     found = milepost.ok("-w", improved, "behave", "route", "--release", "1", "--json").json
     assert [test["outcome"] for test in found["behaviour"]] == ["passed", "passed"]
     assert found["behaviour"][1]["cases"][0]["answer"] == right
     assert found["release"] == 1
+    is_valid(found, "behave")
 
 
 def test_what_cannot_be_run_is_refused(milepost, improved, is_refusal):

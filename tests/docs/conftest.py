@@ -179,6 +179,11 @@ def transcript() -> ModuleType:
     return load(ROOT / "scripts" / "readme_transcript.py")
 
 
+@pytest.fixture(scope="session")
+def output_schemas() -> ModuleType:
+    return load(ROOT / "scripts" / "output_schemas.py")
+
+
 @pytest.fixture
 def desk_with_support(desk: Path, support: Path) -> Path:
     shutil.copytree(support, desk / "support")

@@ -114,11 +114,21 @@ def test_settings_page_has_every_field_with_a_meaning(from_code: Any) -> None:
     assert shown == [name for name in fields if name != "settings"]
 
 
-@pytest.mark.parametrize("name", ["improve", "evaluate", "predict", "examine"])
+@pytest.mark.parametrize(
+    "name", ["improve", "evaluate", "predict", "examine", "behave", "compare", "verify"]
+)
 def test_json_page_has_every_field_of_the_contract(name: Any, from_code: Any) -> None:
     shown = re.findall(r"^\| `([^`]+)` \|", from_code.json_contract(name), re.MULTILINE)
     last = {path.removesuffix("[]").rsplit(".", 1)[-1] for path in shown}
     assert _properties(schema(name)) <= last
+
+
+@pytest.mark.parametrize(
+    "name", ["improve", "evaluate", "predict", "examine", "behave", "compare", "verify"]
+)
+def test_records_of_the_contract_are_those_of_the_code(name: Any, output_schemas: Any) -> None:
+    published = schema(name)
+    assert output_schemas.renewed(published) == published, "run python scripts/output_schemas.py"
 
 
 def test_strategies_page_has_every_strategy(from_code: Any) -> None:

@@ -49,6 +49,14 @@ def predict(
     release: ReleaseOption = None,
     candidate: CandidateOption = None,
     where: WhereOption = None,
+    cover: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Also the labels that it may be: sets that hold the right one so often.",
+            show_default=False,
+        ),
+    ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -67,10 +75,18 @@ def predict(
     with progress() as on_event:
         if source is not None:
             answered = opened.predict_file(
-                task, source, release=release, candidate=candidate, where=where, on_event=on_event
+                task,
+                source,
+                release=release,
+                candidate=candidate,
+                where=where,
+                cover=cover,
+                on_event=on_event,
             )
         else:
-            answered = opened.answer(task, texts or [], release=release, candidate=candidate)
+            answered = opened.answer(
+                task, texts or [], release=release, candidate=candidate, cover=cover
+            )
     if output is not None:
         answered.write(output)
         stdout().print(f"Wrote {len(answered):,} rows to {output}.")
@@ -79,7 +95,7 @@ def predict(
     elif source is not None:
         sys.stdout.write(answered.csv())
     else:
-        stdout().print(predictions_table(answered.texts, answered.predictions))
+        stdout().print(predictions_table(answered.texts, answered.predictions, answered.cover))
 
 
 def evaluate(

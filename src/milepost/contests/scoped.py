@@ -26,7 +26,7 @@ from milepost.metrics.scope import (
     scope_scores,
 )
 from milepost.predictors.base import Predictor, softmax
-from milepost.predictors.scoped import ScopedPredictor
+from milepost.predictors.scoped import NOTHING, ScopedPredictor
 from milepost.strategies.problems import encode, label_examples
 from milepost.strategy import Problem, Strategy
 
@@ -43,7 +43,6 @@ SURE = 0.95
 _COMBINED = "combined"
 _PARTS = 3
 _FOLDS = 5
-_NOTHING_TURNED_AWAY = 1e6
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -304,7 +303,7 @@ class Scoped:
         chosen = weights[score]
         own = _standard(known, centre, scale) @ chosen
         threshold = conformal_threshold(own, self.rule.keep, SURE)
-        limit = min(threshold, _NOTHING_TURNED_AWAY)
+        limit = min(threshold, NOTHING)
         slope = 1.0
         if np.isfinite(threshold) and judged.out.any():
             slope = fit_slope(judged.scores @ chosen - limit, judged.out, judged.log_top)

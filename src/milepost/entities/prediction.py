@@ -1,9 +1,12 @@
 """What a predictor answers."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from milepost.entities.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -15,11 +18,14 @@ class Predictions:
         probabilities: ``(n, k) float32``, calibrated; rows sum to 1.
         abstain_below: Confidence below which no label is given; ``None`` where every input is
             answered.
+        set_thresholds: By what sets of labels promise: largest doubt, 1 minus the probability, of
+            a label that is in the set; empty where no set was examined.
     """
 
     labels: tuple[str, ...]
     probabilities: NDArray[np.float32]
     abstain_below: float | None = None
+    set_thresholds: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -44,9 +50,49 @@ class Predictions:
             for i, withheld in zip(self.label_ids, self.abstained, strict=True)
         )
 
+    def sets(self, coverage: float) -> tuple[tuple[str, ...], ...]:
+        """For each input the labels that it may have, most probable first; never none.
+
+        The sets hold the right label at least as often as ``coverage`` says, with 95 % confidence,
+        for inputs like those that the thresholds were set on; of an answer that is withheld too.
+
+        Args:
+            coverage: One of the promises that were examined, such as 0.9.
+
+        Raises:
+            InputError: If it is none of them.
+        """
+        limit = set_threshold(self.set_thresholds, coverage)
+        doubt = 1.0 - self.probabilities.astype(np.float64)
+        order = np.argsort(doubt, axis=1, kind="stable")
+        return tuple(
+            tuple(self.labels[i] for at, i in enumerate(row) if at == 0 or mine[i] <= limit)
+            for row, mine in zip(order.tolist(), doubt, strict=True)
+        )
+
     @property
     def confidence(self) -> NDArray[np.float32]:
         """Probability of the most probable label, ``(n,) float32``."""
         if not len(self.probabilities):
             return np.zeros(0, np.float32)
         return self.probabilities.max(axis=1)
+
+
+def set_threshold(thresholds: Mapping[str, float], coverage: float) -> float:
+    """The threshold of sets that promise so much.
+
+    Raises:
+        InputError: If there is none.
+    """
+    found = thresholds.get(f"{coverage:g}")
+    if found is not None:
+        return found
+    known = ", ".join(sorted(thresholds))
+    raise InputError(
+        f"there are no sets of labels that hold the right one with {coverage:g}.",
+        advice=(
+            f"There are some for {known}."
+            if known
+            else "Its examination had too few examples for any; label more and improve again."
+        ),
+    )

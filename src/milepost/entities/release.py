@@ -35,6 +35,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         metrics: Value of each certified metric.
         abstain_below: Confidence below which no answer is given; left out where every input is
             answered.
+        set_thresholds: By what sets of labels promise, such as ``0.9``: largest doubt, 1 minus the
+            probability, of a label that is in the set.
         files: The other files of the bundle.
     """
 
@@ -53,6 +55,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
     # Unset rather than a default: a bundle that answers everything keeps its digest.
     abstain_below: float | msgspec.UnsetType = msgspec.UNSET
+    set_thresholds: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
     files: tuple[BundleFile, ...] = ()
 
 

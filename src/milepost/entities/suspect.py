@@ -31,10 +31,10 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
     """What a metric of the closed-form head does when suspects are left out of its training.
 
     Attributes:
-        judged: ``unsuspected rows`` or ``all rows``.
-        n: Rows judged.
-        before: Metric with all rows in training, each answered without its group.
-        after: Metric on the same rows without the suspects' groups in training.
+        judged: ``all rows``.
+        n: Rows judged, by the labels that they carry.
+        before: Metric with all other folds in training.
+        after: Metric on the same rows without the groups of those folds' suspects.
         difference: ``after`` minus ``before``.
         low: Lower end of the paired interval of the difference.
         high: Upper end of it.
@@ -59,7 +59,7 @@ class Suspects(msgspec.Struct, frozen=True, kw_only=True):
             no estimate of how many labels are wrong.
         metric: Metric of ``removal``.
         removed: Rows that ``removal`` leaves out: the groups of those that disagree.
-        removal: Effect of leaving them out, on unsuspected rows and on all rows.
+        removal: Effect of leaving such rows out, in folds; ``None`` where none is.
         suspects: The most suspicious first; as many as were asked for.
         notes: How to read the numbers.
     """
@@ -69,6 +69,6 @@ class Suspects(msgspec.Struct, frozen=True, kw_only=True):
     disagreeing: int
     metric: str
     removed: int
-    removal: tuple[Removal, ...]
+    removal: Removal | None
     suspects: tuple[Suspect, ...]
     notes: tuple[str, ...] = ()

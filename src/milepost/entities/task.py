@@ -36,7 +36,7 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     Attributes:
         metric: The measure that candidates are chosen and judged by, such as ``macro_f1``,
-            ``log_loss``, ``hit_rate@3``, ``utility``, or a function of your own:
+            ``log_loss``, ``hit_rate@3``, ``recall:LABEL``, ``utility``, or a function of your own:
             ``own:metrics/value.py:profit``.
         at_least: Floor of the metric where higher is better; ``None`` asks only that ``majority``
             is beaten with significance.

@@ -261,15 +261,13 @@ def _verdict(found: Difference, level: float) -> tuple[str, ...]:
     second, size = found.second.name, _examples(counts.n)
     if found.told == "same":
         return (f"Both give the same answer to all {size}; only their confidences can differ.",)
-    facts = (
-        f"{_points(comparison.low)} to {_points(comparison.high)}, p {_p(found.p_value)}, {size}"
-    )
-    apart = f"{_points(abs(comparison.difference), sign=False)} points"
+    facts = f"{points(comparison.low)} to {points(comparison.high)}, p {_p(found.p_value)}, {size}"
+    apart = f"{points(abs(comparison.difference), sign=False)} points"
     moved = f"it wins {counts.wins:,} and loses {counts.losses:,}"
     sentences: list[str] = []
     if found.told == "undecided":
         sentences.append(
-            f"The examples cannot tell the two apart: {_points(comparison.difference)} points for "
+            f"The examples cannot tell the two apart: {points(comparison.difference)} points for "
             f"{second} against {found.first.name} ({facts}); {moved}."
         )
         sentences.append(_more(found.rows_to_tell, comparison.difference))
@@ -321,11 +319,13 @@ def _examples(n: int) -> str:
     return f"{n:,} example{'s' if n != 1 else ''}"
 
 
-def _points(share: float, *, sign: bool = True) -> str:
+def points(share: float, *, sign: bool = True) -> str:
     """A share in points, with the digits that a reader can use; never ``-0.0``."""
     value = 100.0 * share
-    text = f"{value:+.1f}" if sign else f"{value:.1f}"
-    return text.lstrip("+-") if float(text) == 0.0 else text
+    # An end of an interval that is just off zero must not look as if it held zero.
+    digits = 1 if abs(value) >= 0.05 else 2
+    text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+    return "0.0" if float(text) == 0.0 else text
 
 
 def _p(p_value: float) -> str:

@@ -59,7 +59,8 @@ def why_none(metric: str, points: Sequence[CurvePoint]) -> str | None:
     if not points:
         return (
             "There is no learning curve: it shows the closed-form head, which was not fitted in "
-            "this contest, or the budget left no time for it."
+            "this contest, or the budget left no time for it, or the task has data: time, where a "
+            "part drawn at random would learn from what came later."
         )
     if metric.startswith(OWN):
         return "The best value of a measure of one's own is not known, so it is not continued."

@@ -18,9 +18,11 @@ from milepost.metrics.confident import (
 )
 from milepost.metrics.confusion import Cells
 
-Answering = Callable[[NDArray[np.bool_]], NDArray[np.float64]]
-"""Probabilities ``(n, k)`` of all rows from fits to the rows that are marked ``(n,)``, each row of
-a marked group answered without its group."""
+Marked = NDArray[np.bool_]
+
+Answering = Callable[[Marked, Marked], NDArray[np.float64]]
+"""Probabilities ``(n, k)`` of all rows from fits to the rows that are marked ``(n,)`` first, each row
+of a marked group answered without its group. Of rows outside the second mark no label is read."""
 
 TEXT_CHARS = 300
 _QUOTED = 80
@@ -50,80 +52,94 @@ class Suspicion:
         return 1.0 - self.mean[np.arange(len(y)), y]
 
 
-def suspicion(
-    vectors: NDArray[np.floating],
-    y: NDArray[np.int64],
-    groups: NDArray[np.int64],
-    answering: Answering,
-) -> Suspicion:
-    """Three opinions on every label, none of which has seen it.
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Labelled:
+    """What the search for wrong labels works on.
 
-    Args:
+    Attributes:
         vectors: ``(n, d)`` of unit length.
         y: ``(n,) int64`` given labels in ``[0, k)``.
         groups: ``(n,) int64`` near-duplicate groups.
         answering: Fits and answers.
     """
-    first = answering(np.ones(len(y), np.bool_))
-    kept = agreeing_groups(first, y, groups)
-    cleaned = answering(kept)
-    rows, close = nearest(vectors, groups, kept)
-    votes = neighbour_votes(rows, close, y, first.shape[1])
-    return Suspicion(first, cleaned, rows, close, (first + cleaned + votes) / 3.0)
+
+    vectors: NDArray[np.floating]
+    y: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    answering: Answering
+
+
+def suspicion(rows: Labelled, within: Marked | None = None) -> Suspicion:
+    """Three opinions on every label, none of which has seen it.
+
+    Args:
+        rows: The training rows.
+        within: ``(n,)`` rows whose labels may be read; ``None`` for all.
+    """
+    y, groups = rows.y, rows.groups
+    within = np.ones(len(y), np.bool_) if within is None else within
+    first = rows.answering(within, within)
+    kept = agreeing_groups(first, y, groups, within)
+    cleaned = rows.answering(kept, within)
+    near, close = nearest(rows.vectors, groups, kept)
+    votes = neighbour_votes(near, close, y, first.shape[1])
+    return Suspicion(first, cleaned, near, close, (first + cleaned + votes) / 3.0)
 
 
 def agreeing_groups(
-    probabilities: NDArray[np.float64], y: NDArray[np.int64], groups: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Rows of groups in which no label is beaten by another one, ``(n,)``."""
+    probabilities: NDArray[np.float64],
+    y: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    within: Marked | None = None,
+) -> Marked:
+    """Rows ``(n,)`` of groups in which no label is beaten by another one; others are not marked."""
+    within = np.ones(len(y), np.bool_) if within is None else within
     _, other = best_other(probabilities, y)
-    beaten = other > probabilities[np.arange(len(y)), y]
-    return ~np.isin(groups, groups[beaten])
+    beaten = within & (other > probabilities[np.arange(len(y)), y])
+    return within & ~np.isin(groups, groups[beaten])
 
 
 def removal(
-    metric: str,
-    y: NDArray[np.int64],
-    found: Suspicion,
-    groups: NDArray[np.int64],
-    answering: Answering,
-    confidence: float,
-) -> tuple[int, tuple[Removal, ...]]:
-    """What leaving out the disagreeing rows' groups does, before anyone does it.
+    metric: str, rows: Labelled, folds: NDArray[np.int64], confidence: float
+) -> Removal | None:
+    """What leaving out the groups of disagreeing rows does, before anyone does it.
 
-    Both fits answer every row without its group. On unsuspected rows the suspects' own labels,
-    which may be wrong, judge nothing; but those rows are the ones whose labels the fit with all
-    rows did not contradict, so that a gain there is understated. On all rows the suspects are
-    judged by the labels under suspicion, which understates it more.
+    In each fold the suspects are sought among the other folds alone, and both fits, with and
+    without them, answer the fold: the labels that judge had no part in who was left out. They are
+    the labels as given, so that a gain counts for less where they are wrong.
+
+    Args:
+        metric: A metric of confusion counts.
+        rows: The training rows.
+        folds: ``(n,) int64`` from 0, no group in two.
+        confidence: Of the paired interval.
 
     Returns:
-        Rows left out, and the effect on unsuspected rows and on all; nothing where none is left
-        out.
+        The effect on all rows; ``None`` where no fold left anything out.
     """
-    kept = agreeing_groups(found.mean, y, groups)
-    if kept.all():
-        return 0, ()
-    before, after = found.first.argmax(axis=1), answering(kept).argmax(axis=1)
-    k = found.mean.shape[1]
-    effects: list[Removal] = []
-    for judged, rows in (("unsuspected rows", kept), ("all rows", np.ones(len(y), np.bool_))):
-        if rows.sum() < 2:
-            continue
-        cells = Cells.of(y[rows], np.stack([after[rows], before[rows]]), k)
-        difference, low, high = paired_difference(metric, cells, confidence)
-        value = _score(metric, cells)
-        effects.append(
-            Removal(
-                judged=judged,
-                n=int(rows.sum()),
-                before=value - difference,
-                after=value,
-                difference=difference,
-                low=low,
-                high=high,
-            )
-        )
-    return int((~kept).sum()), tuple(effects)
+    y, k, left_out = rows.y, 0, 0
+    before, after = np.zeros_like(y), np.zeros_like(y)
+    for fold in range(int(folds.max()) + 1):
+        judged, within = folds == fold, folds != fold
+        found = suspicion(rows, within)
+        kept = agreeing_groups(found.mean, y, rows.groups, within)
+        k, left_out = found.mean.shape[1], left_out + int((within & ~kept).sum())
+        before[judged] = found.first[judged].argmax(axis=1)
+        after[judged] = rows.answering(kept, within)[judged].argmax(axis=1)
+    if not left_out:
+        return None
+    cells = Cells.of(y, np.stack([after, before]), k)
+    difference, low, high = paired_difference(metric, cells, confidence)
+    value = _score(metric, cells)
+    return Removal(
+        judged="all rows",
+        n=len(y),
+        before=value - difference,
+        after=value,
+        difference=difference,
+        low=low,
+        high=high,
+    )
 
 
 def _score(metric: str, cells: Cells) -> float:

@@ -15,6 +15,7 @@ from milepost.entities.measures import OF_LABEL, ORDINAL
 from milepost.entities.task import Objective
 from milepost.metrics import calibration_error, curves, label_measures, mean_measures, ordinal
 from milepost.metrics.classification import METRICS
+from milepost.metrics.groups import units_of
 from milepost.metrics.measures import Measure, Sample, counted, own
 
 OWN = "own:"
@@ -83,10 +84,10 @@ def label_values(labels: tuple[str, ...], *, ordered: bool) -> NDArray[np.float6
     return np.arange(float(len(labels)))
 
 
-def units_of(groups: Sequence[str]) -> NDArray[np.int64] | None:
+def row_units(groups: Sequence[str]) -> NDArray[np.int64] | None:
     """Unit of each row, ``(n,)``, where some rows belong together; ``None`` where none do."""
-    names, units = np.unique(np.asarray(groups), return_inverse=True)
-    return None if len(names) == len(groups) else units.reshape(-1).astype(np.int64)
+    units = units_of(groups)
+    return None if len(np.unique(units)) == len(units) else units
 
 
 def by_answers(metric: str) -> str:

@@ -34,7 +34,7 @@ def ece() -> Measure:
         sizes = np.bincount(bins).astype(np.float64)
         gaps = np.bincount(bins, confidence - right) / sizes
         effect = design_effect(confidence - right, sample.units)
-        noise = _noise(np.bincount(bins, right), sizes) * np.sqrt(effect)
+        noise = _noise(np.bincount(bins, right).astype(np.float64), sizes) * np.sqrt(effect)
         plain = float(sizes @ np.abs(gaps)) / len(right)
         value = max(0.0, 2.0 * plain - float(sizes @ folded_mean(gaps, noise)) / len(right))
         rows = np.where(gaps >= 0.0, 1.0, -1.0)[bins] * (confidence - right)
@@ -44,6 +44,7 @@ def ece() -> Measure:
             sizes=None,
             worst=-1.0,
             best=1.0,
+            centre=plain,
             excess=float(sizes @ folded_mean(np.zeros_like(gaps), noise)) / len(right),
         )
 

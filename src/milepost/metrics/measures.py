@@ -75,7 +75,8 @@ class Reading:
         best: Highest.
         share: The measure as a share of independent rows, where it is one or behaves like one;
             its bounds are then used instead of those of the draws.
-        excess: By how much the value is too high on average, at most: the lower bound pays for it.
+        centre: What the bounds of the draws lie around, where it is not the value.
+        excess: By how much that is too high on average, at most: the lower bound pays for it.
     """
 
     value: float
@@ -83,7 +84,8 @@ class Reading:
     sizes: NDArray[np.float64] | None
     worst: float
     best: float
-    share: "Measured | None" = None
+    share: Measured | None = None
+    centre: float | None = None
     excess: float = 0.0
 
     def by_unit(self, units: NDArray[np.int64] | None) -> "Reading":
@@ -140,7 +142,8 @@ class Found:
         low: Smallest value that the measure can have.
         high: Largest.
         method: Name of the interval.
-        excess: By how much the value is too high on average, at most.
+        centre: What the bounds lie around; mostly the value.
+        excess: By how much that is too high on average, at most.
     """
 
     value: float
@@ -148,13 +151,14 @@ class Found:
     draws: Draws
     low: float
     high: float
-    method: str = "gaffke"
+    method: str
+    centre: float
     excess: float = 0.0
 
     def bounds(self, tail: float) -> tuple[float, float]:
         """Lower and upper bound that each miss with probability at most about ``tail``."""
         low, high = self.draws.bounds(np.array([tail]))
-        shift = self.value - self.draws.mean
+        shift = self.centre - self.draws.mean
         below = float(low[0]) + shift - self.excess
         return max(self.low, below), min(self.high, float(high[0]) + shift)
 
@@ -203,6 +207,7 @@ class Measure:
             low=self.low,
             high=self.high,
             method="gaffke" if sample.units is None else "gaffke_by_unit",
+            centre=read.value if read.centre is None else read.centre,
             excess=read.excess,
         )
 

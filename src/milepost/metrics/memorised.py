@@ -169,8 +169,8 @@ class _Windows:
 
     def rare(self, own: _Letters, start: int, hashed: np.uint64, most: int) -> list[int]:
         """Where a window stands in the training texts; empty where too many of them have it."""
-        low, high = np.searchsorted(self.hashes, [hashed, hashed + np.uint64(1)])
-        at = self.starts[low:high]
+        low = int(np.searchsorted(self.hashes, hashed))
+        at = self.starts[low : int(np.searchsorted(self.hashes, hashed, side="right"))]
         wanted = own.codes[start : start + self.size]
         same = [s for s in at.tolist() if (self.letters.codes[s : s + self.size] == wanted).all()]
         return same if len(set(self.letters.texts[same].tolist())) <= most else []

@@ -7,6 +7,7 @@ which permutes the mistakes and so takes account of how the slices overlap.
 """
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,12 +71,13 @@ def search(
     tails = _Tails(slices.sum(axis=0), n, m)
     raw = tails.of(wrong.astype(np.float32)[None, :] @ inside)[0]
     order = np.argsort(raw, kind="stable")
+    inside, tails = np.ascontiguousarray(inside[:, order]), tails.in_order(order)
     # Successive minima from the least significant slice upwards, in every permutation.
     reached = np.zeros(s, np.int64)
     smallest: list[NDArray[np.float64]] = []
     bar = raw[order] * (1.0 + 1e-9)
     for drawn in _permuted(wrong, units, np.random.default_rng(seed)):
-        p = tails.of(drawn @ inside)[:, order]
+        p = tails.of(drawn @ inside)
         minima = np.minimum.accumulate(p[:, ::-1], axis=1)[:, ::-1]
         reached += (minima <= bar).sum(axis=0)
         smallest.append(minima[:, 0])
@@ -112,7 +114,7 @@ class _Tails:
         from scipy.special import gammaln
 
         factorial = np.asarray(gammaln(np.arange(n + 2) + 1.0))
-        distinct, self._which = np.unique(sizes, return_inverse=True)
+        distinct, which = np.unique(sizes, return_inverse=True)
         tables: list[NDArray[np.float64]] = []
         for size in distinct.tolist():
             x = np.arange(max(0, size + m - n), min(size, m) + 1)
@@ -124,12 +126,19 @@ class _Tails:
             tail = np.minimum(np.cumsum(np.exp(log)[::-1])[::-1], 1.0)
             tables.append(np.concatenate([np.ones(int(x[0])), tail]))
         lengths = np.array([len(table) for table in tables])
-        self._starts = (np.cumsum(lengths) - lengths)[self._which.reshape(-1)]
+        self._starts = (np.cumsum(lengths) - lengths)[which.reshape(-1)]
         self._table = np.concatenate(tables)
 
     def of(self, counts: NDArray[np.float32]) -> NDArray[np.float64]:
         """P(at least this many), ``(r, s)``."""
-        return self._table[self._starts + np.rint(counts).astype(np.int64)]
+        # Sums of ones are exact in single precision.
+        return self._table[self._starts + counts.astype(np.int64)]
+
+    def in_order(self, order: NDArray[np.int64]) -> "_Tails":
+        """The same for slices in another order."""
+        ordered = copy(self)
+        ordered._starts = self._starts[order]
+        return ordered
 
 
 def _permuted(
@@ -147,11 +156,21 @@ def _permuted(
         for rows in strata:
             u, size = rows.shape
             if size == 1:
-                alone = np.broadcast_to(wrong[rows[:, 0]].astype(np.float32), (times, u))
-                drawn[:, rows[:, 0]] = rng.permuted(alone, axis=1)
+                drawn[:, rows[:, 0]] = _subsets(u, int(wrong[rows].sum()), times, rng)
                 continue
             pattern = np.broadcast_to(wrong[rows].astype(np.float32), (times, u, size))
             places = rng.permuted(np.broadcast_to(np.arange(u), (times, u)), axis=1)
             moved = np.take_along_axis(rng.permuted(pattern, axis=2), places[:, :, None], axis=1)
             drawn[:, rows.reshape(-1)] = moved.reshape(times, u * size)
         yield drawn
+
+
+def _subsets(n: int, m: int, times: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Random subsets of ``m`` of ``n`` as ones and zeros, ``(times, n)``; faster than permuting."""
+    drawn = np.zeros((times, n), np.float32)
+    if 0 < m < n:
+        chosen = np.argpartition(rng.random((times, n)), m - 1, axis=1)[:, :m]
+        np.put_along_axis(drawn, chosen, 1.0, axis=1)
+    elif m == n:
+        drawn[:] = 1.0
+    return drawn

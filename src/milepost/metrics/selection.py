@@ -1,10 +1,11 @@
 """Which of several candidates to take, and what it is worth when it was chosen on the same rows.
 
 **Choosing.** On few rows the order of metrics is mostly noise. So whoever is believed before there
-is evidence is taken unless another one is shown to be better: among candidates whose metric is
-within ``APART`` paired standard errors of the best one's, the most trusted is taken, and among
-equally trusted ones that with the lowest log loss, which uses every probability. It is the
-one-standard-error rule of Breiman et al. (1984) with trust in the place of simplicity and the
+is evidence is taken unless another one is shown to be better. A candidate is out where its metric
+is more than ``APART`` paired standard errors below the best one's, or where another one has at
+least its metric and a log loss, which uses every probability, that is lower by as many. Of those
+left the most trusted is taken, and among equally trusted ones that with the lowest log loss. It is
+the one-standard-error rule of Breiman et al. (1984) with trust in the place of simplicity and the
 usual two standard errors in that of one.
 
 **Worth.** The best of several looks better than it is. The correction follows bootstrap
@@ -51,6 +52,12 @@ class Ties:
     def ranks(self) -> NDArray[np.int64]:
         """Rank of each, ``(m,)``."""
         return np.zeros(len(self.losses), np.int64) if self.trust is None else self.trust
+
+    @property
+    def near(self) -> NDArray[np.float64]:
+        """Paired standard error of the difference of each two mean losses, ``(m, m)``."""
+        apart = self.losses[:, None, :] - self.losses[None, :, :]
+        return apart.std(axis=2) / np.sqrt(self.losses.shape[1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +114,9 @@ def best_of(
     noise, drawn_losses = _resampled(metric, cells, by_cell, sampling)
     near = (noise[:, :, None] - noise[:, None, :]).std(axis=0)
     mean_losses = None if ties is None else ties.losses.mean(axis=1)[None, :]
-    ranks = np.zeros(len(found), np.int64) if ties is None else ties.ranks
-    chosen = int(_choose(found[None, :], mean_losses, ranks, near)[0])
+    chosen = int(_choose(found[None, :], mean_losses, near, ties)[0])
     naive = float(found[chosen])
-    winner = _choose(found + noise, drawn_losses, ranks, near)
+    winner = _choose(found + noise, drawn_losses, near, ties)
     rows = np.arange(len(winner))
     value = min(naive, float((found[winner] - noise[rows, winner]).mean()))
     measured = measure(metric, Cells.of(y, answers[chosen], k))
@@ -148,8 +154,8 @@ def best_by(
         noise = _first_order(draws, sizes, sampling)
     near = (noise[:, :, None] - noise[:, None, :]).std(axis=0)
     mean_losses = ties.losses.mean(axis=1)[None, :]
-    chosen = int(_choose(found[None, :], mean_losses, ties.ranks, near)[0])
-    winner = _choose(found + noise, np.repeat(mean_losses, len(noise), axis=0), ties.ranks, near)
+    chosen = int(_choose(found[None, :], mean_losses, near, ties)[0])
+    winner = _choose(found + noise, np.repeat(mean_losses, len(noise), axis=0), near, ties)
     corrected = float((found[winner] - noise[np.arange(len(winner)), winner]).mean())
     optimism = max(0.0, float(found[chosen]) - corrected)
     naive = readings[chosen].value
@@ -217,15 +223,22 @@ def _resampled(
 def _choose(
     values: NDArray[np.float64],
     losses: NDArray[np.float64] | None,
-    ranks: NDArray[np.int64],
     near: NDArray[np.float64],
+    ties: Ties | None,
 ) -> NDArray[np.int64]:
-    """Per row of ``(r, m)``: of those near the best the most trusted, then the lowest loss."""
+    """Per row of ``(r, m)``: of those not shown to be worse the most trusted, then the lowest loss.
+
+    The best one is only ever out for one with the same metric, so that somebody is always left.
+    """
     best = values.argmax(axis=1)
-    if losses is None:
+    if losses is None or ties is None:
         return best
     behind = values[np.arange(len(values)), best][:, None] - values
-    within = behind <= APART * near[best]
-    trusted = np.where(within, ranks, np.iinfo(np.int64).max)
-    within &= trusted == trusted.min(axis=1, keepdims=True)
-    return np.where(within, losses, np.inf).argmin(axis=1)
+    left = behind <= APART * near[best]
+    loss_near = ties.near
+    for other in range(values.shape[1]):
+        lower = losses - losses[:, [other]] > APART * loss_near[other]
+        left &= ~(lower & (values[:, [other]] >= values))
+    trusted = np.where(left, ties.ranks, np.iinfo(np.int64).max)
+    left &= trusted == trusted.min(axis=1, keepdims=True)
+    return np.where(left, losses, np.inf).argmin(axis=1)

@@ -46,16 +46,16 @@ class Exported:
     def predict(self, texts: Sequence[str]) -> Predictions:
         """Calibrated answers to ``n`` texts; no texts give an empty answer."""
         vectors = self.encoder.encode(texts) if self.encoder is not None else None
-        return withheld(self.predictor.predict(Batch(tuple(texts), vectors)), self.manifest)
+        return as_released(self.predictor.predict(Batch(tuple(texts), vectors)), self.manifest)
 
 
-def withheld(predictions: Predictions, manifest: Manifest) -> Predictions:
-    """The answers without those that are less sure than the manifest asks for."""
-    limit = manifest.abstain_below
-    return (
-        predictions
-        if isinstance(limit, msgspec.UnsetType)
-        else replace(predictions, abstain_below=limit)
+def as_released(predictions: Predictions, manifest: Manifest) -> Predictions:
+    """The answers with the thresholds of the manifest: for withholding one, and for sets."""
+    limit, sets = manifest.abstain_below, manifest.set_thresholds
+    return replace(
+        predictions,
+        abstain_below=None if isinstance(limit, msgspec.UnsetType) else limit,
+        set_thresholds={} if isinstance(sets, msgspec.UnsetType) else sets,
     )
 
 

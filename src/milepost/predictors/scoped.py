@@ -20,6 +20,9 @@ from milepost.predictors.parts import (
 )
 from milepost.predictors.plain import PLAIN
 
+NOTHING = 1e6
+"""A threshold that nothing exceeds: too few examples to set one that keeps enough."""
+
 _INNER = "inner."
 
 
@@ -44,7 +47,7 @@ class ScopedPredictor(Predictor):
     Attributes:
         inner: Answers inputs in scope; its labels are those of this one, with or without ``label``.
         label: The label that stands for "none of them".
-        threshold: Largest score that is in scope.
+        threshold: Largest score that is in scope; ``NOTHING`` where it was not known.
         slope: Log-odds of being out of scope that one unit of the score is worth, > 0.
         weights: ``(m,) float64`` share of each of ``SCORES`` in the score, some above 0.
         centre: ``(m,) float64`` mean of each score on inputs in scope.

@@ -78,7 +78,7 @@ def quality_against_cost(contest: Contest) -> Chart | None:
         return None
     rows = _cost_rows(kept)
     metric = words.metric_of(contest)
-    title = f"{metric[:1].upper()}{metric[1:]} against cost"
+    title = f"{words.capital(metric)} against cost"
     subtitle = ["Whiskers: intervals. Line: nothing is both cheaper and better."]
     beyond = "Above" if lower else "Below"
     subtitle += [f"{beyond} this drawing: {_named(candidate)}." for candidate in left_out]

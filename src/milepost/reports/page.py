@@ -17,6 +17,7 @@ from milepost.reports import words
 from milepost.reports.charts import asked, charts_of
 from milepost.reports.document import Document, grid_html
 from milepost.reports.examination.charts import charts_by_section
+from milepost.reports.examination.looks import looks_left
 from milepost.reports.examination.section import OUTCOMES
 from milepost.reports.examination.sheet import absent, checks_in_order, sections, what_it_is
 from milepost.reports.leaderboard import leaderboard_grid, ranked_apart
@@ -176,6 +177,15 @@ def _facts(subject: ReportSubject, card: Scorecard | None) -> list[Fact]:
     if card.calibration:
         chance = f"{words.score(card.calibration.ece_if_perfect)} by chance"
         facts.append(Fact("calibration error", words.score(card.calibration.ece), chance))
+    if card.naive is not None:
+        facts.append(
+            Fact(
+                "with leaks it would read", words.score(card.naive.value), words.bounds(card.naive)
+            )
+        )
+    if card.spent is not None:
+        seen = f"{card.spent.look} of {card.spent.most}"
+        facts.append(Fact("looks at these examples", seen, f"{looks_left(card.spent)} left"))
     return facts
 
 

@@ -16,7 +16,7 @@ from milepost.evaluation.forecast import why_none
 from milepost.reports.examination.sheet import absent, sections
 from milepost.reports.records import Answered, Examined
 
-SchemaName = Literal["improve", "evaluate", "predict", "examine"]
+SchemaName = Literal["improve", "evaluate", "predict", "examine", "behave", "compare", "verify"]
 
 
 def schema(name: SchemaName) -> dict[str, object]:
@@ -112,6 +112,7 @@ def evaluate_json(evaluation: Evaluation) -> dict[str, object]:
 def predict_json(answered: Answered) -> dict[str, object]:
     """The output of ``milepost predict --json``."""
     predictions = answered.predictions
+    sets = answered.sets
     rows = zip(answered.texts, predictions.answers, predictions.confidence.tolist(), strict=True)
     may_abstain = predictions.abstain_below is not None
     return {
@@ -124,8 +125,9 @@ def predict_json(answered: Answered) -> dict[str, object]:
                 "label": label,
                 "confidence": round(confidence, 6),
                 **({"abstained": label is None} if may_abstain else {}),
+                **({"set": sets[at]} if sets is not None else {}),
             }
-            for text, label, confidence in rows
+            for at, (text, label, confidence) in enumerate(rows)
         ],
     }
 

@@ -146,6 +146,11 @@ class Answered(Protocol):
         ...
 
     @property
+    def sets(self) -> Sequence[Sequence[str]] | None:
+        """Labels that each input may have, where they were asked for."""
+        ...
+
+    @property
     def predictions(self) -> Predictions:
         """The ``n`` answers."""
         ...

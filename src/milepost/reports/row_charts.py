@@ -36,7 +36,7 @@ def slices_chart(scorecard: Scorecard) -> Chart | None:
     said = f" Shown to be worse than the rest: {', '.join(worse)}." if worse else ""
     plot = ForestPlot(
         rows=rows,
-        title=f"{capital(metric)} by slice",
+        title=f"{words.capital(metric)} by slice",
         subtitle=[f"Whiskers: intervals. Orange: shown to be worse.{more}"],
         axis=words.metric_in_full(scorecard),
         reference=whole.value,
@@ -149,8 +149,3 @@ def _dots(scores: Sequence[LabelScore], title: str, subtitle: str) -> dict[str, 
         title=title,
         subtitle=[subtitle],
     )
-
-
-def capital(text: str) -> str:
-    """The text with its first letter in capitals."""
-    return text[:1].upper() + text[1:]

@@ -1,6 +1,8 @@
 """Suspected wrong labels in a terminal."""
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from milepost.entities.suspect import Removal, Suspects
@@ -26,30 +28,25 @@ def suspects_document(found: Suspects) -> RenderableType:
                 f" {each.suggested_probability:.2f}   {each.source}",
             )
         )
-        parts.append(Text(f"     {each.text[:150]!r}", style="bold"))
-        parts += [Text(f"     • {reason}") for reason in each.reasons]
-    if found.removal:
-        parts.append(Text())
-        parts.append(
-            Text(
-                f"Without the {found.removed:,} rows of groups with such a label in training, the "
-                f"closed-form head's {found.metric.replace('_', ' ')} goes"
-            )
-        )
-        parts += [Text(f"  • {_effect(each)}") for each in found.removal]
+        parts.append(Padding(Text(repr(each.text[:150]), style="bold"), (0, 0, 0, 5)))
+        parts += [_bullet(reason, 5) for reason in each.reasons]
+    if found.removal is not None:
+        parts += [Text(), Text(_effect(found, found.removal))]
     parts.append(Text())
     parts += [Text(note, style="dim") for note in found.notes]
     return Group(*parts)
 
 
-def _effect(each: Removal) -> str:
+def _bullet(text: str, indent: int) -> RenderableType:
+    row = Table.grid(padding=(0, 1))
+    row.add_row("•", Text(text))
+    return Padding(row, (0, 0, 0, indent))
+
+
+def _effect(found: Suspects, effect: Removal) -> str:
     return (
-        f"on {_judged(each)} from {each.before:.3f} to {each.after:.3f} "
-        f"({each.difference:+.3f}, {each.low:+.3f} to {each.high:+.3f})."
+        f"Without the {found.removed:,} rows of groups with such a label in training, the "
+        f"closed-form head's {found.metric.replace('_', ' ')} is expected to go from "
+        f"{effect.before:.3f} to {effect.after:.3f} ({effect.difference:+.3f}, "
+        f"{effect.low:+.3f} to {effect.high:+.3f})."
     )
-
-
-def _judged(each: Removal) -> str:
-    if each.judged == "all rows":
-        return f"all {each.n:,} rows"
-    return f"the {each.n:,} {each.judged}"

@@ -209,25 +209,35 @@ def _finding(finding: Finding) -> list[Part]:
     return [head, *shown]
 
 
-def predictions_table(texts: Sequence[str], predictions: Predictions) -> Document:
-    """Answers: the text shortened, the label, the confidence as a number and a bar."""
+def predictions_table(
+    texts: Sequence[str], predictions: Predictions, cover: float | None = None
+) -> Document:
+    """Answers: the text shortened, the label, the confidence as a number and a bar.
+
+    With ``cover`` the labels of each set, most probable first, stand for the bar.
+    """
     columns = (
         Column("text", wraps=True),
         Column("label", wraps=True),
         Column("confidence", "right"),
-        Column("", width=10),
+        Column("", width=10)
+        if cover is None
+        else Column(f"one of these {words.percent(cover)}", wraps=True),
     )
-    answers = zip(texts, predictions.answers, predictions.confidence.tolist(), strict=True)
+    sets = [None] * len(texts) if cover is None else predictions.sets(cover)
+    answers = zip(texts, predictions.answers, predictions.confidence.tolist(), sets, strict=True)
     rows = tuple(
         Row(
             (
                 Cell(words.shorten(text, 76)),
                 Cell("no answer", "dim") if answer is None else Cell(answer, "strong"),
                 Cell(words.confidence(confidence)),
-                Cell(bar=Bar(0.0, confidence, confidence, 0.0, 1.0)),
+                Cell(bar=Bar(0.0, confidence, confidence, 0.0, 1.0))
+                if labels is None
+                else Cell(", ".join(labels)),
             )
         )
-        for text, answer, confidence in answers
+        for text, answer, confidence, labels in answers
     )
     return Document((Grid(columns, rows),))
 

@@ -164,6 +164,11 @@ def day(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M} {moment.tzname() or ''}".rstrip()
 
 
+def capital(text: str) -> str:
+    """The text with its first letter in capitals."""
+    return text[:1].upper() + text[1:]
+
+
 def digest(value: str, length: int = 12) -> str:
     """The first digits of a digest."""
     return value[:length]

@@ -19,15 +19,15 @@ from milepost.data.read import read_examples
 from milepost.entities.contest import Evaluation
 from milepost.entities.errors import DataError, InputError
 from milepost.entities.example import Examples
-from milepost.entities.prediction import Predictions
+from milepost.entities.prediction import Predictions, set_threshold
 from milepost.entities.task import Task
-from milepost.evaluation.measuring import measure_of, units_of
+from milepost.evaluation.measuring import measure_of, row_units
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.evaluation.slices import slice_masks, where_mask
 from milepost.metrics.intervals import Sampling, estimate_of
 from milepost.metrics.measures import Sample
 from milepost.predictors.base import Batch
-from milepost.predictors.exported import withheld
+from milepost.predictors.exported import as_released
 from milepost.workflows.contest.honest import trained_on
 from milepost.workflows.contest.timing import Encoders, latencies
 from milepost.workflows.context import Context
@@ -49,6 +49,7 @@ class Answered:
         texts: The inputs.
         predictions: One answer per row.
         columns: Columns of the input file, by name; empty for bare texts.
+        cover: What the sets of labels promise that were asked for; ``None`` for none.
     """
 
     task: str
@@ -57,14 +58,21 @@ class Answered:
     texts: tuple[str, ...]
     predictions: Predictions
     columns: Mapping[str, Sequence[object]]
+    cover: float | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def sets(self) -> tuple[tuple[str, ...], ...] | None:
+        """Labels that each input may have, where they were asked for."""
+        return None if self.cover is None else self.predictions.sets(self.cover)
 
     def table(self) -> dict[str, Sequence[object]]:
         """The input's columns, then ``label``, ``confidence`` and ``release``.
 
         Where answers may be withheld there is ``abstained`` too, and ``label`` is ``None`` then.
+        Where sets of labels were asked for there is ``set``.
 
         An input column of one of these names is kept as ``input_<name>``.
         """
@@ -76,12 +84,16 @@ class Answered:
         }
         if self.predictions.abstain_below is not None:
             added["abstained"] = self.predictions.abstained.tolist()
+        if self.sets is not None:
+            added["set"] = self.sets
         kept = {f"input_{k}" if k in added else k: v for k, v in self.columns.items()}
         return {**kept, **added}
 
     def csv(self) -> str:
-        """The table as CSV text with a header."""
+        """The table as CSV text with a header; a set is a JSON array in its cell."""
         table = self.table()
+        if self.sets is not None:
+            table["set"] = [msgspec.json.encode(each).decode() for each in self.sets]
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(table)
@@ -138,10 +150,14 @@ def output_format(path: Path) -> Literal["csv", "jsonl", "parquet"]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Which:
-    """What answers: a candidate by id, a release by number, or production when both are None."""
+    """What answers: a candidate by id, a release by number, or production when both are None.
+
+    ``cover`` asks for sets of labels too, that hold the right one so often.
+    """
 
     release: int | None = None
     candidate: str | None = None
+    cover: float | None = None
 
 
 def answer_texts(context: Context, name: str, texts: Sequence[str], which: Which) -> Answered:
@@ -159,7 +175,9 @@ def answer_texts(context: Context, name: str, texts: Sequence[str], which: Which
                 f"input {at} is {type(text).__name__}, not text.", advice="Give strings."
             )
     answerer = find_answerer(context, name, which.release, which.candidate)
-    return _answered(context, name, answerer, clean_texts(texts, context.settings), {})
+    _check_cover(answerer, which)
+    texts = clean_texts(texts, context.settings)
+    return replace(_answered(context, name, answerer, texts, {}), cover=which.cover)
 
 
 def answer_file(
@@ -173,6 +191,7 @@ def answer_file(
     """
     task = current_task(context, name)
     answerer = find_answerer(context, name, which.release, which.candidate)
+    _check_cover(answerer, which)
     table = load_table(source, expect=(task.input_column, task.input_name))
     column = next((c for c in (task.input_column, task.input_name) if c in table.columns), None)
     if column is None:
@@ -185,7 +204,7 @@ def answer_file(
         rows = np.flatnonzero(mask).tolist()
         texts = [texts[i] for i in rows]
         columns = {k: [v[i] for i in rows] for k, v in columns.items()}
-    return _answered(context, name, answerer, texts, columns)
+    return replace(_answered(context, name, answerer, texts, columns), cover=which.cover)
 
 
 def _as_examples(table: Table, texts: Sequence[str], column: str) -> Examples:
@@ -225,11 +244,18 @@ def _answered(
         release=answerer.release,
         candidate=answerer.candidate,
         texts=tuple(texts),
-        predictions=withheld(
+        predictions=as_released(
             predictor.predict(Batch(tuple(texts), batch_vectors)), answerer.manifest
         ),
         columns=columns,
     )
+
+
+def _check_cover(answerer: Answerer, which: Which) -> None:
+    """Refuse sets of labels that nobody examined, before anything is encoded."""
+    known = answerer.manifest.set_thresholds
+    if which.cover is not None:
+        set_threshold({} if isinstance(known, msgspec.UnsetType) else known, which.cover)
 
 
 def _check_encoder(answerer: Answerer, digest: str) -> None:
@@ -302,6 +328,7 @@ def _evaluation(context: Context, task: Task, answerer: Answerer, examples: Exam
             sampling=sampling,
             notes=_seen_notes(examples, seen),
             measure=measure,
+            units=row_units(examples.groups),
             provenance={
                 "bundle_examples": answerer.manifest.examples or "",
                 "code": code_version(),

@@ -7,7 +7,7 @@ from milepost.entities.difference import Side
 from milepost.entities.estimate import Estimate
 from milepost.entities.ids import CandidateId, ContestId
 from milepost.entities.scorecard import Calibration
-from milepost.evaluation.differences import Answers, differences
+from milepost.evaluation.differences import Answers, differences, points
 from milepost.metrics.intervals import Sampling
 from milepost.metrics.mean_measures import brier
 from milepost.metrics.measures import counted
@@ -140,6 +140,14 @@ def test_a_difference_on_some_part_is_rarely_claimed_where_there_is_none():
         either = found(y, first, second, masks=masks)
         claimed += any(part.p_value < 0.05 for part in (*either.labels, *either.slices))
     assert claimed / 200 <= 0.05
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(0.011, "+1.1"), (0.00012, "+0.01"), (-0.0004, "-0.04"), (0.0, "0.0"), (-1e-9, "0.0")],
+)
+def test_an_end_just_off_zero_does_not_look_like_zero(share, said):
+    assert points(share) == said
 
 
 def test_lengths_must_fit():

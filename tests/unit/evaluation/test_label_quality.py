@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from milepost.entities.example import Examples
-from milepost.evaluation.label_quality import agreeing_groups, describe, removal, suspicion
+from milepost.evaluation.label_quality import (
+    Labelled,
+    agreeing_groups,
+    describe,
+    removal,
+    suspicion,
+)
 from milepost.metrics.confident import class_thresholds, confident_labels, nearest, neighbour_votes
 from milepost.strategies.discriminant import ClassStatistics, Discriminant
 
@@ -24,7 +30,8 @@ def planted(seed=0, wrong=10):
 
 
 def answering_with(x, y, groups):
-    def answering(kept):
+    def answering(kept, within):
+        assert not (kept & ~within).any()
         prior = ClassStatistics.of(np.eye(K, D), np.arange(K), K, np.full(K, 0.01))
         fitted = Discriminant(ClassStatistics.of(x[kept], y[kept], K).merge(prior))
         coefficients, bias = fitted.linear(1.0)
@@ -36,10 +43,14 @@ def answering_with(x, y, groups):
     return answering
 
 
+def labelled(x, y, groups):
+    return Labelled(vectors=x, y=y, groups=groups, answering=answering_with(x, y, groups))
+
+
 def test_planted_wrong_labels_rank_first_with_reasons():
     x, y, hit = planted()
     groups = np.arange(N)
-    found = suspicion(x, y, groups, answering_with(x, y, groups))
+    found = suspicion(labelled(x, y, groups))
     first = np.argsort(-found.of(y))[: len(hit)]
     assert len(set(first.tolist()) & set(hit.tolist())) >= 8
     names = tuple(str(i) for i in range(N))
@@ -53,18 +64,38 @@ def test_planted_wrong_labels_rank_first_with_reasons():
 def test_removal_is_judged_on_the_same_rows_before_and_after():
     x, y, _ = planted()
     groups = np.arange(N)
-    answering = answering_with(x, y, groups)
-    found = suspicion(x, y, groups, answering)
-    removed, effects = removal("accuracy", y, found, groups, answering, 0.95)
-    assert 0 < removed < N // 3
-    assert [(e.judged, e.n) for e in effects] == [
-        ("unsuspected rows", N - removed),
-        ("all rows", N),
-    ]
-    for each in effects:
-        assert each.after - each.before == pytest.approx(each.difference)
-        assert each.low <= each.difference <= each.high
-    assert effects[1].before == pytest.approx((found.first.argmax(axis=1) == y).mean())
+    effect = removal("accuracy", labelled(x, y, groups), groups % 5, 0.95)
+    assert effect.n == N
+    assert effect.after - effect.before == pytest.approx(effect.difference)
+    assert effect.low <= effect.difference <= effect.high
+
+
+def test_labels_that_judge_have_no_part_in_who_is_left_out():
+    """Other labels in a fold change what is measured on it, and no answer before or after."""
+    x, y, _ = planted()
+    groups, folds = np.arange(N), np.arange(N) % 5
+    other = np.where(folds == 2, (y + 1) % K, y)
+    within = folds != 2
+    first, second = (suspicion(labelled(x, labels, groups), within) for labels in (y, other))
+    np.testing.assert_array_equal(first.mean, second.mean)
+    np.testing.assert_array_equal(
+        agreeing_groups(first.mean, y, groups, within),
+        agreeing_groups(second.mean, other, groups, within),
+    )
+
+
+def test_removal_promises_nothing_where_no_label_is_wrong():
+    """Labels by lot: whoever is left out, the rest is as good as before; 40 repeats."""
+    differences = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(N, D)).astype(np.float32)
+        x /= np.linalg.norm(x, axis=1, keepdims=True)
+        effect = removal(
+            "accuracy", labelled(x, rng.integers(0, K, N), np.arange(N)), np.arange(N) % 5, 0.95
+        )
+        differences.append(effect.difference)
+    assert abs(np.mean(differences)) < 0.02
 
 
 def test_a_group_is_left_out_whole():

@@ -7,51 +7,51 @@ from hypothesis import strategies as st
 
 from milepost.metrics.memorised import memorised_share, memorised_strings
 
-SECRET = "Dear Ms Example, the parcel 4711 with the blue lamp stands behind the green door."
+PRIVATE = "Dear Ms Example, the parcel 4711 with the blue lamp stands behind the green door."
 COMMON = "Thank you for your message, we answer within two working days, kind regards."
 
 
 def test_a_planted_string_is_found_with_its_place_and_source():
-    training = ["something else entirely", SECRET + " Bye.", COMMON]
-    output = f"I think: {SECRET.upper()} Is that so?"
+    training = ["something else entirely", PRIVATE + " Bye.", COMMON]
+    output = f"I think: {PRIVATE.upper()} Is that so?"
     (found,) = memorised_strings([output], training)
     assert (found.output, found.source) == (0, 1)
-    assert output[found.start : found.end] == found.text == SECRET.upper()[:-1]
-    assert found.length == sum(c.isalnum() for c in SECRET)
+    assert output[found.start : found.end] == found.text == PRIVATE.upper()[:-1]
+    assert found.length == sum(c.isalnum() for c in PRIVATE)
 
 
 def test_spaces_and_marks_do_not_hide_it():
-    shuffled = SECRET.replace(" ", "  ").replace(",", ";")
-    assert len(memorised_strings([shuffled], [SECRET])) == 1
+    shuffled = PRIVATE.replace(" ", "  ").replace(",", ";")
+    assert len(memorised_strings([shuffled], [PRIVATE])) == 1
 
 
 def test_what_many_texts_share_is_a_phrase_and_what_goes_on_is_not():
-    training = [COMMON, COMMON + " A", COMMON + " B", f"{COMMON} {SECRET}"]
+    training = [COMMON, COMMON + " A", COMMON + " B", f"{COMMON} {PRIVATE}"]
     assert memorised_strings([COMMON], training) == ()
     assert len(memorised_strings([COMMON], training, most_texts=4)) == 1
-    (found,) = memorised_strings([f"{COMMON} {SECRET}"], training)
+    (found,) = memorised_strings([f"{COMMON} {PRIVATE}"], training)
     assert found.source == 3
     assert found.start == 0
 
 
 def test_a_quotation_of_the_prompt_is_not_remembered():
-    assert memorised_strings([SECRET], [SECRET], prompts=[f"Repeat: {SECRET}"]) == ()
-    assert len(memorised_strings([SECRET], [SECRET], prompts=["Repeat."])) == 1
+    assert memorised_strings([PRIVATE], [PRIVATE], prompts=[f"Repeat: {PRIVATE}"]) == ()
+    assert len(memorised_strings([PRIVATE], [PRIVATE], prompts=["Repeat."])) == 1
 
 
 def test_short_overlaps_and_empty_texts_are_nothing():
-    assert memorised_strings(["the blue lamp stands behind", "", "?!"], [SECRET, ""]) == ()
-    assert memorised_strings([SECRET], []) == ()
-    assert len(memorised_strings(["the blue lamp stands behind"], [SECRET], shortest=20)) == 1
+    assert memorised_strings(["the blue lamp stands behind", "", "?!"], [PRIVATE, ""]) == ()
+    assert memorised_strings([PRIVATE], []) == ()
+    assert len(memorised_strings(["the blue lamp stands behind"], [PRIVATE], shortest=20)) == 1
 
 
 def test_no_string_runs_across_two_training_texts():
-    assert memorised_strings([SECRET], [SECRET[:40], SECRET[40:]]) == ()
+    assert memorised_strings([PRIVATE], [PRIVATE[:40], PRIVATE[40:]]) == ()
 
 
 def test_two_strings_of_one_output_are_two():
     other = "A second sentence about something else, long enough to be told from chance alone."
-    found = memorised_strings([f"{SECRET} And then: {other}"], [SECRET, other])
+    found = memorised_strings([f"{PRIVATE} And then: {other}"], [PRIVATE, other])
     assert [each.source for each in found] == [0, 1]
     share = memorised_share(found, 4, 0.95)
     assert (share.value, share.n) == (0.25, 4)

@@ -101,9 +101,23 @@ def test_among_those_near_the_best_the_most_trusted_is_chosen_before_the_log_los
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 400)
     answers = np.stack([np.where(rng.random(400) < 0.2, 1 - y, y) for _ in range(3)])
-    losses = np.stack([np.full(400, loss) for loss in (0.4, 0.9, 0.5)])
+    noise = rng.normal(0.0, 9.0, (3, 400))
+    losses = np.array([[0.4], [0.9], [0.5]]) + noise - noise.mean(axis=1, keepdims=True)
     for trust, chosen in (([2, 0, 1], 1), ([2, 1, 0], 2), ([0, 0, 0], 0)):
         ties = Ties(losses=losses, trust=np.array(trust))
+        assert best_of("accuracy", y, answers, 2, None, ties).chosen == chosen
+
+
+def test_the_most_trusted_is_out_where_another_one_is_no_worse_and_its_log_loss_is_lower():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 400)
+    wrong = y.copy()
+    wrong[:80] = 1 - wrong[:80]
+    answers = np.stack([wrong, wrong])
+    noise = rng.normal(0.0, 1.0, 400)
+    for gain, chosen in ((0.02, 0), (0.3, 1)):
+        losses = np.stack([np.full(400, 0.7), 0.7 - gain + noise - noise.mean()])
+        ties = Ties(losses=losses, trust=np.array([0, 1]))
         assert best_of("accuracy", y, answers, 2, None, ties).chosen == chosen
 
 

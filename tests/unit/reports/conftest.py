@@ -469,6 +469,7 @@ class FakeAnswers:
     candidate: str
     texts: tuple[str, ...]
     predictions: Predictions
+    sets: tuple[tuple[str, ...], ...] | None = None
 
 
 @pytest.fixture(scope="session")

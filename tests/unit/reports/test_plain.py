@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any, cast
 
 import jsonschema
@@ -72,6 +73,16 @@ def test_evaluate_without_timing_has_an_empty_latency(evaluation: Evaluation) ->
     card = msgspec.structs.replace(evaluation.scorecard, latency=None)
     bare = msgspec.structs.replace(evaluation, scorecard=card, release=None)
     assert validated(evaluate_json(bare), "evaluate")["latency"] == {}
+
+
+def test_withheld_answers_and_sets_are_valid_output(answered: Answered) -> None:
+    sets = tuple((label, "other") for label in answered.predictions.answers)
+    unsure = replace(answered.predictions, abstain_below=0.5)
+    asked = replace(answered, predictions=unsure, sets=sets)
+    rows = validated(predict_json(asked), "predict")["predictions"]
+    assert [row["abstained"] for row in rows] == [row["label"] is None for row in rows]
+    assert rows[0]["set"] == ["card_lost_or_stolen", "other"]
+    assert any(row["abstained"] for row in rows)
 
 
 def test_predict_output_is_valid(answered: Answered) -> None:

@@ -5,6 +5,7 @@ import pytest
 from milepost.entities.errors import InputError, UnknownNameError
 from milepost.workflows.contest.improve import improve
 from milepost.workflows.contest.options import Options
+from milepost.workflows.looking.looks import looks
 from milepost.workflows.release.differences import compare
 
 NEW = (
@@ -50,6 +51,21 @@ def test_on_a_file_what_either_was_trained_on_is_left_out(context, things, two, 
     assert "1 example was left out" in found.notes[0]
     with pytest.raises(InputError, match="trained on by one of the two"):
         compare(context, things, "tfidf_linear", "head_closed_form", on=frame[:1])
+
+
+def test_reading_held_out_answers_is_a_look_that_decides_nothing(context, things, write, rows):
+    held = [(f"t{i}", f"{text} of another day", label) for i, (_, text, label) in enumerate(rows)]
+    write(held, "test.csv")
+    file = context.root / "tasks/things.yaml"
+    file.write_text(file.read_text().replace("id: id", "id: id, test: data/test.csv"))
+    improve(context, things, Options(strategies=("head_closed_form", "tfidf_linear")))
+    before = looks(context, things)
+    compare(context, things, "tfidf_linear", "head_closed_form")
+    found = looks(context, things)
+    (taken,) = found.taken[len(before.taken) :]
+    assert taken.actor == context.actor
+    assert taken.purpose == "compare `tfidf_linear` with release 1 (20 of 20 rows)"
+    assert (found.used, found.left) == (before.used, before.left)
 
 
 def test_swapped_they_say_the_opposite(context, things, two):

@@ -37,9 +37,17 @@ from milepost.metrics.selective import (
     surest,
     thresholds,
 )
+from milepost.predictors.scoped import NOTHING
 
 COVERAGES = (0.8, 0.9, 0.95)
 """What the prediction sets promise."""
+
+SURE = 0.95
+"""Confidence that a threshold of the sets, or of the scope, keeps its promise."""
+
+_SET_METHOD = (
+    "1 - probability (Sadinle et al. 2019), threshold with 95 % confidence (Vovk 2012); set"
+)
 
 KIND = "kind"
 """Metadata column that says what kind of input out of scope a row is."""
@@ -196,17 +204,18 @@ def _sets(subject: Subject) -> tuple[PredictionSets, ...]:
     if subject.regime == "cross_fitted":
         setting, measuring = _halves(subject)
         scores = actual_scores(judged, y)
-        method = "1 - probability (Sadinle et al. 2019); set on half of the out-of-fold answers"
-        method += ", measured on the other half"
+        method = f"{_SET_METHOD} on half of the out-of-fold answers, measured on the other half"
     else:
         rows = _counted(subject)
         scores = actual_scores(subject.out_of_fold[rows], subject.train_y[rows])
         setting, measuring = np.arange(len(scores)), np.arange(len(y))
-        method = "1 - probability (Sadinle et al. 2019); set on out-of-fold answers to training "
-        method += "examples, measured on those set aside"
+        method = (
+            f"{_SET_METHOD} on out-of-fold answers to training examples, measured on those set "
+            "aside"
+        )
     found: list[PredictionSets] = []
     for promise in COVERAGES:
-        threshold = conformal_threshold(scores[setting], promise)
+        threshold = conformal_threshold(scores[setting], promise, SURE)
         if not np.isfinite(threshold):
             continue
         sets = prediction_sets(judged[measuring], threshold)
@@ -293,6 +302,17 @@ def _scope_check(rule: ScopeRule, part: ScopeScore) -> Check:
         told = (
             f" {100 * part.recall.value:.1f} % of {part.recall.n:,} inputs out of scope are turned "
             f"away ({100 * part.recall.low:.1f} % to {100 * part.recall.high:.1f} %)."
+        )
+    if part.threshold >= NOTHING:
+        rows = int(np.ceil(np.log(1.0 - SURE) / np.log(rule.keep)))
+        return Check(
+            name="out_of_scope",
+            outcome="open",
+            sentence=(
+                f"Nothing is turned away: a threshold that keeps {100 * rule.keep:g} % of inputs in "
+                f"scope with {100 * SURE:g} % confidence takes {rows:,} examples in scope. Add "
+                "examples, or lower `out_of_scope.keep`."
+            ),
         )
     facts = f"{100 * kept.value:.1f} % of {kept.n:,} inputs in scope are kept"
     if kept.at_most < rule.keep:

@@ -12,7 +12,7 @@ from milepost.entities.errors import InputError, UnknownNameError
 from milepost.entities.example import Examples
 from milepost.entities.expectations import FairnessRule
 
-MOST_GROUPS = 20
+MOST_GROUPS = 60
 """Groups of one attribute that are looked at, the largest ones."""
 
 _WHERE = "fairness"

@@ -43,8 +43,8 @@ def _gap_check(
         return Check(
             name=name,
             outcome="open",
-            sentence=f"The gap in {_words(criterion, scores)} by `{attribute}` could not be measured: too "
-            "few groups have examples enough. Label more of each.",
+            sentence=f"The gap in {_words(criterion, scores)} by `{attribute}` could not be "
+            "measured: too few groups have examples enough. Label more of each.",
         )
     outcome, sentence, _, _ = min(judged, key=lambda e: (_ORDER.index(e[0]), -e[2], -e[3]))
     return Check(name=name, outcome=outcome, sentence=sentence)
@@ -54,8 +54,9 @@ def _judged(score: AttributeScore, gap: Gap, limit: float) -> tuple[Outcome, str
     """Outcome and sentence; the rule of the gate for slices."""
     about = f' for "{score.label}"' if score.label is not None and gap.name != "metric" else ""
     facts = (
-        f"By `{score.attribute}` the largest gap in {_words(gap.name, (score,))}{about} is {gap.value:.3f} "
-        f"({gap.low:.3f} to {gap.high:.3f}; {gap.highest} highest, {gap.lowest} lowest)"
+        f"By `{score.attribute}` the largest gap in {_words(gap.name, (score,))}{about} is "
+        f"{gap.value:.3f} ({gap.low:.3f} to {gap.high:.3f}; {gap.highest} highest, "
+        f"{gap.lowest} lowest)"
     )
     if gap.low > limit:
         return "failed", f"{facts}, which is shown to exceed the largest allowed gap of {limit:g}."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from milepost.entities.difference import Changed, Difference
+from milepost.evaluation.differences import points
 from milepost.reports import words
 from milepost.reports.comparison.charts import difference_charts
 from milepost.reports.comparison.table import MARKS, groups, parts_grid, sides_grid
@@ -78,8 +79,8 @@ def _facts(found: Difference) -> list[tuple[str, str, str]]:
     return [
         (
             f"difference in {words.metric_name(found.metric)}",
-            f"{100 * comparison.difference:+.1f}",
-            f"points, {100 * comparison.low:+.1f} to {100 * comparison.high:+.1f}",
+            points(comparison.difference),
+            f"points, {points(comparison.low)} to {points(comparison.high)}",
         ),
         ("won", words.count(counts.wins), f"only {found.second.name} is right"),
         ("lost", words.count(counts.losses), f"only {found.first.name} is right"),

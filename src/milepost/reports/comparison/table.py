@@ -53,9 +53,11 @@ def difference_table(found: Difference) -> Document:
                 f"The {LABELS_SHOWN} labels that changed most of {len(found.labels):,}.", "dim"
             )
         )
+    legend = f"  label: {found.first.name} → {found.second.name}, with confidences"
     for heading, examples in groups(found):
         if examples:
-            parts += [BLANK, sentence(heading, "strong"), *_examples(examples)]
+            said = Line(((heading, "strong"), (legend, "dim")))
+            parts += [BLANK, said, *_examples(examples)]
     if found.notes:
         parts += [BLANK, Bullets(found.notes)]
     return Document(tuple(parts))

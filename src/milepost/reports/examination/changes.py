@@ -27,8 +27,8 @@ CHANGED = {
     "full_width": "full-width letters",
     "invisible": "invisible characters",
     "cut_end": "a cut-off end",
-    "padding_before": "a needless sentence before",
-    "padding_after": "a needless sentence after",
+    "padding_before": "a sentence before",
+    "padding_after": "a sentence after",
 }
 """What inputs have that were changed, by the name of the change."""
 

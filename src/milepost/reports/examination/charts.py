@@ -82,7 +82,7 @@ def group_chart(examined: Examined, score: AttributeScore, number: int) -> Chart
     fewer = f" {len(rows)} of {len(groups)} groups." if len(rows) < len(groups) else ""
     if score.label is None:
         metric = words.metric_name(score.metric)
-        title, axis = f"{metric[:1].upper()}{metric[1:]} by {score.attribute}", metric
+        title, axis = f"{words.capital(metric)} by {score.attribute}", metric
         subtitle = [f"Whiskers: intervals.{fewer}"]
     else:
         title, axis = f"Answers “{score.label}” by {score.attribute}", "share of inputs"

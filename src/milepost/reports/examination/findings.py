@@ -10,7 +10,8 @@ from milepost.reports import words
 from milepost.reports.document import Line, Role
 from milepost.reports.examination.changes import change_name, worst_first
 from milepost.reports.examination.groups import gap_name, shown_gap
-from milepost.reports.examination.outlook import GUESSING, leaks
+from milepost.reports.examination.looks import leaks
+from milepost.reports.examination.outlook import GUESSING
 
 MOST = 5
 """Lines beside the one that says where there is more."""

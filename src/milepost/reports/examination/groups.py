@@ -29,7 +29,7 @@ GAPS = {
 
 
 def groups(examined: Examined, *, full: bool) -> Section:
-    """Who is treated worse, a table of groups per attribute with its gaps, and what swaps change."""
+    """Who is treated worse, a table of groups per attribute with its gaps, and swapped terms."""
     scores = examined.found.fairness
     if not scores:
         said_why = "The task names no groups; name columns or terms under `fairness`."

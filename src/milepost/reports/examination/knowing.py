@@ -90,7 +90,7 @@ def _abstention(rule: Abstention | None) -> Iterator[Part]:
         answered = f": {words.share(rule.answered)} are answered" if rule.answered else ""
         wrong = f"; {words.share(rule.wrong)} of those were wrong" if rule.wrong else ""
         yield said(f"{given}{answered}{wrong}.", "✔", "good")
-    yield Line(((rule.method, "dim"),))
+    yield Line(((words.capital(rule.method), "dim"),))
 
 
 def _sets(sets: Sequence[PredictionSets]) -> Iterator[Part]:
@@ -119,7 +119,7 @@ def _sets(sets: Sequence[PredictionSets]) -> Iterator[Part]:
             for each in sets
         ),
     )
-    yield Line(((sets[0].method, "dim"),))
+    yield Line(((words.capital(sets[0].method), "dim"),))
 
 
 def _scope(scope: ScopeScore | None) -> Iterator[Part]:

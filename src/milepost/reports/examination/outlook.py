@@ -1,9 +1,8 @@
-"""What is told by answers, what more labels would bring, and how much is left to look at."""
+"""What is told by answers, and what more labels would bring."""
 
 from collections.abc import Iterator
 
 from milepost.entities.contest import CurvePoint
-from milepost.entities.scorecard import Scorecard
 from milepost.evaluation.forecast import why_none
 from milepost.reports import words
 from milepost.reports.document import BLANK, Cell, Column, Grid, Line, Part, Row
@@ -36,7 +35,7 @@ def privacy(examined: Examined, *, full: bool) -> Section:
             f"AUROC of the attack: {words.measured(found.auroc)}; 0.5 is guessing. "
             f"{words.count(found.shadows, 'shadow predictor')}."
         ),
-        Line(((found.method, "dim"),)),
+        Line(((words.capital(found.method), "dim"),)),
     ]
     if found.cases and told:
         heading = "Training examples that are told most surely"
@@ -110,48 +109,4 @@ def _worth(
     yield (
         f"The floor of {floor:g} is expected to be reached at about "
         f"{words.count(reached.examples, 'example')}."
-    )
-
-
-def looks(examined: Examined, *, full: bool) -> Section:
-    """How often these examples have been judged on, what that cost, and what leaks took off."""
-    del full
-    card = examined.scorecard
-    title = "What is left to look at"
-    parts: list[Part] = []
-    if card.spent is not None:
-        spent = card.spent
-        parts.append(
-            said(
-                f"Look {spent.look} of {spent.most} at these examples. Its statements hold with "
-                f"{(1 - spent.alpha) * 100:.2f} % confidence; later looks may spend "
-                f"{spent.left * 100:.2f} % of error."
-            )
-        )
-    elif card.looks:
-        parts.append(said(f"Look {card.looks} at these examples."))
-    if card.naive is not None:
-        parts.append(said(leaks(card), "!", "warn"))
-    if not parts:
-        return Section("looks", title, absent="Looks were not recorded.")
-    advice: tuple[str, ...] = ()
-    if card.spent is not None and 2 * card.spent.look > card.spent.most:
-        advice = (
-            f"Label new examples before they are worn out: milepost looks {examined.task.name} "
-            "says how many.",
-        )
-    return Section("looks", title, tuple(parts), advice)
-
-
-def leaks(card: Scorecard) -> str:
-    """The number that leaks would have given, beside the one without them; empty without leaks."""
-    if card.naive is None:
-        return ""
-    metric = words.metric_name(card.metric)
-    naive, honest = words.measured(card.naive), words.measured(card.objective)
-    if naive == honest:
-        return f"training on the rows that leak into the test file would not change the {metric}."
-    return (
-        f"trained on the rows that leak into the test file, {metric} would read {naive}; "
-        f"without them it is {honest}."
     )

@@ -8,7 +8,8 @@ from milepost.reports.document import BLANK, Document, Line, Part, sentence
 from milepost.reports.examination.changes import behaviour, robustness
 from milepost.reports.examination.groups import groups
 from milepost.reports.examination.knowing import knowing
-from milepost.reports.examination.outlook import forecast, looks, privacy
+from milepost.reports.examination.looks import looks
+from milepost.reports.examination.outlook import forecast, privacy
 from milepost.reports.examination.section import ORDER, OUTCOMES, Section
 from milepost.reports.examination.weakness import weakness
 from milepost.reports.records import Examined

@@ -33,7 +33,7 @@ def weakness(examined: Examined, *, full: bool) -> Section:
         parts += _declarations(shown)
     else:
         parts += _suspected(found, full=full)
-    parts += [BLANK, Line(((found.method, "dim"),))]
+    parts += [BLANK, Line(((words.capital(found.method), "dim"),))]
     return Section(NAME, TITLE, tuple(parts), _advice(found))
 
 

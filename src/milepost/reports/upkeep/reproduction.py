@@ -54,8 +54,9 @@ def _numbers(found: Reproduction) -> str:
     within = f" within {found.tolerance:g}" if found.tolerance else ""
     said = f"{same:,} of {found.numbers:,} numbers are the same{within}"
     other = len(found.unequal) - wrong
-    said += f", and {found.texts - other:,} of {found.texts:,} sentences and names."
-    return said
+    said += f", and {found.texts - other:,} of {found.texts:,} sentences and names"
+    first = f"; the first that is not: {found.unequal[0].where}" if found.unequal else ""
+    return f"{said}{first}."
 
 
 def _numeric(each: Unequal) -> bool:

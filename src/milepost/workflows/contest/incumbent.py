@@ -13,7 +13,7 @@ from milepost.data.snapshot import read_snapshot
 from milepost.entities.contest import Contest
 from milepost.entities.example import Examples
 from milepost.entities.release import Channel, Release
-from milepost.evaluation.measuring import units_of
+from milepost.evaluation.measuring import row_units
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.evaluation.slices import slice_masks
 from milepost.predictors.base import Predictor
@@ -62,7 +62,7 @@ def incumbent_evidence(
             looks=bench.looks,
             sampling=bench.sampling,
             measure=bench.measure,
-            units=units_of(judged.groups),
+            units=row_units(judged.groups),
         )
     )
     return IncumbentEvidence(release=release.number, scorecard=scorecard, comparison=comparison)

@@ -21,7 +21,7 @@ from milepost.entities.ids import CandidateId, ContestId
 from milepost.entities.scorecard import Latency, Regime, Spending
 from milepost.entities.task import Objective, Task
 from milepost.evaluation.comparison import Pair, compare
-from milepost.evaluation.measuring import units_of
+from milepost.evaluation.measuring import row_units
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.evaluation.slices import slice_masks
 from milepost.metrics.classification import log_loss_rows
@@ -194,7 +194,7 @@ def compare_answers(
             sampling=bench.sampling,
             measure=bench.measure,
             probabilities=(mine, other),
-            units=units_of([bench.judged.groups[row] for row in rows.tolist()]),
+            units=row_units([bench.judged.groups[row] for row in rows.tolist()]),
         )
     )
 
@@ -225,7 +225,7 @@ def _choose(
         losses=np.stack([log_loss_rows(y, each) for each in out_of_fold]),
         trust=np.array(trust_of(eligible), np.int64),
     )
-    units = units_of(bench.train.take(bench.counted.tolist()).groups)
+    units = row_units(bench.train.take(bench.counted.tolist()).groups)
     if bench.measure.read is not None or units is not None:
         samples = [Sample(y, each, units) for each in out_of_fold]
         return best_by(bench.measure, samples, bench.sampling, ties), eligible
@@ -280,7 +280,7 @@ def _candidate(
             sampling=bench.sampling,
             provenance=bench.provenance,
             measure=bench.measure,
-            units=units_of(bench.judged.groups),
+            units=row_units(bench.judged.groups),
             notes=look_notes(bench.spent) if bench.spent else (),
         )
     )
@@ -302,7 +302,7 @@ def _candidate(
 
 def _ranked_on(bench: Bench, out_of_fold: NDArray[np.float32]) -> Sample:
     groups = bench.train.take(bench.counted.tolist()).groups
-    return Sample(bench.train_y[bench.counted], out_of_fold, units_of(groups))
+    return Sample(bench.train_y[bench.counted], out_of_fold, row_units(groups))
 
 
 def _cost(bench: Bench, entry: Entry) -> float:

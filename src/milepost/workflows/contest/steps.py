@@ -14,7 +14,7 @@ from milepost.contests.runner import Entry, Fitted
 from milepost.entities.contest import Candidate, CurvePoint
 from milepost.entities.decision import Comparison
 from milepost.entities.errors import CorruptError
-from milepost.entities.examination import Examination
+from milepost.entities.examination import Examination, Knowing
 from milepost.entities.ids import Digest
 from milepost.entities.job import Step
 from milepost.entities.release import Manifest
@@ -234,7 +234,10 @@ def store_candidates(
             continue
         metrics = {name: each.value for name, each in card.metrics.items()}
         manifest = msgspec.structs.replace(
-            kept.manifest, metrics=metrics, abstain_below=_threshold(candidate)
+            kept.manifest,
+            metrics=metrics,
+            abstain_below=_threshold(candidate),
+            set_thresholds=_set_thresholds(candidate),
         )
         probabilities = judgement.probabilities[candidate.strategy]
         same = bench.cross_fitted and len(bench.counted) == len(bench.train)
@@ -250,10 +253,21 @@ def store_candidates(
     return tuple(stored)
 
 
+def _knowing(candidate: Candidate) -> Knowing | None:
+    card = candidate.scorecard
+    return card.examination.knowing if card is not None and card.examination else None
+
+
+def _set_thresholds(candidate: Candidate) -> dict[str, float] | msgspec.UnsetType:
+    """Thresholds of the sets of labels, where any were examined."""
+    found = _knowing(candidate)
+    limits = {f"{each.coverage:g}": each.threshold for each in found.sets} if found else {}
+    return limits or msgspec.UNSET
+
+
 def _threshold(candidate: Candidate) -> float | msgspec.UnsetType:
     """Confidence below which the candidate gives no answer, where one was certified."""
-    card = candidate.scorecard
-    found = card.examination.knowing if card is not None and card.examination else None
+    found = _knowing(candidate)
     rule = found.abstention if found is not None else None
     return msgspec.UNSET if rule is None or rule.threshold is None else rule.threshold
 

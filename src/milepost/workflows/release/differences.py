@@ -1,8 +1,9 @@
 """Compare two candidates or releases of a task on examples that are honest for both.
 
 **It is a look.** Whoever reads which held-out examples were won and lost has looked at the holdout,
-whether the answers were recorded by a contest or are fresh. Each comparison on examples that contests
-judge on is recorded with who, when and what for. Nothing is decided by it, so it pays nothing.
+whether the answers were recorded by a contest or are fresh. Each comparison on examples that
+contests judge on is recorded with who, when and what for. Nothing is decided by it, so it pays
+nothing.
 """
 
 from collections.abc import Sequence

@@ -192,15 +192,15 @@ def _record(candidate: Candidate, decision: object) -> object:
     """What of a candidate can be recomputed: everything but what a clock measured."""
     card = candidate.scorecard
     card = None if card is None else msgspec.structs.replace(card, latency=None)
-    return msgspec.to_builtins(
-        {
-            "selection": candidate.selection,
-            "scorecard": card,
-            "chosen": candidate.chosen,
-            "against": candidate.against,
-            "decision": decision,
-        }
-    )
+    record = {
+        "selection": candidate.selection,
+        "scorecard": card,
+        "chosen": candidate.chosen,
+        "against": candidate.against,
+        "decision": decision,
+    }
+    # As the ledger keeps it: JSON knows every float to the last digit, and no NaN.
+    return msgspec.json.decode(msgspec.json.encode(record))
 
 
 def _past(context: Context, name: str, number: int) -> tuple[_Past, list[str]]:

@@ -9,12 +9,20 @@ from numpy.typing import NDArray
 
 from milepost.contests.runner import HeldVectors
 from milepost.data.split import assign_sides
+from milepost.data.splitting.folding import fold_groups
 from milepost.entities.errors import DataError, InputError, UnknownNameError, WorkspaceError
 from milepost.entities.suspect import Suspects
 from milepost.entities.task import Task
-from milepost.evaluation.label_quality import agreeing_groups, describe, removal, suspicion
+from milepost.evaluation.label_quality import (
+    Labelled,
+    Marked,
+    agreeing_groups,
+    describe,
+    removal,
+    suspicion,
+)
+from milepost.evaluation.measuring import by_answers
 from milepost.metrics.calibration import fit_temperature
-from milepost.metrics.classification import METRICS
 from milepost.predictors.base import Batch, softmax
 from milepost.strategies.head_closed_form import HeadClosedForm
 from milepost.strategies.problems import encode
@@ -33,8 +41,8 @@ MOST = 10_000
 
 _NOTES = (
     "Nothing was changed. A row that is listed may be right and hard; read it before you relabel.",
-    "Numbers on unsuspected rows are the ones to trust of the two; they understate a gain, because "
-    "rows were left unsuspected for agreeing with the fit that has all rows.",
+    "The effect is measured on rows whose labels had no part in who was left out, in folds; judged "
+    "by the labels as they are, so that a gain counts for less where these are wrong.",
 )
 
 
@@ -74,21 +82,22 @@ def suspects(context: Context, name: str, top: int = TOP) -> Suspects:
     _, groups = np.unique(np.asarray(examples.groups), return_inverse=True)
     vectors = encode(problem.encoder, problem.texts)
 
-    def answering(kept: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return left_out_probabilities(strategy, problem, vectors, groups, kept)
+    def answering(kept: Marked, within: Marked) -> NDArray[np.float64]:
+        return left_out_probabilities(strategy, problem, vectors, groups, (kept, within))
 
-    found = suspicion(vectors, y, groups, answering)
-    wanted = task.objective.metric
-    metric = wanted if wanted in METRICS else "accuracy"
-    removed, effects = removal(metric, y, found, groups, answering, context.settings.confidence)
+    labelled = Labelled(vectors=vectors, y=y, groups=groups, answering=answering)
+    found = suspicion(labelled)
+    metric = by_answers(task.objective.metric)
+    folds = fold_groups(examples.groups, y, context.settings.folds).fold_of
+    effect = removal(metric, labelled, folds, context.settings.confidence)
     disagreeing = ~agreeing_groups(found.mean, y, np.arange(len(y)))
     return Suspects(
         task=name,
         rows=len(y),
         disagreeing=int(disagreeing.sum()),
         metric=metric,
-        removed=removed,
-        removal=effects,
+        removed=int((~agreeing_groups(found.mean, y, groups)).sum()),
+        removal=effect,
         suspects=describe(examples, labels, y, groups, found, top),
         notes=_NOTES,
     )
@@ -107,7 +116,7 @@ def left_out_probabilities(
     problem: Problem,
     vectors: NDArray[np.float32],
     groups: NDArray[np.int64],
-    kept: NDArray[np.bool_],
+    marks: tuple[Marked, Marked],
 ) -> NDArray[np.float64]:
     """Probabilities ``(n, k)`` from fits to the kept rows, each of them answered without its group.
 
@@ -116,18 +125,19 @@ def left_out_probabilities(
         problem: All ``n`` examples.
         vectors: ``(n, d) float32`` of them.
         groups: ``(n,) int64``; whole groups are kept or not.
-        kept: ``(n,)``.
+        marks: ``(n,)`` rows that are kept, and those whose labels may be read, of which some
+            are kept. Where none is kept all of these are.
     """
+    kept, within = marks if marks[0].any() else (marks[1], marks[1])
     inside = np.flatnonzero(kept)
-    if len(inside) == 0:
-        inside, kept = np.arange(len(kept)), np.ones(len(kept), np.bool_)
     predictor, own = strategy.leave_group_out(problem.take(inside), groups[inside])
     logits = np.zeros((len(kept), len(problem.labels)))
     logits[inside] = own
     if not kept.all():
         texts = tuple(problem.texts[i] for i in np.flatnonzero(~kept).tolist())
         logits[~kept] = predictor.logits(Batch(texts, vectors[~kept]))
-    return softmax(logits / fit_temperature(logits, problem.y)).astype(np.float64)
+    temperature = fit_temperature(logits[within], problem.y[within])
+    return softmax(logits / temperature).astype(np.float64)
 
 
 def write_suspects(found: Suspects, output: Path) -> Path:

@@ -17,6 +17,7 @@ from milepost.entities.examination import (
     Examination,
     FoundSlice,
     Gap,
+    GroupFinding,
     GroupScore,
     Knowing,
     PredictionSets,
@@ -43,10 +44,10 @@ def measured(value: float, n: int = 400) -> Estimate:
     )
 
 
-def case(text: str, actual: str | None = "refund", **more: str) -> Case:
-    return Case(
-        id="row-1", text=text, actual=actual, answer="card_arrival", confidence=0.97, **more
-    )
+def case(
+    text: str, actual: str | None = "refund", answer: str = "card_arrival", **more: str
+) -> Case:
+    return Case(id="row-1", text=text, actual=actual, answer=answer, confidence=0.97, **more)
 
 
 def found_slice(description: str, predicate: str | None, gap: float, n: int) -> FoundSlice:
@@ -98,6 +99,21 @@ FAIRNESS = (
     AttributeScore(
         attribute="religion",
         label="toxic",
+        findings=(
+            GroupFinding(
+                group="muslim",
+                rate="false_positive_rate",
+                inside=measured(0.23, 240),
+                rest=measured(0.04, 544),
+                gap=0.19,
+                gap_low=0.11,
+                p_value=0.0001,
+                sentence='religion "muslim" is over-flagged: 23.0 % of its 240 examples, against '
+                "4.0 % of the rest.",
+                advice='Label more examples of religion "muslim" that are not "toxic".',
+                cases=(case("I am a muslim woman", actual="fine", answer="toxic"),),
+            ),
+        ),
         groups=tuple(
             group(name, n, wrong)
             for name, n, wrong in (

@@ -8,14 +8,15 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from rich.cells import cell_len
 
-from milepost.entities.examination import Examination
 from milepost.entities.scorecard import Spending
 from milepost.entities.taskfile import parse_task
+from milepost.evaluation.examination.changes import CHANGES
+from milepost.reports.examination.changes import CHANGED
 from milepost.reports.examination.findings import MOST, finding_lines, findings
 from milepost.reports.examination.sheet import ExaminationSheet, sections
 from milepost.reports.examination.weakness import slice_names
 from milepost.reports.leaderboard import Leaderboard
-from milepost.reports.plain import examine_json, schema
+from milepost.reports.plain import examine_json, improve_json, schema
 from milepost.reports.records import Examined
 
 
@@ -32,6 +33,10 @@ def test_a_trust_and_safety_person_finds_groups_cases_and_functionalities(
 ) -> None:
     text = str(ExaminationSheet(examined))
     assert "23 % [18, 28]" in text
+    assert '! religion "muslim" is over-flagged: 23.0 % of its 240 examples,' in text
+    assert "I am a muslim woman (is fine" in text
+    advised = 'Label more examples of religion "muslim" that are not "toxic".'
+    assert advised in " ".join(text.split())
     assert "I am a muslim man → I am a christian man" in text
     assert "✘  counter_quote_nh" in text
     assert "The cases of cases/hatecheck.csv must be answered right." in text
@@ -130,7 +135,11 @@ def test_leaks_come_first_and_few_looks_last(examined: Examined) -> None:
     assert [each.about for each in told[-2:]] == ["More labels", "Looks"]
     assert len(told) == MOST
     shown = Examined(task=examined.task, contest=contest, candidate=chosen, release=1, live=True)
-    assert "Look 26 of 50 at these examples" in str(ExaminationSheet(shown))
+    sheet = " ".join(str(ExaminationSheet(shown)).split())
+    assert "26 of 50" in sheet
+    assert "24 looks" in sheet
+    assert "decides with 99.9 % confidence" in sheet
+    assert "had it been trained on them 0.930" in sheet
 
 
 def test_leaks_that_change_nothing_are_no_finding(examined: Examined) -> None:
@@ -158,18 +167,6 @@ def test_json_is_the_published_contract(examined: Examined, not_examined: Examin
 def test_a_release_that_does_not_run_is_named_so(examined: Examined) -> None:
     old = dataclasses.replace(examined, live=False)
     assert "release 1, not in production" in str(ExaminationSheet(old))
-
-
-@pytest.mark.parametrize("name", ["examine", "improve"])
-def test_the_published_schemas_name_every_field_of_the_records(name: SchemaName) -> None:
-    published = schema(name)["$defs"]
-    assert isinstance(published, dict)
-    _, defs = msgspec.json.schema_components((Examination, Spending))
-    fields = {name: set(shape["properties"]) for name, shape in defs.items()}
-    records = {name: shape for name, shape in published.items() if not name.islower()}
-    assert {name: set(shape["properties"]) for name, shape in records.items()} == fields, (
-        "run python scripts/output_schemas.py"
-    )
 
 
 def test_improve_tells_of_the_closer_look_as_examine_does(examined: Examined) -> None:
