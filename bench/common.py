@@ -247,6 +247,12 @@ def write(result: Mapping[str, object]) -> Path:
     return path
 
 
+def stored(name: str) -> dict[str, Any]:
+    """Results of the last run, for a benchmark of which one part is run again; empty without."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text())["results"] if path.is_file() else {}
+
+
 def _rounded(value: object) -> object:
     """Six significant digits: more would only make differences between files."""
     if isinstance(value, float):

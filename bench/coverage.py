@@ -4,6 +4,7 @@ A population of 100,000 rows is drawn once for each shape and rate, so that the 
 measure is known exactly; samples are drawn from it with replacement.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -180,8 +181,13 @@ def cell(
     ]
 
 
-def coverage_study(runs: int, rng: np.random.Generator) -> list[dict[str, object]]:
-    """All estimators at all sizes and rates; rare labels for measures that average over labels."""
+def coverage_study(
+    runs: int, rng: np.random.Generator, only: Sequence[str] = ()
+) -> list[dict[str, object]]:
+    """All estimators, or only some, at all sizes and rates.
+
+    Rare labels are for measures that average over labels.
+    """
     rows: list[dict[str, object]] = []
     for shape, share in SHAPES.items():
         for rate in RATES:
@@ -190,7 +196,9 @@ def coverage_study(runs: int, rng: np.random.Generator) -> list[dict[str, object
             kept = ONLY.get(shape)
             if kept is not None:
                 measures = [each for each in measures if each.name.partition(":")[0] in kept]
-            for n in SIZES:
+            if only:
+                measures = [each for each in measures if each.name in only]
+            for n in SIZES if measures else ():
                 found = cell(whole, measures, n, runs, rng)
                 rows += [{"shape": shape, "rate": rate, "n": n, **each} for each in found]
     return rows

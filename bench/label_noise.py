@@ -8,8 +8,9 @@ chosen on the sets in `CHOSEN_ON` but clinc150; `FRESH` ones were looked at for 
 mean of their own. Real sets have wrong labels of their own; finding those counts against every
 ranking alike.
 
-`removed_gain` is what leaving the suspects out was estimated to do to accuracy, by the noisy labels
-themselves; `removed_gain_test` what it does on published test rows, whose labels are as they were.
+`removal`: what leaving the suspects out was estimated to do to accuracy, by the noisy labels
+themselves, beside what it does on published test rows, whose labels are as they were. With `--only`
+the named sets are ranked again, and what was stored of the others stays.
 """
 
 import json
@@ -20,17 +21,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.common import Options, child, peer, scratch
+from bench.common import Options, child, peer, scratch, stored
 from bench.vectors import Held, Texts, load, problem
 
 if TYPE_CHECKING:
-    from milepost.evaluation.label_quality import Labelled, Suspicion
-    from milepost.strategy import Problem
+    pass
 
 CHOSEN_ON = (
     "banking77", "clinc150", "hwu64", "trec", "emotion", "sst2", "sms_spam", "snips", "atis"
 )  # fmt: skip
-FRESH = ("hate_offensive_davidson", "humaid_crisis_tweets", "sst5")
+FRESH = ("hate_offensive_davidson", "humaid_crisis_tweets")
+REMOVED_ON = ("trec", "emotion", "sst2", *FRESH)
 KINDS = ("uniform", "similar")
 ROWS, SEEDS, NOISE = 1500, 3, 0.1
 PACKAGES = ("cleanlab==2.9.0", "termcolor", "tqdm")
@@ -40,7 +41,10 @@ def run(options: Options) -> dict[str, object]:
     """Average precision per set, kind of noise and ranking, as means over seeds."""
     seeds = 1 if options.quick else SEEDS
     wanted = options.only or (CHOSEN_ON[3:4] if options.quick else (*CHOSEN_ON, *FRESH))
-    rows: dict[str, dict[str, dict[str, float]]] = {}
+    rows: dict[str, dict[str, dict[str, float]]] = (
+        {} if options.quick else stored("label_noise").get("sets", {})
+    )
+    effects = {name: _removals(load(name)) for name in (wanted if options.quick else REMOVED_ON)}
     with scratch() as folder:
         install = ["-m", "pip", "install", "-q", "--no-deps", "--target", folder / "peer"]
         child([sys.executable, *install, *PACKAGES])
@@ -64,6 +68,7 @@ def run(options: Options) -> dict[str, object]:
         "parts": parts,
         "sets": rows,
         "means": means,
+        "removal": effects,
     }
 
 
@@ -81,13 +86,26 @@ def _mean(whole: Texts, kind: str, seeds: int, folder: Path) -> dict[str, float]
 
 
 def _case(whole: Texts, kind: str, seed: int, folder: Path) -> dict[str, float]:
-    from milepost.evaluation.label_quality import Labelled, suspicion
+    from milepost.evaluation.label_quality import suspicion
+
+    _, rows, bad = _asked(whole, kind, seed)
+    found = suspicion(rows)
+    vectors, y = rows.vectors, rows.y
+    path = folder / "case.npz"
+    np.savez(path, probabilities=found.first, vectors=vectors, y=y)
+    done = peer("label_noise_peers", {"path": str(path), "peer": str(folder / "peer")})
+    scores: dict[str, Any] = {"milepost": found.of(y).tolist(), **json.loads(done.out)}
+    return {name: average_precision(np.asarray(each), bad) for name, each in scores.items()}
+
+
+def _asked(whole: Texts, kind: str, seed: int):
+    """Rows of a set with some wrong labels: as a problem, for the search, and which are wrong."""
+    from milepost.evaluation.label_quality import Labelled
     from milepost.strategies.head_closed_form import HeadClosedForm
     from milepost.workflows.tasks.suspects import left_out_probabilities
 
     rows = np.arange(min(ROWS, len(whole.y)))
     y = _noisy(whole, rows, kind, seed)
-    bad = y != whole.y[rows]
     _, groups = np.unique(np.asarray(whole.groups)[rows], return_inverse=True)
     vectors = whole.vectors[rows]
     asked = problem(whole, rows, y, Held(whole))
@@ -97,43 +115,48 @@ def _case(whole: Texts, kind: str, seed: int, folder: Path) -> dict[str, float]:
         return left_out_probabilities(HeadClosedForm(), asked, vectors, groups, marks)
 
     labelled = Labelled(vectors=vectors, y=y, groups=groups, answering=answering)
-    found = suspicion(labelled)
-    effect = _removal(whole, asked, found, labelled)
-    path = folder / "case.npz"
-    np.savez(path, probabilities=found.first, vectors=vectors, y=y)
-    done = peer("label_noise_peers", {"path": str(path), "peer": str(folder / "peer")})
-    scores: dict[str, Any] = {"milepost": found.of(y).tolist(), **json.loads(done.out)}
-    ranked = {name: average_precision(np.asarray(each), bad) for name, each in scores.items()}
-    return {**ranked, **effect}
+    return asked, labelled, y != whole.y[rows]
 
 
-def _removal(
-    whole: Texts, asked: "Problem", found: "Suspicion", rows: "Labelled"
-) -> dict[str, float]:
-    """Gain of accuracy without the suspects, estimated and on the test rows."""
+def _removals(whole: Texts) -> dict[str, dict[str, float]]:
+    """Gain of accuracy without the suspects, estimated and true, by kind of noise and without."""
     from milepost.data.splitting.folding import fold_groups
-    from milepost.evaluation.label_quality import agreeing_groups, removal
+    from milepost.evaluation.label_quality import agreeing_groups, removal, suspicion
     from milepost.predictors.base import Batch
     from milepost.strategies.head_closed_form import HeadClosedForm
 
-    kept = np.flatnonzero(agreeing_groups(found.mean, asked.y, rows.groups))
-    folds = fold_groups([str(group) for group in rows.groups], asked.y, 5).fold_of
-    effect = removal("accuracy", rows, folds, 0.95)
+    found: dict[str, dict[str, float]] = {}
     batch = Batch(("",) * len(whole.test_y), whole.test_vectors)
-    right = [
-        HeadClosedForm().fit(each).logits(batch).argmax(axis=1) == whole.test_y
-        for each in (asked, asked.take(kept))
-    ]
-    return {
-        "removed_rows": float(len(asked.y) - len(kept)),
-        "removed_gain": effect.difference if effect is not None else 0.0,
-        "removed_gain_test": float(right[1].mean() - right[0].mean()),
-    }
+    for kind in ("none", *KINDS):
+        asked, rows, _ = _asked(whole, kind, 0)
+        kept = np.flatnonzero(agreeing_groups(suspicion(rows).mean, rows.y, rows.groups))
+        folds = fold_groups([str(group) for group in rows.groups], rows.y, 5).fold_of
+        effect = removal("accuracy", rows, folds, 0.95)
+        right = [
+            HeadClosedForm().fit(each).logits(batch).argmax(axis=1) == whole.test_y
+            for each in (asked, asked.take(kept))
+        ]
+        gain, low, high = (
+            (effect.difference, effect.low, effect.high) if effect is not None else (0.0, 0.0, 0.0)
+        )
+        found[kind] = {
+            "removed": float(len(rows.y) - len(kept)),
+            "gain": gain,
+            "low": low,
+            "high": high,
+            "gain_test": float(right[1].mean() - right[0].mean()),
+        }
+        print(
+            f"{whole.name:<12}{kind:<9}" + "".join(f" {m} {v:.3f}" for m, v in found[kind].items())
+        )
+    return found
 
 
 def _noisy(whole: Texts, rows: NDArray[np.int64], kind: str, seed: int) -> NDArray[np.int64]:
     rng = np.random.default_rng(seed)
     y, k = whole.y[rows].copy(), len(whole.labels)
+    if kind == "none":
+        return y
     hit = rng.choice(len(y), round(NOISE * len(y)), replace=False)
     if kind == "uniform":
         y[hit] = (y[hit] + rng.integers(1, k, len(hit))) % k

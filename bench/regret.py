@@ -74,7 +74,7 @@ def run(options: Options) -> dict[str, object]:
         "trusted": list(TRUSTED),
         "orders": _orders(rows),
         "metrics": results,
-        "rows": rows,
+        "rows": [_short(row) for row in rows],
     }
 
 
@@ -108,17 +108,17 @@ def weighted(
 def _judged(fits: Fits, metric: str) -> str:
     """The strategy that a contest with this objective chooses.
 
-    The real code chooses; as there is no limit on time, what is timed need not be the predictors.
+    The code of the contest chooses; there is no limit on time, so that no time is asked for.
     """
     from milepost._base.settings import Settings
-    from milepost.contests.runner import Entry, Fitted
+    from milepost.contests.runner import Fitted
     from milepost.entities.example import Examples
-    from milepost.entities.ids import ContestId
+    from milepost.entities.scorecard import Latency
     from milepost.entities.task import Task, make_objective
     from milepost.metrics.measures import counted as measure_named
     from milepost.predictors.constant import ConstantPredictor
     from milepost.workflows.contest.datasets import once_per_message
-    from milepost.workflows.contest.judge import Bench, judge
+    from milepost.workflows.contest.judge import Bench, choose
 
     names = tuple(map(str, range(len(fits.texts))))
     train = Examples(
@@ -142,19 +142,17 @@ def _judged(fits: Fits, metric: str) -> str:
         judged_y=fits.y[counted],
         encoder=encoder,
         bare_encoder=encoder,
-        settings=Settings(latency_samples=5),
+        settings=Settings(),
         seed=fits.seed,
         looks=1,
         provenance={},
         measure=measure_named(metric),
     )
-    entries = [
-        Entry(strategy=name, fitted=Fitted(stand_in, probabilities))
-        for name, probabilities in fits.out_of_fold.items()
-    ]
-    chosen = judge(bench, entries, ContestId("c0")).chosen
-    assert chosen is not None
-    return chosen.strategy
+    fitted = {name: Fitted(stand_in, each) for name, each in fits.out_of_fold.items()}
+    instant = Latency(p50_ms=0.0, p95_ms=0.0, n=1, cpu_seconds_per_1k=0.0, cost_per_1k_usd=0.0)
+    selection, eligible = choose(bench, fitted, dict.fromkeys(fitted, instant))
+    assert selection is not None
+    return eligible[selection.chosen]
 
 
 def _chosen(fits: Fits) -> list[Row]:
@@ -174,7 +172,7 @@ def _chosen(fits: Fits) -> list[Row]:
         test = _tested(fits, competing, metric, np.arange(len(fits.test_y)), shares)
         found = [score(metric, fits.y, each, k) for each in out]
         split = [score(metric, fits.y[once], each[once], k) for each in out]
-        untrusting = best_of(metric, fits.y, out, k, Sampling(), Ties(losses=losses))
+        untrusting = best_of(metric, fits.y, out, k, Sampling(resamples=500), Ties(losses=losses))
         picked = {
             "milepost": competing.index(_judged(fits, metric)),
             "without trust": untrusting.chosen,
@@ -199,9 +197,6 @@ def _chosen(fits: Fits) -> list[Row]:
                 "best_value": float(test[best]),
                 "regret": {rule: 100 * float(test[best] - test[i]) for rule, i in picked.items()},
                 "regret_without_luck": {rule: 100 * float(fair[i]) for rule, i in picked.items()},
-                "out_of_fold": dict(zip(competing, found, strict=True)),
-                "log_loss": dict(zip(competing, losses.mean(axis=1).tolist(), strict=True)),
-                "test": dict(zip(competing, test.tolist(), strict=True)),
             }
         )
     return rows
@@ -267,7 +262,6 @@ def _summary(rows: Sequence[Row]) -> dict[str, Row]:
         rules = [rule for rule in here[0]["regret"] if all(rule in row["regret"] for row in here)]
         mine = np.array([row["regret"]["milepost"] for row in here])
         worst = sorted(here, key=lambda row: -row["regret"]["milepost"])[:10]
-        kept = ("set", "shots", "seed", "n", "tested", "chosen", "best", "best_value")
         found[metric] = {
             "contests": len(here),
             "rules": {rule: _by_shots(here, rule) for rule in rules},
@@ -280,13 +274,15 @@ def _summary(rows: Sequence[Row]) -> dict[str, Row]:
                 "at_most_1_point": float((mine <= 1.0).mean()),
                 **{f"p{q}": float(np.percentile(mine, q)) for q in (50, 75, 90, 95, 100)},
             },
-            "worst": [
-                {**{key: row[key] for key in kept}, "regret": row["regret"]["milepost"]}
-                for row in worst
-            ],
+            "worst": [_short(row) for row in worst],
             "within_target": bool(mine.mean() <= TARGET),
         }
     return found
+
+
+def _short(row: Row) -> Row:
+    """A contest without what other rules came to."""
+    return {**row, **{kind: row[kind]["milepost"] for kind in KINDS}}
 
 
 def _by_shots(rows: Sequence[Row], rule: str) -> Row:

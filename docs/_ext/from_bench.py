@@ -26,7 +26,7 @@ class Claim:
         printed: Where a reader meets it.
         promise: What is guaranteed.
         if_: What that rests on.
-        page: Page that explains it, with its title.
+        page: Page that explains it, from this folder.
         bench: Benchmark that shows it; empty where tests do.
         shown: What the benchmark found, in words.
     """
@@ -34,7 +34,7 @@ class Claim:
     printed: str
     promise: str
     if_: str
-    page: tuple[str, str]
+    page: str
     bench: str = ""
     shown: Callable[[Result], str] = lambda _: "a test of the code"
 
@@ -157,59 +157,57 @@ def _regret(found: Result) -> str:
     )
 
 
-INTERVALS = ("intervals", "Measures and their intervals")
-VERDICT = ("verdict", "How a verdict is reached")
 CLAIMS = (
     Claim("`accuracy 0.912 [0.88, 0.94]`, on any measure, label or slice",
           "the interval holds the true value in 95 of 100 cases",
-          "examples are independent draws of what will come", INTERVALS, "statistics", _intervals),
+          "examples are independent draws of what will come", "intervals", "statistics",
+          _intervals),
     Claim("✔ released, on a holdout or a test file",
           "a candidate exactly at the floor is released at most 5 times in 100",
-          "the same", VERDICT, "statistics", _floor),
+          "the same", "verdict", "statistics", _floor),
     Claim("✔ released, cross-fitted", "the same, though the best of several was chosen on the same "
-          "examples", "the same", VERDICT, "statistics", _selection),
+          "examples", "the same", "verdict", "statistics", _selection),
     Claim("`look 3 of 50`", "at most 5 % for any false release over all looks together",
           "what is tried next was not picked by the printed score",
-          ("holdout", "A holdout that is spent knowingly"), "peeking", _looks),
+          "holdout", "peeking", _looks),
     Claim("`Leaks`", "training rows that are also in a test file are left out, and what they would "
           "have made of the number stands beside it",
-          "they are near-duplicates by text", ("../how-to/splits", "Splits that cannot lie"),
+          "they are near-duplicates by text", "../how-to/splits",
           "leaks", _leaks),
     Claim("`Weak spot`", "at most 5 % for any false one among all slices that were tried",
-          "examples are independent draws", ("slices", "Slices that are found"),
+          "examples are independent draws", "slices",
           "slice_discovery", _slices),
     Claim("`Groups`", "gaps hold for all groups and rates together in 95 of 100 cases",
-          "groups are named rightly", ("../how-to/fairness", "How groups fare")),
+          "groups are named rightly", "../how-to/fairness"),
     Claim("`Fragile`", "what changes cost holds for all changes together in 95 of 100 cases",
-          "inputs change as the built-in changes do", ("robustness", "What breaks it")),
+          "inputs change as the built-in changes do", "robustness"),
     Claim("a failed test of behaviour", "each failure is listed with the input; an open test is "
           "never passed silently", "the cases say what you want",
-          ("../how-to/behaviour", "Tests of behaviour")),
+          "../how-to/behaviour"),
     Claim("`abstain`", "of the answers given at most the share you name is wrong, with 95 % "
-          "confidence", "inputs like the examples", ("knowing", "What it knows that it does not "
-          "know"), "knowing", _withheld),
+          "confidence", "inputs like the examples", "knowing", "knowing", _withheld),
     Claim("sets of labels", "a set holds the right label at least as often as it promises",
-          "inputs like the examples", ("knowing", "What it knows that it does not know"),
+          "inputs like the examples", "knowing",
           "knowing", _sets),
     Claim("`out_of_scope`", "the share of inputs in scope that you name is kept",
-          "inputs in scope like the examples", ("knowing", "What it knows that it does not know"),
+          "inputs in scope like the examples", "knowing",
           "out_of_scope", _scope),
     Claim("`milepost suspects`", "none: a ranking of labels to look at, with what removing them "
-          "would do", "", ("../how-to/wrong-labels", "Find wrong labels"), "label_noise", _noise),
+          "would do", "", "../how-to/wrong-labels", "label_noise", _noise),
     Claim("`Privacy`", "a lower bound: this attack finds so much, another may find more",
-          "the attacker has texts like yours", ("privacy", "What answers give away"),
+          "the attacker has texts like yours", "privacy",
           "membership", _privacy),
     Claim("`More labels`", "the interval holds the later number in 95 of 100 cases",
-          "new labels are like the old ones", ("forecast", "What more labels would bring"),
+          "new labels are like the old ones", "forecast",
           "forecast", _forecast),
-    Claim("★, the chosen candidate", "none: it may not be the best", "", VERDICT, "regret",
+    Claim("★, the chosen candidate", "none: it may not be the best", "", "choosing", "regret",
           _regret),
     Claim("`milepost compare`", "a difference is named only where it is shown, over all labels and "
           "slices together", "examples that neither was trained on",
-          ("../how-to/compare", "Compare two")),
+          "../how-to/compare"),
     Claim("`milepost verify TASK N`", "every number of a release comes out the same from its "
           "digests, or is named", "the artifacts are there",
-          ("../how-to/reproduce", "Reproduce a release")),
+          "../how-to/reproduce"),
 )  # fmt: skip
 
 
@@ -235,7 +233,7 @@ def evidence(claim: Claim, folder: Path) -> str:
 def guarantees(folder: Path = RESULTS) -> str:
     """Every claim with its guarantee, its assumption, its page and what the benchmark found."""
     rows = [
-        (c.printed, c.promise, c.if_ or "–", f"[{c.page[1]}]({c.page[0]}.md)", evidence(c, folder))
+        (c.printed, c.promise, c.if_ or "–", f"[]({c.page}.md)", evidence(c, folder))
         for c in CLAIMS
     ]
     head = ("What is printed", "What it promises", "If", "Explained in", "Shown by `bench`")

@@ -1,27 +1,29 @@
 """A rule of fairness in the task file: who is treated worse is told, and the gate holds to it."""
 
 import csv
-import random
+
+import numpy as np
 
 WORDS = (
-    "table window garden river market letter bridge station winter summer music kitchen doctor "
-    "teacher ticket camera village forest bottle pencil mirror engine island button carpet"
-).split()
+    "table", "window", "garden", "river", "market", "letter", "bridge", "station", "winter",
+    "summer", "music", "kitchen", "doctor", "teacher", "ticket", "camera", "village", "forest",
+    "bottle", "pencil", "mirror", "engine", "island", "button", "carpet",
+)  # fmt: skip
 RULE = "fairness: {{by: [about], terms: {{who: [woman, man]}}, label: toxic, max_gap: {gap}}}\n"
 
 
 def _write(path, counts, seed):
     """Rows by (who, label): an insult where toxic, and words that say nothing."""
-    rng = random.Random(seed)
+    rng = np.random.default_rng(seed)
     with path.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(("text", "label", "about"))
         for (who, label), count in counts.items():
             for _ in range(count):
-                said = rng.sample(WORDS, 7)
-                said.insert(rng.randrange(7), who)
+                said = rng.choice(WORDS, 7, replace=False).tolist()
+                said.insert(rng.integers(7), who)
                 if label == "toxic":
-                    said.insert(rng.randrange(7), "idiot")
+                    said.insert(rng.integers(7), "idiot")
                 rows.writerow((" ".join(said), label, who))
     return path
 

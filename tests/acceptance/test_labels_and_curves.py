@@ -49,6 +49,7 @@ def _declare(workspace, text, data=""):
     task.write_text(task.read_text().rstrip() + data + "\n" + text)
 
 
+@pytest.mark.slow
 def test_suspects_never_look_at_the_holdout(milepost, desk):
     workspace, rows, wrong = desk
     before = milepost.ok("-w", workspace, "suspects", "route", "--top", "10000", "--json").json

@@ -22,12 +22,11 @@ def chosen(folder, number):
     return mp.Workspace.open(folder).releases("route")[-number].candidate
 
 
-def test_a_release_is_recomputed(milepost, improved, is_refusal, is_valid):
+def test_a_release_is_recomputed(milepost, improved, is_refusal):
     done = milepost.ok("-w", improved, "verify", "route", "1")
     assert "numbers are the same" in done.out
     assert "Not recomputed: latency" in " ".join(done.out.split())
     assert max(map(len, done.out.splitlines())) <= 80
-    is_valid(milepost.ok("-w", improved, "verify", "route", "1", "--json").json, "verify")
     is_refusal(milepost("-w", improved, "verify", "route", "9"), "9")
     is_refusal(milepost("-w", improved, "verify", "rout", "1"), "route")
     is_refusal(milepost("-w", improved, "verify", "route", "1", "--tolerance", "2"), "tolerance")

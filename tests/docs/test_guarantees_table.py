@@ -51,5 +51,5 @@ def test_every_benchmark_is_one(root: Path, from_bench: ModuleType) -> None:
 
 def test_every_page_is_there(root: Path, from_bench: ModuleType) -> None:
     folder = root / "docs" / "explanation"
-    pages = {claim.page[0] for claim in from_bench.CLAIMS}
+    pages = {claim.page for claim in from_bench.CLAIMS}
     assert not [page for page in pages if not (folder / f"{page}.md").exists()]

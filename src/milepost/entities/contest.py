@@ -29,6 +29,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
             candidate that needs vectors; ``None`` where it was not measured.
         fit_cost_usd: ``fit_cpu_seconds`` at the workspace's price of a CPU-hour.
         against: Paired comparison with ``majority`` on the same examples.
+        behind: The chosen candidate against this one on the same examples; p-values corrected for
+            all candidates (Holm). ``None`` for the chosen one, and for one without numbers.
     """
 
     id: CandidateId
@@ -44,6 +46,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     fit_cpu_seconds: float | None = None
     fit_cost_usd: float | None = None
     against: Comparison | None = None
+    behind: Comparison | None = None
 
 
 class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -152,7 +152,8 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
             not recorded, as for a file from outside.
         unknown_labels: Rows whose label the task does not know; counted as wrong.
         notes: Sentences a reader must know, such as which correction was applied.
-        provenance: Digests: ``examples``, ``holdout``, ``encoder``, ``variant``, ``code``.
+        provenance: Digests: ``examples``, ``holdout``, ``encoder``, ``variant``, ``code``, and
+            ``measure`` of the file with the user's own one.
         examination: A closer look; made of the chosen candidate of a contest only.
         spent: What this look cost; ``None`` where looks are not paid for.
         naive: The objective's metric had the rows that leak into the test file been trained on;

@@ -21,8 +21,8 @@ from milepost.metrics.confusion import Cells
 Marked = NDArray[np.bool_]
 
 Answering = Callable[[Marked, Marked], NDArray[np.float64]]
-"""Probabilities ``(n, k)`` of all rows from fits to the rows that are marked ``(n,)`` first, each row
-of a marked group answered without its group. Of rows outside the second mark no label is read."""
+"""Probabilities ``(n, k)`` of all rows from fits to the rows of the first mark ``(n,)``, each of
+these answered without its group. Of rows outside the second mark no label is read."""
 
 TEXT_CHARS = 300
 _QUOTED = 80

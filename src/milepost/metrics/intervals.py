@@ -16,9 +16,8 @@ from milepost.metrics.confusion import Cells
 from milepost.metrics.jackknife import leave_one_out
 
 BOOTSTRAP_FROM = 100
-"""Fewest rows from which a bootstrap interval is used; Student's t below."""
+"""Fewest rows from which a bootstrap interval is used."""
 
-_CHUNK = 4_000_000
 _LABEL_MEANS = frozenset({"balanced_accuracy", "macro_f1"})
 
 
@@ -254,70 +253,6 @@ def estimate(
 def at_value(measured: Measured, value: float, method: str) -> Measured:
     """The same evidence around a corrected value."""
     return replace(measured, value=value, method=method)
-
-
-def mean_estimate(rows: NDArray[np.float64], sampling: Sampling) -> Estimate:
-    """Mean of a per-row loss.
-
-    BCa bootstrap (Efron 1987) from ``BOOTSTRAP_FROM`` rows; Student's t (1908) below. The
-    jackknife of a mean has a closed form, so the acceleration is a sixth of its skewness.
-
-    Args:
-        rows: ``(n,)`` losses of 0 or more, at least one.
-        sampling: Confidence, resamples and seed.
-    """
-    n = len(rows)
-    alpha = 1.0 - sampling.confidence
-    tails = np.array([alpha / 2.0, 1.0 - alpha / 2.0, alpha, 1.0 - alpha])
-    value = float(rows.mean())
-    spread = float(rows.std())
-    if n < BOOTSTRAP_FROM or spread == 0.0:
-        method, ends = "student_t", _student(rows, tails)
-    else:
-        method, ends = "bca", _bca_mean(rows, tails, sampling)
-    # A loss is never negative, and Student's t does not know it.
-    low, high, at_least, at_most = (max(0.0, float(end)) for end in ends)
-    return Estimate(
-        value=value,
-        low=min(low, value),
-        high=max(high, value),
-        n=n,
-        method=method,
-        at_least=min(at_least, value),
-        at_most=max(at_most, value),
-    )
-
-
-def _student(rows: NDArray[np.float64], tails: NDArray[np.float64]) -> NDArray[np.float64]:
-    from scipy.special import stdtrit
-
-    n = len(rows)
-    if n < 2:
-        return np.full(len(tails), rows.mean())
-    error = rows.std(ddof=1) / np.sqrt(n)
-    return rows.mean() + error * np.asarray(stdtrit(n - 1, tails))
-
-
-def _bca_mean(
-    rows: NDArray[np.float64], tails: NDArray[np.float64], sampling: Sampling
-) -> NDArray[np.float64]:
-    from scipy.special import ndtr, ndtri
-
-    n = len(rows)
-    rng = np.random.default_rng(sampling.seed)
-    step = max(1, _CHUNK // n)
-    means: list[NDArray[np.float64]] = []
-    for start in range(0, sampling.resamples, step):
-        size = min(step, sampling.resamples - start)
-        means.append(rows[rng.integers(0, n, (size, n))].mean(axis=1))
-    drawn = np.concatenate(means)
-    below = float((drawn < rows.mean()).mean() + (drawn == rows.mean()).mean() / 2.0)
-    edge = 1.0 / sampling.resamples
-    shift = float(ndtri(min(max(below, edge), 1.0 - edge)))
-    centred = rows - rows.mean()
-    acceleration = float((centred**3).sum()) / (6.0 * float((centred**2).sum()) ** 1.5)
-    z = shift + np.asarray(ndtri(tails))
-    return np.quantile(drawn, np.asarray(ndtr(shift + z / (1.0 - acceleration * z))))
 
 
 def _normal_quantile(share: float) -> float:

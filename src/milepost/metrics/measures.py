@@ -77,6 +77,7 @@ class Reading:
             its bounds are then used instead of those of the draws.
         centre: What the bounds of the draws lie around, where it is not the value.
         excess: By how much that is too high on average, at most: the lower bound pays for it.
+        unseen: Rows in a draw that was not seen: 1, or those of a unit.
     """
 
     value: float
@@ -87,6 +88,7 @@ class Reading:
     share: Measured | None = None
     centre: float | None = None
     excess: float = 0.0
+    unseen: float = 1.0
 
     def by_unit(self, units: NDArray[np.int64] | None) -> "Reading":
         """The reading with one draw for each unit; draws that are blocks stay as they are."""
@@ -94,12 +96,12 @@ class Reading:
             return self
         sizes = np.bincount(units).astype(np.float64)
         sums, kept = np.bincount(units, self.means), sizes > 0
-        return replace(self, means=sums[kept] / sizes[kept], sizes=sizes[kept])
+        means, sizes = sums[kept] / sizes[kept], sizes[kept]
+        return replace(self, means=means, sizes=sizes, unseen=float(sizes.mean()))
 
     def draws(self) -> Draws:
         """The draws, of rows or of units."""
-        unseen = 1.0 if self.sizes is None else float(self.sizes.mean())
-        return Draws.of(self.means, self.worst, self.best, self.sizes, unseen)
+        return Draws.of(self.means, self.worst, self.best, self.sizes, self.unseen)
 
 
 def design_effect(means: NDArray[np.float64], units: NDArray[np.int64] | None) -> float:
@@ -313,7 +315,9 @@ def own(name: str, function: Function, *, higher: bool) -> Measure:
                 means[block] = whole + (whole - left) * (n - size) / size
         moved = [value(_changed(sample, row)) for row in _spread(n)]
         reach = [whole + n * (each - whole) for each in moved]
-        return Reading(whole, means, sizes, min([whole, *reach]), max([whole, *reach]))
+        unseen = 1.0 if sample.units is None else n / len(np.unique(sample.units))
+        worst, best = min([whole, *reach]), max([whole, *reach])
+        return Reading(whole, means, sizes, worst, best, unseen=unseen)
 
     return Measure(name, higher=higher, low=-float("inf"), high=float("inf"), read=read)
 

@@ -402,5 +402,5 @@ def _p(p_value: float) -> str:
 
 
 def _percent(confidence: float) -> str:
-    """Two decimals, downwards: a statement must not sound surer than it is."""
-    return f"{math.floor(confidence * 1e4 + 1e-6) / 100:g} %"
+    """One decimal, downwards: a statement must not sound surer than it is."""
+    return f"{math.floor(confidence * 1e3 + 1e-6) / 10:g} %"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from milepost.entities.contest import Candidate, Contest, CurvePoint
 from milepost.entities.scorecard import Calibration
-from milepost.entities.task import Objective
 from milepost.reports import theme, words
 from milepost.reports.axes import Axis, Quality, finish, fit
 from milepost.reports.placing import Box, Mark, place_labels
@@ -35,18 +34,11 @@ def charts_of(subject: ReportSubject) -> tuple[Chart, ...]:
         quality_against_cost(contest),
         reliability_chart(scorecard.calibration, scorecard.objective.n),
         slices_chart(scorecard),
-        learning_curve(contest, asked(subject.task.objective)),
+        learning_curve(contest, words.asked(subject.task.objective)),
         confusions_chart(scorecard.confusions),
         labels_chart(scorecard.labels),
     )
     return tuple(chart for chart in drawn if chart is not None)
-
-
-def asked(objective: Objective) -> tuple[str, float] | None:
-    """The bound that the objective sets, with its name; ``None`` where it sets none."""
-    if objective.at_least is not None:
-        return "floor", objective.at_least
-    return None if objective.ceiling is None else ("ceiling", objective.ceiling)
 
 
 def write_charts(subject: ReportSubject, directory: Path, scale: float = 2.0) -> tuple[Path, ...]:

@@ -153,11 +153,13 @@ def _row(candidate: Candidate, scale: tuple[float, float], *, apart: bool) -> Ro
 
 
 def ids_grid(contest: Contest) -> Grid:
-    """Id, out-of-fold estimate and fitting time of each candidate."""
+    """Id, out-of-fold estimate, fitting time, and how far the chosen one is ahead of each."""
     columns = (
         Column("candidate", wraps=True),
         Column("out of fold", "right"),
         Column("fitted in", "right"),
+        Column("★ ahead by", "right"),
+        Column("p", "right"),
     )
     rows = tuple(
         Row(
@@ -165,6 +167,8 @@ def ids_grid(contest: Contest) -> Grid:
                 Cell(c.id),
                 Cell(words.measured(c.selection) if c.selection else ""),
                 Cell(words.duration(c.fit_seconds)),
+                Cell(f"{c.behind.difference:+.3f}" if c.behind else ""),
+                Cell(words.chance(min(c.behind.p_value, c.behind.p_worse)) if c.behind else ""),
             ),
             "strong" if c.chosen else "",
         )

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from milepost.entities.contest import Contest
 from milepost.entities.scorecard import Scorecard
 from milepost.reports import words
-from milepost.reports.charts import asked, charts_of
+from milepost.reports.charts import charts_of
 from milepost.reports.document import Document, grid_html
 from milepost.reports.examination.charts import charts_by_section
 from milepost.reports.examination.looks import looks_left
@@ -160,7 +160,7 @@ def _facts(subject: ReportSubject, card: Scorecard | None) -> list[Fact]:
     """The numbers that decide, largest first."""
     if card is None:
         return []
-    bound = asked(subject.task.objective)
+    bound = words.asked(subject.task.objective)
     remark = words.bounds(card.objective) + (f", {bound[0]} {bound[1]:g}" if bound else "")
     facts = [
         Fact(words.metric_in_full(card), words.score(card.objective.value), remark),
@@ -178,14 +178,10 @@ def _facts(subject: ReportSubject, card: Scorecard | None) -> list[Fact]:
         chance = f"{words.score(card.calibration.ece_if_perfect)} by chance"
         facts.append(Fact("calibration error", words.score(card.calibration.ece), chance))
     if card.naive is not None:
-        facts.append(
-            Fact(
-                "with leaks it would read", words.score(card.naive.value), words.bounds(card.naive)
-            )
-        )
+        facts.append(Fact("with leaks", words.score(card.naive.value), words.bounds(card.naive)))
     if card.spent is not None:
         seen = f"{card.spent.look} of {card.spent.most}"
-        facts.append(Fact("looks at these examples", seen, f"{looks_left(card.spent)} left"))
+        facts.append(Fact("looks used", seen, f"{looks_left(card.spent)} left"))
     return facts
 
 

@@ -11,6 +11,7 @@ from milepost.entities.estimate import Estimate
 from milepost.entities.measures import MeasureKind, measure_kind
 from milepost.entities.release import Approved
 from milepost.entities.scorecard import Scorecard
+from milepost.entities.task import Objective
 
 VERDICTS: dict[Verdict, tuple[str, str, str]] = {
     "released": ("✔", "released", "good"),
@@ -293,6 +294,13 @@ def metric_of(contest: Contest) -> str:
     """The objective's metric in words; ``quality`` when nothing could be measured."""
     scorecard = shown_scorecard(contest)
     return metric_name(scorecard.metric) if scorecard else "quality"
+
+
+def asked(objective: Objective) -> tuple[str, float] | None:
+    """The bound that the objective sets, with its name; ``None`` where it sets none."""
+    if objective.at_least is not None:
+        return "floor", objective.at_least
+    return None if objective.ceiling is None else ("ceiling", objective.ceiling)
 
 
 def lower_is_better(contest: Contest) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.unit.predictors.test_predictor_bundle import manifest_of
 
 from milepost.contests.runner import predict, refit
 from milepost.contests.scoped import Scoped, scoped
@@ -17,13 +18,56 @@ from milepost.strategies.head_closed_form import HeadClosedForm
 from milepost.strategies.tfidf_linear import TfidfLinear
 from milepost.strategy import Problem
 from milepost.testing.encoders import HashedEncoder
-from tests.unit.predictors.test_predictor_bundle import manifest_of
 
 WORDS = {
-    "card": "card lost stolen block replace pin chip wallet swallowed frozen".split(),
-    "parcel": "parcel late courier package delivery door tracking box shipped depot".split(),
-    "refund": "refund money back return paid charged twice credit amount invoice".split(),
-    "oos": "weather joke song football recipe movie holiday planet poem chess".split(),
+    "card": (
+        "card",
+        "lost",
+        "stolen",
+        "block",
+        "replace",
+        "pin",
+        "chip",
+        "wallet",
+        "swallowed",
+        "frozen",
+    ),
+    "parcel": (
+        "parcel",
+        "late",
+        "courier",
+        "package",
+        "delivery",
+        "door",
+        "tracking",
+        "box",
+        "shipped",
+        "depot",
+    ),
+    "refund": (
+        "refund",
+        "money",
+        "back",
+        "return",
+        "paid",
+        "charged",
+        "twice",
+        "credit",
+        "amount",
+        "invoice",
+    ),
+    "oos": (
+        "weather",
+        "joke",
+        "song",
+        "football",
+        "recipe",
+        "movie",
+        "holiday",
+        "planet",
+        "poem",
+        "chess",
+    ),
 }
 LABELS = tuple(WORDS)
 
@@ -84,13 +128,14 @@ def test_answers_out_of_fold_know_nothing_of_their_own_label():
     before = Scoped(HeadClosedForm(), RULE).cross_fit(here, folding).out_of_fold
     mine = folding.inside(0)
     y = here.y.copy()
-    y[mine] = (y[mine] + 1) % 4
+    y[mine] = np.where(y[mine] < 3, (y[mine] + 1) % 3, 3)
     after = Scoped(HeadClosedForm(), RULE).cross_fit(replace(here, y=y), folding).out_of_fold
-    # What answers a fold and sets its threshold learned from other folds; how those were scored
-    # did see this one, which moves the threshold a little and no order of the labels in scope.
-    np.testing.assert_array_equal(
-        np.argsort(before[mine, :3], axis=1), np.argsort(after[mine, :3], axis=1)
-    )
+    # What answers a fold learned from the others. The scores that set its threshold come from
+    # predictors that did see this fold, so the margin may move, but no answer in scope.
+    best = [p[mine, :3].argmax(axis=1) for p in (before, after)]
+    clear = (before[mine, :3].max(axis=1) > 0) & (after[mine, :3].max(axis=1) > 0)
+    assert clear.sum() > 40
+    np.testing.assert_array_equal(best[0][clear], best[1][clear])
 
 
 def test_a_bundle_answers_the_same():

@@ -145,6 +145,21 @@ def test_what_another_finding_explains_is_not_listed_again():
     assert 'region is "r1"' not in told
 
 
+def test_a_part_that_fails_far_more_than_the_rest_of_a_failing_slice_is_listed_too():
+    n, rng = 1500, np.random.default_rng(7)
+    place = rng.integers(0, 10, n)
+    given_ = examples(
+        n,
+        place=tuple(f"p{v}" for v in place),
+        region=tuple("north" if v < 5 else "south" for v in place),
+    )
+    wrong = rng.random(n) < np.select([place == 2, place < 5], [0.6, 0.3], 0.03)
+    told = [each.description for each in discover(subject(given_, wrong)).found]
+    assert told[:2] == ['region is "north"', 'place is "p2"']
+    # The other places of the region fail as often as the region does.
+    assert not {f'place is "p{v}"' for v in (0, 1, 3, 4)} & set(told)
+
+
 def test_mistakes_anywhere_are_no_finding_but_the_nearest_is_suspected():
     n = 400
     given_ = examples(n, **metadata(n))

@@ -4,7 +4,7 @@ import pytest
 from milepost.entities.errors import InputError
 from milepost.entities.task import Objective, make_objective
 from milepost.evaluation.comparison import Pair, compare
-from milepost.evaluation.measuring import measure_of, own_file, try_measure
+from milepost.evaluation.measuring import measure_of, own_file, row_units, try_measure
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.metrics.measures import Sample
 
@@ -110,12 +110,51 @@ def test_a_slice_with_a_higher_loss_is_worse(folder):
         ("own:value.py:broken", "the function failed"),
         ("own:value.py:endless", "not a finite number"),
         ("own:../value.py:profit", "outside the workspace"),
+        ("f1:aa", "Did you mean 'a'"),
+        ("recall:nothing", "which does not exist"),
     ],
 )
 def test_what_cannot_be_used_is_said_before_a_fit(folder, name, said):
     with pytest.raises(InputError) as error:
         try_measure(measure_of(Objective(metric=name), LABELS, folder), 3)
     assert said in str(error.value)
+
+
+def test_ordered_labels_are_numbers_or_listed_in_their_order(folder):
+    stars = Sample(np.array([0, 1, 2]), np.eye(3, dtype=np.float32)[[2, 1, 2]])
+    objective = Objective(metric="mae", at_most=0.5)
+    assert measure_of(objective, ("1", "10", "2"), folder, ordered=False).value(stars) == (1 / 3)
+    assert measure_of(objective, LABELS, folder).value(stars) == pytest.approx(2 / 3)
+    with pytest.raises(InputError, match="lowest first"):
+        measure_of(objective, LABELS, folder, ordered=False)
+
+
+def test_near_duplicates_are_units_and_the_scorecard_says_so():
+    assert row_units(["a", "b"]) is None
+    found = rows()
+    groups = [f"g{i // 4}" for i in range(120)]
+
+    def card(units):
+        return build_scorecard(
+            Evidence(
+                labels=LABELS,
+                objective=Objective(),
+                regime="test_file",
+                y=found.y,
+                probabilities=found.probabilities,
+                ids=("x",) * 120,
+                texts=("",) * 120,
+                units=units,
+            )
+        )
+
+    alone, together = card(None), card(row_units(groups))
+    for name, estimate in together.metrics.items():
+        assert estimate.high - estimate.low > alone.metrics[name].high - alone.metrics[name].low
+    assert together.labels[0].recall.low < alone.labels[0].recall.low
+    assert together.labels[0].recall.n == 40
+    assert any("30 groups" in note for note in together.notes)
+    assert not alone.notes
 
 
 def test_the_file_of_a_measure_is_found_inside_the_workspace_only(folder):

@@ -10,7 +10,6 @@ from milepost.metrics.intervals import (
     Sampling,
     clopper_pearson,
     estimate,
-    mean_estimate,
     proportion,
     wilson,
 )
@@ -114,22 +113,6 @@ def test_clopper_pearson_against_a_published_value():
     """15 of 148 (Newcombe 1998, table I): 0.0578 to 0.1617."""
     low, high = clopper_pearson(15, 148, 0.025)
     assert (low, high) == (pytest.approx(0.0578, abs=5e-5), pytest.approx(0.1617, abs=5e-5))
-
-
-def test_means_use_student_below_a_hundred_rows_and_bca_above():
-    rng = np.random.default_rng(0)
-    rows = rng.exponential(size=400)
-    small, large = mean_estimate(rows[:50], Sampling()), mean_estimate(rows, Sampling())
-    assert (small.method, large.method) == ("student_t", "bca")
-    theirs = stats.bootstrap(
-        (rows,), np.mean, n_resamples=4000, method="BCa", rng=np.random.default_rng(1)
-    ).confidence_interval
-    assert large.low == pytest.approx(theirs.low, abs=0.02)
-    assert large.high == pytest.approx(theirs.high, abs=0.02)
-    assert large.high - large.value > large.value - large.low
-    assert large == mean_estimate(rows, Sampling())
-    assert mean_estimate(np.ones(5), Sampling()).low == 1.0
-    assert mean_estimate(np.array([0.5]), Sampling()).high == 0.5
 
 
 @pytest.mark.parametrize("bad", [{"confidence": 1.0}, {"confidence": 0.0}, {"resamples": 10}])

@@ -5,10 +5,13 @@ from sklearn.metrics import brier_score_loss, roc_auc_score, top_k_accuracy_scor
 from sklearn.metrics import log_loss as sk_log_loss
 
 from milepost.metrics.bounded import Draws
-from milepost.metrics.curves import auroc
+from milepost.metrics.calibration_error import ece
+from milepost.metrics.curves import auprc, auroc
 from milepost.metrics.intervals import clopper_pearson, estimate_of
+from milepost.metrics.label_measures import f1, recall
 from milepost.metrics.mean_measures import brier, hit_rate, log_loss, utility
 from milepost.metrics.measures import Sample, counted, own
+from milepost.metrics.ordinal import kendall, mae
 
 TAILS = np.array([0.05, 0.025, 0.001, 1e-5])
 COSTS = np.array([[0.0, 10.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, -2.0]])
@@ -30,8 +33,14 @@ def right_share(y, answers, probabilities):
 MEASURES = [
     counted("macro_f1"),
     auroc(),
+    auprc(),
     log_loss(),
     brier(),
+    ece(),
+    recall(1, "recall:b"),
+    f1(1, "f1:b"),
+    mae(np.arange(3.0)),
+    kendall(np.arange(3.0)),
     hit_rate(2),
     utility(COSTS),
     own("own", right_share, higher=True),

@@ -146,3 +146,25 @@ def test_doctor_rows() -> None:
     assert "✔  onnxruntime" in text
     assert "○  torch" in text
     assert "missing" in text
+
+
+def test_findings_that_were_shown_are_not_shown_again(banking: ReportSubject) -> None:
+    assert banking.quality is not None
+    found = set(banking.quality.findings)
+    again = narrow(findings_table(banking.quality, found))
+    assert len(found) > 1
+    assert f"{len(found)} findings as above." in again
+    assert "empty texts" not in again
+    assert "as above" not in narrow(findings_table(banking.quality))
+
+
+def test_an_evaluation_on_training_rows_is_marked(evaluation: Evaluation) -> None:
+    seen = msgspec.structs.replace(evaluation, seen=3_080)
+    said = "release 1 was trained on 3,080 of these 3,080 rows, so the numbers say nothing"
+    assert f"! {said}" in " ".join(narrow(evaluation_table(seen)).split())
+    other = msgspec.structs.replace(
+        evaluation, seen=3_000, on_unseen=evaluation.scorecard.objective
+    )
+    assert "numbers flatter it. On the other 3,080, accuracy is 0.861" in " ".join(
+        narrow(evaluation_table(other)).split()
+    )

@@ -14,7 +14,7 @@ from milepost.strategies.registry import strategy_named
 from milepost.workflows.contest.datasets import prepare
 from milepost.workflows.contest.improve import _bench
 from milepost.workflows.contest.improve import problem_of as _problem
-from milepost.workflows.contest.judge import _choose, judge
+from milepost.workflows.contest.judge import choose, judge
 from milepost.workflows.tasks.current import current_task
 
 STRATEGIES = ("majority", "tfidf_linear", "neighbours", "head_closed_form")
@@ -49,7 +49,7 @@ def with_objective(bench, objective):
 
 def chosen(bench, entries):
     fitted = {entry.strategy: entry.fitted for entry in entries}
-    selection, eligible = _choose(bench, fitted, TIMED)
+    selection, eligible = choose(bench, fitted, TIMED)
     return eligible[selection.chosen], set(eligible)
 
 
@@ -75,7 +75,7 @@ def test_the_floor_is_chosen_only_when_it_is_alone(contest):
     bench, entries = contest
     assert chosen(bench, entries[:1])[0] == "majority"
     assert chosen(bench, entries[:2])[0] == "tfidf_linear"
-    assert _choose(bench, {}, {}) == (None, [])
+    assert choose(bench, {}, {}) == (None, [])
 
 
 def test_judging_ranks_the_chosen_first_and_failures_last(contest):
@@ -101,3 +101,16 @@ def test_the_chosen_one_pays_for_having_been_chosen(contest):
     for name, probabilities in judgement.probabilities.items():
         assert probabilities.shape == (20, 2), name
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_chosen_one_is_compared_with_every_other(contest):
+    bench, entries = contest
+    judgement = judge(bench, entries, ContestId("c0"))
+    assert judgement.chosen.behind is None
+    others = [row for row in judgement.candidates if not row.chosen]
+    for row in others:
+        assert row.behind.against == row.strategy
+        assert "Holm over 3" in row.behind.method
+        mine = judgement.chosen.selection.value
+        assert row.behind.difference == pytest.approx(mine - row.selection.value)
+        assert 0.0 < row.behind.p_value <= 1.0

@@ -10,6 +10,8 @@ from milepost.workflows.contest.improve import improve
 from milepost.workflows.contest.options import Options
 from milepost.workflows.release.reproduce import held_against, reproduce
 
+FLOOR = "objective: {metric: accuracy, at_least: 0.1}\n"
+
 
 @pytest.fixture
 def released(context, things):
@@ -73,6 +75,38 @@ def test_without_the_split_it_says_what_is_missing(context, things, released, mo
 
 def test_the_split_is_not_collected(context, things, released):
     assert released.split in context.ledger.needed_artifacts().files
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "out_of_scope: {label: other, keep: 0.5}\n",
+        "behaviour:\n  - {name: case, kind: invariance, change: upper_case, at_least: 0.1}\n",
+    ],
+)
+def test_what_a_task_declares_is_recomputed_with_it(context, things, write, rows, rules):
+    write([*rows, *((f"o{i}", f"the weather over {row[1][-5:]}", "other")
+                    for i, row in enumerate(rows))])  # fmt: skip
+    file = context.root / "tasks/things.yaml"
+    file.write_text(file.read_text().replace("tool: ''", "tool: '', other: ''") + rules + FLOOR)
+    contest = improve(context, things, Options(strategies=("head_closed_form",))).contest
+    assert contest.release == 1, contest.decision.reasons
+    found = reproduce(context, things, 1)
+    assert found.holds, (found.unequal, found.predictor, found.answers_apart)
+
+
+def test_a_task_that_is_split_by_time_is_recomputed(context, things, rows):
+    path = context.root / "data/things.csv"
+    lines = path.read_text().splitlines()
+    dated = [f"{line},2024-01-{day:02d}" for day, line in enumerate(lines[1:], 1)]
+    path.write_text("\n".join([lines[0] + ",sent", *dated]) + "\n")
+    file = context.root / "tasks/things.yaml"
+    file.write_text(file.read_text().replace("id: id", "id: id, time: sent") + FLOOR)
+    contest = improve(context, things, Options(strategies=("head_closed_form",))).contest
+    assert contest.release == 1, contest.decision.reasons
+    found = reproduce(context, things, 1)
+    assert found.holds, (found.unequal, found.predictor, found.answers_apart)
+    assert found.answers < 40
 
 
 def test_a_tolerance_must_be_one(context, things, released):

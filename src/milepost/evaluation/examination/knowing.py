@@ -309,8 +309,8 @@ def _scope_check(rule: ScopeRule, part: ScopeScore) -> Check:
             name="out_of_scope",
             outcome="open",
             sentence=(
-                f"Nothing is turned away: a threshold that keeps {100 * rule.keep:g} % of inputs in "
-                f"scope with {100 * SURE:g} % confidence takes {rows:,} examples in scope. Add "
+                f"Nothing is turned away: a threshold that keeps {100 * rule.keep:g} % of inputs "
+                f"in scope with {100 * SURE:g} % confidence takes {rows:,} examples in scope. Add "
                 "examples, or lower `out_of_scope.keep`."
             ),
         )

@@ -121,13 +121,20 @@ def _number_ranges(
     column = f"TRY_CAST({quoted(name)} AS DOUBLE)" if written else quoted(name)
     return [
         _condition(
-            f"{name} from {low:g} to {high:g}" if low < high else f"{name} is {low:g}",
+            f"{name} from {_shown(low)} to {_shown(high)}"
+            if low < high
+            else f"{name} is {_shown(low)}",
             (numbers >= low) & (numbers <= high),
             f"{column} BETWEEN {low!r} AND {high!r}",
             name,
         )
         for low, high in ranges(numbers, least)
     ]
+
+
+def _shown(value: float) -> str:
+    """A number for people: no powers of ten for counts of followers or cents."""
+    return f"{value:,.0f}" if value.is_integer() and abs(value) >= 1e5 else f"{value:g}"
 
 
 def _months_and_days(name: str, moments: Sequence[datetime | None]) -> list[Condition]:

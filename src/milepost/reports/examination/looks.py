@@ -34,21 +34,24 @@ def looks(examined: Examined, *, full: bool) -> Section:
 
 
 def looks_left(spent: Spending) -> str:
-    """Looks that these examples can still serve, in words."""
-    return words.count(max(0, spent.most - spent.look), "look")
+    """Looks that these examples can still serve."""
+    return words.count(max(0, spent.most - spent.look))
 
 
 def _spent(spent: Spending) -> Grid:
-    """A bar from the first look to the last one that is allowed; the mark is this one."""
-    columns = (Column("look", "right"), Column("", width=24), Column("left", "right"))
-    span = Bar(0.0, float(spent.look), float(spent.look), 0.0, float(max(spent.most, spent.look)))
-    cells = (Cell(f"{spent.look} of {spent.most}"), Cell(bar=span), Cell(looks_left(spent)))
-    return Grid(columns, (Row(cells),))
+    """Looks that were used, and those that are left, on one scale from the first to the last."""
+    used, most = float(spent.look), float(max(spent.most, spent.look))
+    columns = (Column("looks at these examples", wraps=True), Column("", width=24))
+    rows = (
+        (f"used: {spent.look} of {spent.most}", Bar(0.0, used, used, 0.0, most)),
+        (f"left: {looks_left(spent)}", Bar(used, most, most, 0.0, most)),
+    )
+    return Grid(columns, tuple(Row((Cell(name), Cell(bar=span))) for name, span in rows))
 
 
 def _confidence(spent: Spending) -> str:
     """What this look's statements hold with, rounded so that nothing sounds surer than it is."""
-    sure = f"{int((1 - spent.alpha) * 1e4 + 1e-6) / 100:g} %"
+    sure = f"{int((1 - spent.alpha) * 1e3 + 1e-6) / 10:g} %"
     return (
         f"This look decides with {sure} confidence, so that a false release stays rare over all "
         f"looks together; {words.percent(spent.left)} of error is left for later ones."

@@ -58,8 +58,9 @@ def forecast(examined: Examined, *, full: bool) -> Section:
         return Section("forecast", title, absent=why or "No forecast was made.")
     now = examined.contest.curve[-1] if examined.contest.curve else None
     parts: list[Part] = [_points(examined, now, points)]
-    floor = examined.task.objective.at_least
-    return Section("forecast", title, tuple(parts), tuple(_worth(points, now, floor)))
+    bound = words.asked(examined.task.objective)
+    advice = () if bound is None or now is None else tuple(_worth(points, now, *bound))
+    return Section("forecast", title, tuple(parts), advice)
 
 
 def _points(examined: Examined, now: CurvePoint | None, points: tuple[CurvePoint, ...]) -> Grid:
@@ -93,20 +94,27 @@ def _times(now: CurvePoint | None, point: CurvePoint) -> str:
 
 
 def _worth(
-    points: tuple[CurvePoint, ...], now: CurvePoint | None, floor: float | None
+    points: tuple[CurvePoint, ...], now: CurvePoint, name: str, bound: float
 ) -> Iterator[str]:
-    if floor is None or now is None or now.estimate.value >= floor:
+    """Whether more labels are expected to reach the floor, or to get below the ceiling."""
+    sign = -1.0 if name == "ceiling" else 1.0
+
+    def reaches(value: float) -> bool:
+        return sign * value >= sign * bound
+
+    if reaches(now.estimate.value):
         return
-    reached = next((point for point in points if point.estimate.value >= floor), None)
-    if reached is None:
-        last = points[-1]
-        if last.estimate.high < floor:
-            yield (
-                f"Even {words.count(last.examples, 'example')} are not expected to reach the floor "
-                f"of {floor:g}: other labels, a better encoder or a lower floor are needed."
-            )
+    reached = next((point for point in points if reaches(point.estimate.value)), None)
+    if reached is not None:
+        yield (
+            f"The {name} of {bound:g} is expected to be reached at about "
+            f"{words.count(reached.examples, 'example')}."
+        )
         return
-    yield (
-        f"The floor of {floor:g} is expected to be reached at about "
-        f"{words.count(reached.examples, 'example')}."
-    )
+    last = points[-1]
+    if not reaches(last.estimate.high if sign > 0 else last.estimate.low):
+        easier = "lower floor" if sign > 0 else "higher ceiling"
+        yield (
+            f"Even {words.count(last.examples, 'example')} are not expected to reach the {name} "
+            f"of {bound:g}: other labels, a better encoder or a {easier} are needed."
+        )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from milepost._base.clock import Deadline
-from milepost._base.digest import canonical_json
+from milepost._base.digest import canonical_json, sha256_file
 from milepost.contests.runner import Events, Fitted, HeldVectors, run
 from milepost.data.splitting.folding import fold_examples
 from milepost.entities.contest import Contest
@@ -26,7 +26,7 @@ from milepost.entities.release import Channel, Manifest
 from milepost.entities.scorecard import Spending
 from milepost.entities.task import Task
 from milepost.evaluation.forecast import forecast
-from milepost.evaluation.measuring import measure_of
+from milepost.evaluation.measuring import measure_of, own_file
 from milepost.releases.gate import decide
 from milepost.strategy import Problem, Strategy
 from milepost.workflows.contest.curve import curve_of
@@ -326,6 +326,9 @@ def bench_of(
     }
     if material.holdout_digest is not None:
         provenance["holdout"] = material.holdout_digest
+    own = own_file(task.objective, context.root)
+    if own is not None:
+        provenance["measure"] = sha256_file(own)
     return Bench(
         task=task,
         labels=material.labels,

@@ -6,7 +6,7 @@ and every number comes from the holdout.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
@@ -27,6 +27,7 @@ from milepost.evaluation.slices import slice_masks
 from milepost.metrics.classification import log_loss_rows
 from milepost.metrics.intervals import Sampling, estimate_of
 from milepost.metrics.measures import Measure, Sample
+from milepost.metrics.multiplicity import holm
 from milepost.metrics.selection import Selection, Ties, best_by, best_of
 from milepost.models.encoder import Encoder
 from milepost.predictors.base import Predictor
@@ -139,7 +140,7 @@ def judge(
     if timed is None:
         encoders = Encoders(bench.bare_encoder, bench.encoder)
         timed = latencies(predictors, bench.train.texts, encoders, bench.settings)
-    selection, eligible = _choose(bench, fitted, timed)
+    selection, eligible = choose(bench, fitted, timed)
     probabilities = {name: _judged_probabilities(bench, each) for name, each in fitted.items()}
     chosen = eligible[selection.chosen] if selection else None
 
@@ -148,6 +149,7 @@ def judge(
     if selection is not None:
         rows = [_chosen(bench, row, selection) if row.strategy == chosen else row for row in rows]
     rows = [_with_comparison(bench, row, probabilities, len(eligible)) for row in rows]
+    rows = _with_rivals(bench, rows, probabilities, chosen)
     rows.sort(key=lambda row: _rank(row, bench.measure.sign))
     picked = next((row for row in rows if row.chosen), None)
     return Judgement(
@@ -179,6 +181,7 @@ def compare_answers(
     probabilities: tuple[NDArray[np.float32], NDArray[np.float32]],
     rows: NDArray[np.int64],
     candidates: int,
+    sampling: Sampling | None = None,
 ) -> Comparison:
     """A paired comparison on ``rows`` of the judged examples, first against second answers."""
     mine, other = (each[rows] for each in probabilities)
@@ -191,7 +194,7 @@ def compare_answers(
             answers=mine.argmax(axis=1),
             other=other.argmax(axis=1),
             candidates=candidates if bench.cross_fitted else 1,
-            sampling=bench.sampling,
+            sampling=sampling or bench.sampling,
             measure=bench.measure,
             probabilities=(mine, other),
             units=row_units([bench.judged.groups[row] for row in rows.tolist()]),
@@ -205,14 +208,14 @@ def _judged_probabilities(bench: Bench, fitted: Fitted) -> NDArray[np.float32]:
     return predict(fitted.predictor, bench.judged.texts, bench.encoder)
 
 
-def _choose(
+def choose(
     bench: Bench, fitted: Mapping[str, Fitted], timed: Mapping[str, Latency]
 ) -> tuple[Selection | None, list[str]]:
     """The most trusted of those that are not shown to be worse than the best out of fold.
 
     Only those within the limits on time and cost compete; where no candidate is, all do, and the
-    gate says what is exceeded. The
-    floor is what others are compared with; it is chosen only where nothing else could be fitted.
+    gate says what is exceeded. The floor is what others are compared with; it is chosen only where
+    nothing else could be fitted.
     """
     objective = bench.task.objective
     competing = [name for name in fitted if name != FLOOR_STRATEGY] or list(fitted)
@@ -337,6 +340,42 @@ def _with_comparison(
     every = np.arange(len(mine))
     comparison = compare_answers(bench, FLOOR_STRATEGY, (mine, floor), every, candidates)
     return msgspec.structs.replace(row, against=comparison)
+
+
+def _with_rivals(
+    bench: Bench,
+    rows: list[Candidate],
+    probabilities: Mapping[str, NDArray[np.float32]],
+    chosen: str | None,
+) -> list[Candidate]:
+    """The chosen candidate against each other one; nothing is decided by it.
+
+    When cross-fitted it was chosen on these same rows, which each p-value pays for once more.
+    """
+    mine = probabilities.get(chosen or "")
+    rivals = [row.strategy for row in rows if row.strategy in probabilities]
+    rivals = [name for name in rivals if name != chosen]
+    if mine is None or not rivals:
+        return rows
+    # As sure as what is shown: what a look spends is for the gate.
+    sampling = replace(bench.sampling, one_sided=None)
+    every, most = np.arange(len(mine)), len(rivals) + 1
+    found = {
+        name: compare_answers(bench, name, (mine, probabilities[name]), every, most, sampling)
+        for name in rivals
+    }
+    better = holm(np.array([each.p_value for each in found.values()]))
+    worse = holm(np.array([each.p_worse for each in found.values()]))
+    behind = {
+        name: msgspec.structs.replace(
+            each,
+            p_value=float(better[i]),
+            p_worse=float(worse[i]),
+            method=f"{each.method}, Holm over {len(found)}",
+        )
+        for i, (name, each) in enumerate(found.items())
+    }
+    return [msgspec.structs.replace(row, behind=behind.get(row.strategy)) for row in rows]
 
 
 def _rank(row: Candidate, sign: float) -> tuple[bool, bool, float]:

@@ -29,12 +29,12 @@ from milepost.predictors.base import Predictor
 from milepost.predictors.bundle import MANIFEST, bundle_files
 from milepost.strategies.registry import STRATEGIES
 from milepost.strategy import Problem, Strategy
-from milepost.workflows.contest.datasets import Material, Split, once_per_message, prepared
+from milepost.workflows.contest.datasets import Material, Split, prepared
 from milepost.workflows.contest.examining import examine_chosen, with_examination
 from milepost.workflows.contest.improve import CHANNEL, bench_of, decided, problem_of
 from milepost.workflows.contest.judge import Bench, Judgement, judge
 from milepost.workflows.contest.naive import naive_of, with_naive
-from milepost.workflows.contest.options import competing
+from milepost.workflows.contest.options import competing, entering
 from milepost.workflows.contest.stored_predictions import load_predictions
 from milepost.workflows.context import Context
 from milepost.workflows.release.bundles import load_bundle
@@ -92,15 +92,14 @@ def reproduce(context: Context, name: str, number: int, tolerance: float = 0.0) 
     problem = problem_of(
         then, past.task, past.material, past.contest.seed, Deadline(), _telling(context, name)
     )
-    judgement = _judged(then, past, problem)
+    bench = _bench(then, past, problem)
+    judgement = _judged(then, past, problem, bench)
     again = next(c for c in judgement.candidates if c.strategy == past.candidate.strategy)
-    decision = decided(
-        then, _bench(then, past, problem), judgement, _standing(context, past.contest)
-    )
+    decision = decided(then, bench, judgement, _standing(context, past.contest))
     numbers, texts, unequal = held_against(
         _record(past.candidate, past.contest.decision), _record(again, decision), tolerance
     )
-    answers, apart = _answers(context, past, judgement)
+    answers, apart = _answers(context, past, judgement, bench)
     vectors, vectors_apart = _vectors(context, past, problem, judgement)
     return Reproduction(
         task=name,
@@ -238,8 +237,8 @@ def _past(context: Context, name: str, number: int) -> tuple[_Past, list[str]]:
             advice="Install the plug-in that it comes from.",
         ) from error
     order = _order(context, contest, entered)
-    past = _Past(release, contest, candidate, task, material, [strategies[each] for each in order])
-    return past, notes
+    entered_again = list(entering(task, [strategies[each] for each in order]))
+    return _Past(release, contest, candidate, task, material, entered_again), notes
 
 
 def _order(context: Context, contest: Contest, entered: Sequence[str]) -> list[str]:
@@ -314,7 +313,7 @@ def _as_it_was(context: Context, past: _Past, notes: list[str]) -> Context:
     return with_fields(context, configuration=configuration)
 
 
-def _judged(context: Context, past: _Past, problem: Problem) -> Judgement:
+def _judged(context: Context, past: _Past, problem: Problem, bench: Bench) -> Judgement:
     """Every strategy fitted and judged again, and the chosen one examined."""
     entries = run(
         problem,
@@ -334,20 +333,20 @@ def _judged(context: Context, past: _Past, problem: Problem) -> Judgement:
         for c in past.contest.candidates
         if c.scorecard is not None and c.scorecard.latency is not None
     }
-    bench = _bench(context, past, problem)
     context.on_event(past.task.name, "judging", 0.75)
     judgement = judge(bench, entries, past.contest.id, timed)
-    naive = naive_of(bench, problem, past.material, past.strategies, judgement)
-    judgement = with_naive(judgement, naive, len(past.material.leaks))
     chosen, card = judgement.chosen, past.candidate.scorecard
-    if chosen is None or card is None or card.examination is None:
+    if chosen is not None and card is not None and card.examination is not None:
+        context.on_event(past.task.name, "examining", 0.85)
+        out_of_fold = next(
+            e.fitted.out_of_fold for e in entries if e.strategy == chosen.strategy and e.fitted
+        )
+        examination = examine_chosen(bench, problem, past.strategies, judgement, out_of_fold)
+        judgement = with_examination(judgement, examination)
+    if not len(past.material.leaks):
         return judgement
-    context.on_event(past.task.name, "examining", 0.85)
-    out_of_fold = next(
-        e.fitted.out_of_fold for e in entries if e.strategy == chosen.strategy and e.fitted
-    )
-    examination = examine_chosen(bench, problem, past.strategies, judgement, out_of_fold)
-    return with_examination(judgement, examination)
+    naive = naive_of(bench, problem, past.material, past.strategies, judgement)
+    return with_naive(judgement, naive, len(past.material.leaks))
 
 
 def _bench(context: Context, past: _Past, problem: Problem) -> Bench:
@@ -381,23 +380,17 @@ def _sums(manifest: Manifest) -> Mapping[str, str]:
     return {file.name: file.sha256 for file in manifest.files}
 
 
-def _answers(context: Context, past: _Past, judgement: Judgement) -> tuple[int, float]:
+def _answers(
+    context: Context, past: _Past, judgement: Judgement, bench: Bench
+) -> tuple[int, float]:
     """Stored probabilities that were recomputed, and the largest difference."""
     if past.candidate.predictions is None:
         return 0, 0.0
     ids, _, stored = load_predictions(context, past.candidate.predictions)
     again = judgement.probabilities[past.candidate.strategy]
-    if past.contest.regime == "cross_fitted" and ids != _judged_ids(past):
-        rows = {each: row for row, each in enumerate(ids)}
-        stored = stored[[rows[each] for each in _judged_ids(past)]]
-    if stored.shape != again.shape:
+    if ids != bench.judged.ids or stored.shape != again.shape:
         return stored.size, 1.0
     return stored.size, float(np.abs(stored - again).max(initial=0.0))
-
-
-def _judged_ids(past: _Past) -> tuple[str, ...]:
-    counted = once_per_message(past.material.train)
-    return past.material.train.take(counted.tolist()).ids
 
 
 def _vectors(

@@ -136,8 +136,8 @@ def test_leaks_come_first_and_few_looks_last(examined: Examined) -> None:
     assert len(told) == MOST
     shown = Examined(task=examined.task, contest=contest, candidate=chosen, release=1, live=True)
     sheet = " ".join(str(ExaminationSheet(shown)).split())
-    assert "26 of 50" in sheet
-    assert "24 looks" in sheet
+    assert "used: 26 of 50 ━" in sheet
+    assert "left: 24 ━" in sheet
     assert "decides with 99.9 % confidence" in sheet
     assert "had it been trained on them 0.930" in sheet
 
