@@ -110,6 +110,7 @@ def test_what_is_about_something_else_is_turned_away(strategy, out):
     assert predictor.score_name in ("combined", *SCORES)
 
 
+@pytest.mark.slow
 def test_the_threshold_keeps_its_share_of_inputs_in_scope():
     rng = np.random.default_rng(1)
     broken = 0
