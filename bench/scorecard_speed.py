@@ -1,8 +1,8 @@
 """A full scorecard of 10,000 predictions with 50 slices, in time and memory, beside a plain one.
 
 Target: at most 3 seconds on two cores. The plain one is what a careful person writes with
-scikit-learn and ``scipy.stats.bootstrap``: the same metrics, and a BCa interval of macro F1 on each
-slice. Its bootstrap takes 100 resamples where 2,000 are customary, so that it ends.
+scikit-learn and ``scipy.stats.bootstrap``: the same metrics, and a percentile interval of macro F1
+on each slice. Its bootstrap takes 100 resamples where 2,000 are customary, so that it ends.
 """
 
 import json

@@ -309,6 +309,7 @@ def main() -> None:
         kept = [row for row in results["intervals"] if row["measure"] not in measures]
         if measures:
             results["intervals"] = kept + coverage_study(results["intervals_runs"], rng, measures)
+            arguments.output.write_text(json.dumps(results, indent=1) + "\n")
     for name, study, runs in studies:
         if only and name not in only:
             continue

@@ -140,7 +140,8 @@ def test_paired_draws_tell_a_better_predictor_and_are_antisymmetric(measure):
     bad.probabilities[shuffled[:150]] = 1.0 / 3.0
     draws, back = measure.apart(good, bad), measure.apart(bad, good)
     better = draws.p_above(0.0) if measure.higher else draws.p_below(0.0)
-    assert better < 1e-3
+    # To know nothing and say so is well calibrated.
+    assert better < 1e-3 or measure.name == "ece"
     assert back.mean == pytest.approx(-draws.mean)
     same = measure.apart(good, good)
     assert same.p_above(0.0) > 0.3
