@@ -123,12 +123,12 @@ def _scope(found: Result) -> str:
 
 
 def _noise(found: Result) -> str:
-    means = found["means"]
     told = []
     for kind, words in (("uniform", "random"), ("similar", "to similar labels")):
-        ours = means[kind]["milepost"]
-        peer = max(v for key, v in means[kind].items() if key != "milepost")
-        told.append(f"{words} {ours:.3f} against {peer:.3f}")
+        for part, which in (("chosen_on", "nine sets"), ("fresh", "fresh sets")):
+            means = found["means"][part][kind]
+            peer = max(v for key, v in means.items() if key != "milepost")
+            told.append(f"{words}, {which}, {means['milepost']:.3f} against {peer:.3f}")
     return f"average precision, wrong labels {'; '.join(told)} of the best of cleanlab's rankings"
 
 
