@@ -13,13 +13,13 @@ from scipy.special import softmax
 from bench.coverage_peers import PEERS, Drawn, Row
 from milepost.entities.scorecard import Scorecard
 from milepost.entities.task import Objective
-from milepost.metrics.calibration_error import ece
-from milepost.metrics.curves import auprc, auroc
-from milepost.metrics.intervals import Bounded, estimate_of
-from milepost.metrics.label_measures import f1, precision, recall
-from milepost.metrics.mean_measures import brier, hit_rate, log_loss, utility
-from milepost.metrics.measures import Found, Measure, Sample, counted, own
-from milepost.metrics.ordinal import kendall, mae, spearman
+from milepost.metrics.inference.intervals import Bounded, estimate_of
+from milepost.metrics.scoring.calibration_error import ece
+from milepost.metrics.scoring.curves import auprc, auroc
+from milepost.metrics.scoring.label_measures import f1, precision, recall
+from milepost.metrics.scoring.mean_measures import brier, hit_rate, log_loss, utility
+from milepost.metrics.scoring.measures import Found, Measure, Sample, counted, own
+from milepost.metrics.scoring.ordinal import kendall, mae, spearman
 from milepost.releases.gate import decide
 
 POPULATION = 100_000

@@ -6,10 +6,10 @@ from functools import cached_property
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from milepost.metrics.classification import METRICS
-from milepost.metrics.confusion import Cells, Counts
-from milepost.metrics.intervals import Bounded
-from milepost.metrics.measures import Measure, Reading, Sample
+from milepost.metrics.inference.intervals import Bounded
+from milepost.metrics.scoring.classification import METRICS
+from milepost.metrics.scoring.confusion import Cells, Counts
+from milepost.metrics.scoring.measures import Measure, Reading, Sample
 
 Z = float(ndtri(0.975))
 RESAMPLES = 200

@@ -67,7 +67,7 @@ def _rows(case: dict[str, Any]):
     from milepost.entities.task import Objective
     from milepost.evaluation.forecast import forecast
     from milepost.evaluation.measuring import measure_of
-    from milepost.metrics.forecast import power_law
+    from milepost.metrics.inference.forecast import power_law
 
     for metric, curve in case["curves"].items():
         measure = measure_of(Objective(metric=metric), (), Path())
@@ -112,7 +112,7 @@ def _points(sizes: NDArray[np.float64], values: NDArray[np.float64], half: float
 
 
 def _summary(rows: list[dict[str, float]]) -> dict[str, float]:
-    from milepost.metrics.forecast import WIDENING
+    from milepost.metrics.inference.forecast import WIDENING
 
     names = ("error", "last_value", "power_law", "half_width_95", *LEVELS)
     means = {name: float(np.mean([row[name] for row in rows])) for name in names}

@@ -55,8 +55,8 @@ def _curve(
     """Sizes and values, half the last interval by confidence, and the truth by times."""
     from milepost.entities.task import Objective
     from milepost.evaluation.measuring import measure_of
-    from milepost.metrics.intervals import estimate_of
-    from milepost.metrics.measures import Sample
+    from milepost.metrics.inference.intervals import estimate_of
+    from milepost.metrics.scoring.measures import Sample
 
     measure = measure_of(Objective(metric=metric), (), Path())
     now = measure.found(Sample(y, points[-1].probabilities[0]))

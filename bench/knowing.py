@@ -98,7 +98,11 @@ def _out_of_fold(name: str, folder: Path) -> tuple[Any, Any]:
 
 
 def _conformal(p: Any, y: Any, repeats: int) -> dict[str, Any]:
-    from milepost.metrics.conformal import actual_scores, conformal_threshold, prediction_sets
+    from milepost.metrics.knowing.conformal import (
+        actual_scores,
+        conformal_threshold,
+        prediction_sets,
+    )
 
     rng = np.random.default_rng(1)
     n, top = len(y), p.argmax(axis=1) == y
@@ -139,7 +143,7 @@ def _conformal(p: Any, y: Any, repeats: int) -> dict[str, Any]:
 
 def _selective(p: Any, y: Any, repeats: int) -> dict[str, Any]:
     """Draws of a third as many rows certify; as many others say where to begin, where they may."""
-    from milepost.metrics.selective import certified, given, surest, thresholds
+    from milepost.metrics.knowing.selective import certified, given, surest, thresholds
 
     rng = np.random.default_rng(2)
     confidence, right = p.max(axis=1), p.argmax(axis=1) == y
@@ -172,7 +176,7 @@ def _worst(found: dict[str, Any], repeats: int) -> dict[str, float]:
     """The largest shortfall of a coverage beyond its noise, and the violations."""
     from scipy.special import bdtrc
 
-    from milepost.metrics.multiplicity import holm
+    from milepost.metrics.inference.multiplicity import holm
 
     sets = [(k, row) for each in found.values() for k, row in each["conformal"].items()]
     sure = [row["sure_violations"] for _, row in sets]

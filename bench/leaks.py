@@ -140,7 +140,7 @@ def _as_many(texts: Any, y: Any, leaks: list[int], clean: list[int]) -> tuple[li
 
 
 def _each(metric: Any, y: Any, answers: Mapping[str, Any], k: int) -> dict[str, object]:
-    from milepost.metrics.intervals import Sampling, estimate
+    from milepost.metrics.inference.intervals import Sampling, estimate
 
     found: dict[str, object] = {}
     for name, given in answers.items():

@@ -79,7 +79,11 @@ def _measured(whole: Texts, strategy: Any, most: int = ROWS, *, nulls: bool = Tr
     """Rates of one strategy on the first rows of a set; the next ones are the unseen null's."""
     from milepost.contests.runner import predict
     from milepost.evaluation.examination.privacy import draw_members
-    from milepost.metrics.membership import likelihood_ratios, logit_confidence, rate_estimate
+    from milepost.metrics.auditing.membership import (
+        likelihood_ratios,
+        logit_confidence,
+        rate_estimate,
+    )
 
     n = min(most, len(whole.y) // 2 if nulls else len(whole.y))
     rows, other = np.arange(n), np.arange(n, min(2 * n, len(whole.y)))
@@ -124,7 +128,7 @@ def _unseen(
 ) -> dict[str, float]:
     """Rate against targets that saw none of the rows, with shadows that saw theirs."""
     from milepost.evaluation.examination.privacy import draw_members
-    from milepost.metrics.membership import likelihood_ratios
+    from milepost.metrics.auditing.membership import likelihood_ratios
 
     attacks: list[Attacked] = []
     for lot in range(LOTS):
@@ -142,7 +146,7 @@ def _unseen(
 def _shuffled(confidences: NDArray[np.float64], groups: NDArray[np.int64]) -> dict[str, float]:
     """Rate of the whole attack with memberships that are drawn after the fits."""
     from milepost.evaluation.examination.privacy import draw_members
-    from milepost.metrics.membership import likelihood_ratios
+    from milepost.metrics.auditing.membership import likelihood_ratios
 
     drawn = [draw_members(groups, SHADOWS, 200 + lot) for lot in range(LOTS)]
     return _null([(likelihood_ratios(confidences, each).scores, each) for each in drawn], groups)
@@ -150,7 +154,7 @@ def _shuffled(confidences: NDArray[np.float64], groups: NDArray[np.int64]) -> di
 
 def _null(attacks: list[Attacked], groups: NDArray[np.int64]) -> dict[str, float]:
     """Mean rate, and the share of attacks whose interval holds the rate of guessing."""
-    from milepost.metrics.membership import rate_estimate
+    from milepost.metrics.auditing.membership import rate_estimate
 
     found = [rate_estimate(s, m, groups, LEVEL, CONFIDENCE) for s, m in attacks]
     held = float(np.mean([each.low <= LEVEL <= each.high for each in found]))
@@ -159,7 +163,11 @@ def _null(attacks: list[Attacked], groups: NDArray[np.int64]) -> dict[str, float
 
 def _coverage(repeats: int) -> dict[str, dict[str, float]]:
     """How often the interval holds the rate of ``LIMIT_ROWS`` rows, by kind of shift and size."""
-    from milepost.metrics.membership import likelihood_ratios, rate_estimate, true_positive_rate
+    from milepost.metrics.auditing.membership import (
+        likelihood_ratios,
+        rate_estimate,
+        true_positive_rate,
+    )
 
     found: dict[str, dict[str, float]] = {}
     for shift in SHIFTS:

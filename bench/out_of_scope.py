@@ -156,7 +156,7 @@ def _ours(data: _Data, predictor: Any, encoder: Any) -> dict[str, Any]:
 
 def _from_validation(data: _Data, predictor: Any) -> dict[str, Any]:
     """The threshold, and also the scores, as the validation file would have them."""
-    from milepost.metrics.scope import SCORES, auroc, scope_scores
+    from milepost.metrics.knowing.scope import SCORES, auroc, scope_scores
     from milepost.predictors.base import Batch
 
     inner = predictor.inner
@@ -208,8 +208,8 @@ def _peers(data: _Data) -> dict[str, Any]:
 
 def _scores(data: _Data, score: Any, threshold: float | None, answers: Any) -> dict[str, Any]:
     """Numbers at the threshold, by kind of what is out of scope, and as the threshold moves."""
-    from milepost.metrics.intervals import proportion
-    from milepost.metrics.scope import auroc
+    from milepost.metrics.inference.intervals import proportion
+    from milepost.metrics.knowing.scope import auroc
 
     actual, kinds = data.y["test"], data.kinds
     out = actual == data.at

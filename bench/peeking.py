@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.common import Options
-from milepost.metrics.spending import levels, margin
+from milepost.metrics.inference.spending import levels, margin
 
 ALPHA = 0.05
 LOOKS = 50

@@ -115,7 +115,7 @@ def _judged(fits: Fits, metric: str) -> str:
     from milepost.entities.example import Examples
     from milepost.entities.scorecard import Latency
     from milepost.entities.task import Task, make_objective
-    from milepost.metrics.measures import counted as measure_named
+    from milepost.metrics.scoring.measures import counted as measure_named
     from milepost.predictors.constant import ConstantPredictor
     from milepost.workflows.contest.datasets import once_per_message
     from milepost.workflows.contest.judge import Bench, choose
@@ -157,9 +157,9 @@ def _judged(fits: Fits, metric: str) -> str:
 
 def _chosen(fits: Fits) -> list[Row]:
     """What each rule picks, and its regret in points; a row per metric."""
-    from milepost.metrics.classification import log_loss_rows, score
-    from milepost.metrics.intervals import Sampling
-    from milepost.metrics.selection import Ties, best_of
+    from milepost.metrics.inference.intervals import Sampling
+    from milepost.metrics.inference.selection import Ties, best_of
+    from milepost.metrics.scoring.classification import log_loss_rows, score
 
     k = len(fits.labels)
     competing = [name for name in fits.out_of_fold if name != "majority"]

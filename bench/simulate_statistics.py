@@ -13,17 +13,17 @@ from scipy.special import ndtri
 
 from bench.coverage import coverage_study
 from milepost.entities.estimate import Estimate
-from milepost.metrics.comparison import (
+from milepost.metrics.inference.comparison import (
     independent_p_value,
     mcnemar,
     paired_difference,
     randomisation,
 )
-from milepost.metrics.confusion import Cells
-from milepost.metrics.intervals import Sampling, estimate
-from milepost.metrics.measures import Sample, counted
-from milepost.metrics.multiplicity import holm
-from milepost.metrics.selection import best_of
+from milepost.metrics.inference.intervals import Sampling, estimate
+from milepost.metrics.inference.multiplicity import holm
+from milepost.metrics.inference.selection import best_of
+from milepost.metrics.scoring.confusion import Cells
+from milepost.metrics.scoring.measures import Sample, counted
 
 
 def passes(floor: float, found: Estimate) -> bool:

@@ -24,8 +24,8 @@ from milepost.evaluation.examination.discovery import Search
 from milepost.evaluation.examination.subject import Subject
 from milepost.evaluation.slicing.condition import Condition
 from milepost.evaluation.slicing.pool import Material, pool
-from milepost.metrics.intervals import Sampling, proportion
-from milepost.metrics.search import more_mistakes, search
+from milepost.metrics.inference.intervals import Sampling, proportion
+from milepost.metrics.inference.search import more_mistakes, search
 
 SETS = (
     ("banking77/test", 1500),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from milepost._base.clock import Deadline
 from milepost.data.splitting.folding import Folding
-from milepost.metrics.calibration import fit_temperature
+from milepost.metrics.scoring.calibration import fit_temperature
 from milepost.models.encoder import Encoder, Progress, WrappedEncoder
 from milepost.predictors.base import Batch, Predictor, softmax
 from milepost.strategy import Problem, Strategy

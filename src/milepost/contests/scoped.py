@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from milepost.contests.runner import Fitted, OutOfTimeError, batch_for
 from milepost.data.splitting.folding import Folding, fold_groups
 from milepost.entities.expectations import ScopeRule
-from milepost.metrics.calibration import fit_temperature
-from milepost.metrics.conformal import conformal_threshold
-from milepost.metrics.scope import (
+from milepost.metrics.knowing.conformal import conformal_threshold
+from milepost.metrics.knowing.scope import (
     COMBINED,
     SCORES,
     Geometry,
@@ -25,6 +24,7 @@ from milepost.metrics.scope import (
     fit_slope,
     scope_scores,
 )
+from milepost.metrics.scoring.calibration import fit_temperature
 from milepost.predictors.base import Predictor, softmax
 from milepost.predictors.scoped import NOTHING, ScopedPredictor
 from milepost.strategies.problems import encode, label_examples

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost.entities.decision import Comparison
-from milepost.metrics.comparison import mcnemar, paired_difference, randomisation
-from milepost.metrics.confusion import Cells
-from milepost.metrics.intervals import Sampling
-from milepost.metrics.measures import Measure, Sample
+from milepost.metrics.inference.comparison import mcnemar, paired_difference, randomisation
+from milepost.metrics.inference.intervals import Sampling
+from milepost.metrics.scoring.confusion import Cells
+from milepost.metrics.scoring.measures import Measure, Sample
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -18,7 +18,7 @@ class Pair:
 
     Attributes:
         against: Name of the other one, such as ``majority`` or ``release 3``.
-        metric: A key of ``milepost.metrics.classification.METRICS``.
+        metric: A key of ``milepost.metrics.scoring.classification.METRICS``.
         k: Number of labels.
         y: ``(n,) int64`` actual labels in ``[-1, k)``; ``-1`` always counts as wrong.
         answers: ``(n,) int64`` answers of the one under test.

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from milepost.entities.decision import Comparison
 from milepost.entities.difference import Changed, Counts, Difference, Part, Side, Told
 from milepost.evaluation.comparison import Pair, compare
-from milepost.metrics.intervals import Sampling
-from milepost.metrics.measures import Measure
-from milepost.metrics.multiplicity import holm
+from milepost.metrics.inference.intervals import Sampling
+from milepost.metrics.inference.multiplicity import holm
+from milepost.metrics.scoring.measures import Measure
 
 CHARS = 300
 """Characters of an example's text that are kept."""

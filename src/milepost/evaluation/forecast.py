@@ -7,8 +7,8 @@ import numpy as np
 from milepost.entities.contest import CurvePoint
 from milepost.entities.estimate import Estimate
 from milepost.evaluation.measuring import OWN
-from milepost.metrics.forecast import FEWEST_POINTS, Continued, continued, half_width
-from milepost.metrics.measures import Measure
+from milepost.metrics.inference.forecast import FEWEST_POINTS, Continued, continued, half_width
+from milepost.metrics.scoring.measures import Measure
 
 AHEAD = (2, 5)
 """Times the labels that there are now."""

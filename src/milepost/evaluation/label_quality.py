@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from milepost.entities.example import Examples
 from milepost.entities.suspect import Removal, Suspect
-from milepost.metrics.comparison import paired_difference
-from milepost.metrics.confident import (
+from milepost.metrics.auditing.confident import (
     best_other,
     confident_labels,
     nearest,
     neighbour_votes,
 )
-from milepost.metrics.confusion import Cells
+from milepost.metrics.inference.comparison import paired_difference
+from milepost.metrics.scoring.confusion import Cells
 
 Marked = NDArray[np.bool_]
 
@@ -143,7 +143,7 @@ def removal(
 
 
 def _score(metric: str, cells: Cells) -> float:
-    from milepost.metrics.classification import METRICS
+    from milepost.metrics.scoring.classification import METRICS
 
     return float(METRICS[metric](cells.totals(0)))
 

@@ -13,10 +13,16 @@ from milepost._base.untrusted import read_plain
 from milepost.entities.errors import InputError, nearest
 from milepost.entities.measures import OF_LABEL, ORDINAL
 from milepost.entities.task import Objective
-from milepost.metrics import calibration_error, curves, label_measures, mean_measures, ordinal
-from milepost.metrics.classification import METRICS
-from milepost.metrics.groups import units_of
-from milepost.metrics.measures import Measure, Sample, counted, own
+from milepost.metrics.inference.groups import units_of
+from milepost.metrics.scoring import (
+    calibration_error,
+    curves,
+    label_measures,
+    mean_measures,
+    ordinal,
+)
+from milepost.metrics.scoring.classification import METRICS
+from milepost.metrics.scoring.measures import Measure, Sample, counted, own
 
 OWN = "own:"
 _MOST_BYTES = 1_000_000

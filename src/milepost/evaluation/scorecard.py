@@ -17,17 +17,17 @@ from milepost.entities.scorecard import (
     SliceScore,
 )
 from milepost.entities.task import Objective
-from milepost.metrics.calibration import calibration
-from milepost.metrics.calibration_error import ece
-from milepost.metrics.classification import METRICS, f1_terms
-from milepost.metrics.comparison import independent_difference, independent_p_value
-from milepost.metrics.confusion import Cells
-from milepost.metrics.curves import auprc, auroc
-from milepost.metrics.intervals import Bounded, Sampling, estimate_of, proportion
-from milepost.metrics.label_measures import precision, recall
-from milepost.metrics.mean_measures import brier, log_loss
-from milepost.metrics.measures import Measure, Sample, counted, design_effect
-from milepost.metrics.multiplicity import holm
+from milepost.metrics.inference.comparison import independent_difference, independent_p_value
+from milepost.metrics.inference.intervals import Bounded, Sampling, estimate_of, proportion
+from milepost.metrics.inference.multiplicity import holm
+from milepost.metrics.scoring.calibration import calibration
+from milepost.metrics.scoring.calibration_error import ece
+from milepost.metrics.scoring.classification import METRICS, f1_terms
+from milepost.metrics.scoring.confusion import Cells
+from milepost.metrics.scoring.curves import auprc, auroc
+from milepost.metrics.scoring.label_measures import precision, recall
+from milepost.metrics.scoring.mean_measures import brier, log_loss
+from milepost.metrics.scoring.measures import Measure, Sample, counted, design_effect
 
 MOST_CONFUSIONS = 20
 """Confused pairs that a scorecard keeps."""

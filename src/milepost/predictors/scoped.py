@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost.entities.errors import CorruptError
-from milepost.metrics.scope import SCORES, Geometry, scope_scores
+from milepost.metrics.knowing.scope import SCORES, Geometry, scope_scores
 from milepost.predictors.base import Batch, Predictor
 from milepost.predictors.parts import (
     ADVICE,

@@ -27,7 +27,7 @@ from milepost.entities.examination import Outcome
 from milepost.entities.measures import measure_kind
 from milepost.entities.scorecard import Scorecard, SliceScore
 from milepost.entities.task import Objective
-from milepost.metrics.planning import rows_to_decide
+from milepost.metrics.inference.planning import rows_to_decide
 
 SLICE_MIN = 30
 """Fewest examples in a slice for an unproven gap to hold up a release."""

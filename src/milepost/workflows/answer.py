@@ -24,8 +24,8 @@ from milepost.entities.task import Task
 from milepost.evaluation.measuring import measure_of, row_units
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.evaluation.slices import slice_masks, where_mask
-from milepost.metrics.intervals import Sampling, estimate_of
-from milepost.metrics.measures import Sample
+from milepost.metrics.inference.intervals import Sampling, estimate_of
+from milepost.metrics.scoring.measures import Sample
 from milepost.predictors.base import Batch
 from milepost.predictors.exported import as_released
 from milepost.workflows.contest.honest import trained_on

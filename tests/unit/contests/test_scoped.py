@@ -10,7 +10,7 @@ from milepost.contests.runner import predict, refit
 from milepost.contests.scoped import Scoped, scoped
 from milepost.data.splitting.folding import fold_groups
 from milepost.entities.expectations import ScopeRule
-from milepost.metrics.scope import SCORES
+from milepost.metrics.knowing.scope import SCORES
 from milepost.predictors.base import Batch
 from milepost.predictors.bundle import bundle_files, predictor_from_files
 from milepost.predictors.scoped import NOTHING

@@ -8,9 +8,9 @@ from milepost.entities.estimate import Estimate
 from milepost.entities.ids import CandidateId, ContestId
 from milepost.entities.scorecard import Calibration
 from milepost.evaluation.differences import Answers, differences, points
-from milepost.metrics.intervals import Sampling
-from milepost.metrics.mean_measures import brier
-from milepost.metrics.measures import counted
+from milepost.metrics.inference.intervals import Sampling
+from milepost.metrics.scoring.mean_measures import brier
+from milepost.metrics.scoring.measures import counted
 
 ESTIMATE = Estimate(value=0.5, low=0.4, high=0.6, n=10, method="", at_least=0.4, at_most=0.6)
 

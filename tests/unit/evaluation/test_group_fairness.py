@@ -14,7 +14,7 @@ from milepost.entities.task import Objective, Task
 from milepost.evaluation.declared import check_declared
 from milepost.evaluation.examination.fairness import fairness
 from milepost.evaluation.examination.subject import Subject
-from milepost.metrics.intervals import proportion
+from milepost.metrics.inference.intervals import proportion
 from milepost.releases.gate import decide
 
 LABELS = ("fine", "toxic")

@@ -11,7 +11,12 @@ from milepost.evaluation.label_quality import (
     removal,
     suspicion,
 )
-from milepost.metrics.confident import class_thresholds, confident_labels, nearest, neighbour_votes
+from milepost.metrics.auditing.confident import (
+    class_thresholds,
+    confident_labels,
+    nearest,
+    neighbour_votes,
+)
 from milepost.strategies.discriminant import ClassStatistics, Discriminant
 
 K, D, N = 3, 12, 150

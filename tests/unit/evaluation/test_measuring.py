@@ -6,7 +6,7 @@ from milepost.entities.task import Objective, make_objective
 from milepost.evaluation.comparison import Pair, compare
 from milepost.evaluation.measuring import measure_of, own_file, row_units, try_measure
 from milepost.evaluation.scorecard import Evidence, build_scorecard
-from milepost.metrics.measures import Sample
+from milepost.metrics.scoring.measures import Sample
 
 LABELS = ("a", "b", "c")
 PROFIT = """

@@ -9,8 +9,8 @@ from milepost.entities.task import Objective
 from milepost.evaluation.comparison import Pair, compare
 from milepost.evaluation.latency import Timing, time_stage, total_latency
 from milepost.evaluation.scorecard import UNKNOWN_LABEL, Evidence, build_scorecard
-from milepost.metrics.intervals import Sampling
-from milepost.metrics.selection import best_of
+from milepost.metrics.inference.intervals import Sampling
+from milepost.metrics.inference.selection import best_of
 
 
 def evidence(y, answers, k=3, **more):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from milepost._base.digest import sha256_bytes
 from milepost.entities.errors import CorruptError, StorageError
 from milepost.entities.release import BundleFile, Manifest
-from milepost.metrics.scope import SCORES, Geometry
+from milepost.metrics.knowing.scope import SCORES, Geometry
 from milepost.predictors.base import Batch
 from milepost.predictors.bundle import (
     ARRAYS,

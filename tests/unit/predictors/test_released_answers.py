@@ -7,7 +7,7 @@ from milepost._base.digest import canonical_json
 from milepost.entities.errors import InputError
 from milepost.entities.prediction import Predictions
 from milepost.entities.release import Manifest
-from milepost.metrics.conformal import prediction_sets
+from milepost.metrics.knowing.conformal import prediction_sets
 from milepost.predictors.bundle import MANIFEST, bundle_files, predictor_from_files
 from milepost.predictors.constant import ConstantPredictor
 from milepost.predictors.exported import as_released

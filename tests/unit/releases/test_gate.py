@@ -8,7 +8,7 @@ from milepost.entities.decision import Comparison
 from milepost.entities.estimate import Estimate
 from milepost.entities.scorecard import Latency, Scorecard, SliceScore
 from milepost.entities.task import Objective
-from milepost.metrics.intervals import proportion
+from milepost.metrics.inference.intervals import proportion
 from milepost.releases.gate import IncumbentEvidence, decide
 
 ORDER = {"rejected": 0, "insufficient_evidence": 1, "kept": 2, "released": 3}

@@ -10,7 +10,7 @@ from milepost._base.settings import Settings
 from milepost.entities.errors import DataError
 from milepost.entities.ids import ContestId
 from milepost.entities.scorecard import Spending
-from milepost.metrics.spending import levels
+from milepost.metrics.inference.spending import levels
 from milepost.workflows.answer import Which, evaluate
 from milepost.workflows.contest.datasets import prepare
 from milepost.workflows.contest.improve import improve
@@ -187,7 +187,7 @@ def test_an_evaluation_on_judged_messages_is_a_look_that_decides_nothing(
 def test_a_scorecard_warns_when_the_margin_has_doubled():
     def spending(look):
         alpha = levels(0.05, [False] * look)[look - 1]
-        from milepost.metrics.spending import margin
+        from milepost.metrics.inference.spending import margin
 
         return Spending(look=look, of_life=1, alpha=alpha, left=0.01, most=50,
                         margin=margin(0.05, alpha))  # fmt: skip

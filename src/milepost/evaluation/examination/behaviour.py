@@ -30,7 +30,7 @@ from milepost.evaluation.examination.changes import (
 )
 from milepost.evaluation.examination.subject import Answering
 from milepost.evaluation.slices import slice_masks
-from milepost.metrics.intervals import Sampling, proportion
+from milepost.metrics.inference.intervals import Sampling, proportion
 
 _FUZZ = 1e-6
 """What single-precision probabilities may differ by and still be the same."""

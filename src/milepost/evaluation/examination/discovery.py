@@ -13,10 +13,10 @@ from milepost.evaluation.examination.subject import Subject
 from milepost.evaluation.slices import slice_masks
 from milepost.evaluation.slicing.condition import Condition
 from milepost.evaluation.slicing.pool import Material, pool
-from milepost.metrics.comparison import independent_difference
-from milepost.metrics.groups import clustered, units_of
-from milepost.metrics.intervals import Measured
-from milepost.metrics.search import PERMUTATIONS, Searched, more_mistakes, search
+from milepost.metrics.inference.comparison import independent_difference
+from milepost.metrics.inference.groups import clustered, units_of
+from milepost.metrics.inference.intervals import Measured
+from milepost.metrics.inference.search import PERMUTATIONS, Searched, more_mistakes, search
 
 MOST_FOUND = 10
 """Slices that are listed as found."""
@@ -38,7 +38,7 @@ def discover(subject: Subject) -> Discovery | None:
     """Search all slices that ``slicing.pool`` forms for a larger share of mistakes.
 
     With no slice worse than the rest, the chance that any is listed as found is at most one less
-    the confidence (see ``metrics.search``). A found slice that is not worse than the other rows
+    the confidence (see ``metrics.inference``). A found slice that is not worse than the other rows
     outside the slices listed before it, nor than the other rows of one of them, is explained by
     them and left out.
 

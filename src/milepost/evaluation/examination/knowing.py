@@ -17,15 +17,15 @@ from milepost.entities.examination import (
 )
 from milepost.entities.expectations import AbstainRule, ScopeRule
 from milepost.evaluation.examination.subject import Subject
-from milepost.metrics.conformal import (
+from milepost.metrics.inference.intervals import clopper_pearson, proportion
+from milepost.metrics.knowing.conformal import (
     actual_scores,
     conformal_threshold,
     covered,
     prediction_sets,
 )
-from milepost.metrics.intervals import clopper_pearson, proportion
-from milepost.metrics.scope import auroc_estimate
-from milepost.metrics.selective import (
+from milepost.metrics.knowing.scope import auroc_estimate
+from milepost.metrics.knowing.selective import (
     Given,
     area,
     certified,

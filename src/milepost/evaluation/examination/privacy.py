@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from milepost.entities.examination import Case, Privacy
 from milepost.evaluation.examination.subject import Refitting, Subject
-from milepost.metrics.membership import (
+from milepost.metrics.auditing.membership import (
     Attack,
     area_estimate,
     likelihood_ratios,

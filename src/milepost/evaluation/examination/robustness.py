@@ -15,9 +15,9 @@ from milepost.evaluation.examination.behaviour_words import shortened
 from milepost.evaluation.examination.changes import CHANGES, STANDARD
 from milepost.evaluation.examination.subject import Subject
 from milepost.evaluation.measuring import by_answers
-from milepost.metrics.comparison import paired_difference
-from milepost.metrics.confusion import Cells
-from milepost.metrics.intervals import estimate, proportion
+from milepost.metrics.inference.comparison import paired_difference
+from milepost.metrics.inference.intervals import estimate, proportion
+from milepost.metrics.scoring.confusion import Cells
 
 FEWEST = 10
 """Fewest changed inputs from which a change is reported."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from milepost.entities.example import Examples
 from milepost.entities.scorecard import Regime
 from milepost.entities.task import Task
-from milepost.metrics.intervals import Sampling
+from milepost.metrics.inference.intervals import Sampling
 from milepost.predictors.scoped import ScopedPredictor
 
 Answering = Callable[[Sequence[str]], NDArray[np.float32]]

@@ -11,9 +11,9 @@ from milepost.entities.examination import GroupFinding
 from milepost.evaluation.examination.cases import most_confident
 from milepost.evaluation.examination.subject import Subject
 from milepost.evaluation.identity.rates import LEAST, Rated, RateRows
-from milepost.metrics.comparison import independent_difference, independent_p_value
-from milepost.metrics.intervals import Measured
-from milepost.metrics.multiplicity import holm
+from milepost.metrics.inference.comparison import independent_difference, independent_p_value
+from milepost.metrics.inference.intervals import Measured
+from milepost.metrics.inference.multiplicity import holm
 
 CASES = 5
 """Examples that a finding keeps."""

@@ -11,10 +11,10 @@ from milepost.entities.examination import Gap, GroupScore
 from milepost.entities.expectations import Criterion
 from milepost.evaluation.examination.subject import Subject
 from milepost.evaluation.identity.attributes import Attribute
-from milepost.metrics.classification import METRICS
-from milepost.metrics.confusion import Cells
-from milepost.metrics.groups import Range, clustered, largest_difference, units_of
-from milepost.metrics.intervals import Measured, measure
+from milepost.metrics.inference.groups import Range, clustered, largest_difference, units_of
+from milepost.metrics.inference.intervals import Measured, measure
+from milepost.metrics.scoring.classification import METRICS
+from milepost.metrics.scoring.confusion import Cells
 
 LEAST = 10
 """Fewest examples behind a rate for it to be compared with that of another group."""

@@ -11,7 +11,7 @@ from milepost.evaluation.examination.cases import shortened
 from milepost.evaluation.examination.edits import word_replacer
 from milepost.evaluation.examination.subject import Subject
 from milepost.evaluation.identity.attributes import Attribute
-from milepost.metrics.groups import clustered, units_of
+from milepost.metrics.inference.groups import clustered, units_of
 
 CASES = 5
 """Changed answers that are kept."""

@@ -10,8 +10,8 @@ from milepost.data.splitting.folding import fold_examples
 from milepost.entities.contest import CurvePoint
 from milepost.entities.estimate import Estimate
 from milepost.evaluation.measuring import units_of
-from milepost.metrics.intervals import estimate_of
-from milepost.metrics.measures import Sample
+from milepost.metrics.inference.intervals import estimate_of
+from milepost.metrics.scoring.measures import Sample
 from milepost.strategies.head_closed_form import HeadClosedForm
 from milepost.strategy import Problem
 from milepost.workflows.contest.judge import Bench

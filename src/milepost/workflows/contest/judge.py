@@ -24,11 +24,11 @@ from milepost.evaluation.comparison import Pair, compare
 from milepost.evaluation.measuring import row_units
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.evaluation.slices import slice_masks
-from milepost.metrics.classification import log_loss_rows
-from milepost.metrics.intervals import Sampling, estimate_of
-from milepost.metrics.measures import Measure, Sample
-from milepost.metrics.multiplicity import holm
-from milepost.metrics.selection import Selection, Ties, best_by, best_of
+from milepost.metrics.inference.intervals import Sampling, estimate_of
+from milepost.metrics.inference.multiplicity import holm
+from milepost.metrics.inference.selection import Selection, Ties, best_by, best_of
+from milepost.metrics.scoring.classification import log_loss_rows
+from milepost.metrics.scoring.measures import Measure, Sample
 from milepost.models.encoder import Encoder
 from milepost.predictors.base import Predictor
 from milepost.strategies.registry import trust_of

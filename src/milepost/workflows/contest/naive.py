@@ -9,8 +9,8 @@ import numpy as np
 from milepost.contests.runner import predict
 from milepost.entities.contest import Candidate
 from milepost.entities.estimate import Estimate
-from milepost.metrics.intervals import estimate_of
-from milepost.metrics.measures import Sample
+from milepost.metrics.inference.intervals import estimate_of
+from milepost.metrics.scoring.measures import Sample
 from milepost.strategy import Problem, Strategy
 from milepost.workflows.contest.datasets import Material
 from milepost.workflows.contest.judge import Bench, Judgement

@@ -17,7 +17,7 @@ from milepost.entities.example import Examples
 from milepost.entities.ids import ContestId, Digest
 from milepost.entities.release import Look
 from milepost.entities.scorecard import Scorecard, Spending
-from milepost.metrics.spending import left, level, margin
+from milepost.metrics.inference.spending import left, level, margin
 from milepost.workflows.contest.datasets import Material, Split
 from milepost.workflows.context import Context
 

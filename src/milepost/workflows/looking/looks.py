@@ -1,7 +1,7 @@
 """What each look at the judged messages costs, how many are left, and when they are worn out.
 
 A contest's decision pays for its look from one budget of error per life of the judged messages
-(``metrics.spending``). A life ends when more than half of what is judged was not looked at before
+(``metrics.inference``). A life ends when more than half of what is judged was not looked at before
 that life had begun. Evaluations are recorded; they decide nothing and pay nothing.
 """
 
@@ -17,7 +17,7 @@ from milepost.entities.looking import Looks, LookTaken
 from milepost.entities.release import Look
 from milepost.entities.scorecard import LabelScore, Scorecard, Spending
 from milepost.entities.task import Task
-from milepost.metrics.spending import left
+from milepost.metrics.inference.spending import left
 from milepost.workflows.contest.datasets import Material
 from milepost.workflows.context import Context
 from milepost.workflows.looking.history import (

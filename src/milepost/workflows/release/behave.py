@@ -14,7 +14,7 @@ from milepost.entities.task import Task
 from milepost.evaluation.declared import check_declared
 from milepost.evaluation.examination.behaviour import Examinee, run_tests
 from milepost.evaluation.examination.subject import Answering
-from milepost.metrics.intervals import Sampling
+from milepost.metrics.inference.intervals import Sampling
 from milepost.workflows.contest.cases import case_files, read_cases
 from milepost.workflows.contest.datasets import Split, load, prepared
 from milepost.workflows.context import Context

@@ -21,9 +21,9 @@ from milepost.entities.task import Task
 from milepost.evaluation.differences import Answers, differences
 from milepost.evaluation.measuring import measure_of
 from milepost.evaluation.slices import slice_masks
-from milepost.metrics.calibration import calibration
-from milepost.metrics.intervals import Sampling, estimate_of
-from milepost.metrics.measures import Measure, Sample
+from milepost.metrics.inference.intervals import Sampling, estimate_of
+from milepost.metrics.scoring.calibration import calibration
+from milepost.metrics.scoring.measures import Measure, Sample
 from milepost.workflows.contest.datasets import label_indices, once_per_message
 from milepost.workflows.contest.honest import (
     Competitor,

@@ -22,7 +22,7 @@ from milepost.evaluation.label_quality import (
     suspicion,
 )
 from milepost.evaluation.measuring import by_answers
-from milepost.metrics.calibration import fit_temperature
+from milepost.metrics.scoring.calibration import fit_temperature
 from milepost.predictors.base import Batch, softmax
 from milepost.strategies.head_closed_form import HeadClosedForm
 from milepost.strategies.problems import encode

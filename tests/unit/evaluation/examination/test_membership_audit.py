@@ -7,7 +7,7 @@ from milepost.entities.example import Examples
 from milepost.entities.task import Task
 from milepost.evaluation.examination.privacy import FEWEST_GROUPS, privacy
 from milepost.evaluation.examination.subject import Subject
-from milepost.metrics.intervals import Sampling
+from milepost.metrics.inference.intervals import Sampling
 
 LABELS = ("yes", "no")
 N = 300

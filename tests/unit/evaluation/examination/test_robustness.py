@@ -11,8 +11,8 @@ from milepost.entities.task import Task
 from milepost.evaluation.examination.changes import STANDARD
 from milepost.evaluation.examination.robustness import robustness
 from milepost.evaluation.examination.subject import Subject
-from milepost.metrics.comparison import paired_difference
-from milepost.metrics.confusion import Cells
+from milepost.metrics.inference.comparison import paired_difference
+from milepost.metrics.scoring.confusion import Cells
 
 LABELS = ("calm", "angry")
 

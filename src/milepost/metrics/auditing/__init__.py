@@ -1,0 +1,1 @@
+"""What was learned that should not have been: wrong labels, membership, memorised strings."""

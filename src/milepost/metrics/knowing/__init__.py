@@ -1,0 +1,1 @@
+"""Whether a predictor knows what it does not know: thresholds, sets and scope."""
