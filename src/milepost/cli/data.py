@@ -76,8 +76,9 @@ def check(
         console, shown = stdout(), set[Finding]()
         for result in results:
             head = "✘" if result.problems else "✔"
-            rows = result.quality.labelled if result.quality else 0
-            console.print(f"[bold]{head} {result.task}[/]  {rows:,} labelled examples")
+            # What could not be read has no count, which is not a count of 0.
+            rows = f"  {result.quality.labelled:,} labelled examples" if result.quality else ""
+            console.print(f"[bold]{head} {result.task}[/]{rows}")
             for problem in result.problems:
                 console.print(f"  {problem}", markup=False, soft_wrap=True)
             for quality in (result.quality, result.test_quality):

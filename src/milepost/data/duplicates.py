@@ -146,26 +146,55 @@ def regroup(parts: Sequence[Examples], threshold: float) -> tuple[Examples, ...]
 
 
 def joined(groups: Sequence[str], owners: Sequence[str | None]) -> tuple[str, ...]:
-    """Connected components of rows that share a group or an owner, named by their smallest group.
+    """Groups of rows of one owner, with what rows without an owner say alike.
+
+    What several owners say does not join them: it belongs to the first one, and what the others
+    say of it is :func:`said_elsewhere`. A group is named by the smallest near-duplicate group that
+    belongs to its owner.
 
     Args:
         groups: Near-duplicate group of each of ``n`` rows.
-        owners: Owner of each row; rows without one are joined by their group alone.
+        owners: Owner of each row; rows without one are joined by their group alone, and to the
+            owner that it belongs to.
     """
-    parent = {group: group for group in groups}
+    holder = _holders(groups, owners)
+    named: dict[str, str] = {}
+    for group, owner in holder.items():
+        named[owner] = min(group, named.get(owner, group))
+    return tuple(
+        # Who says nothing of its own still is somebody else.
+        named.get(whose) or _key(f"owner {whose}")
+        if (whose := owner if owner is not None else holder.get(group)) is not None
+        else group
+        for group, owner in zip(groups, owners, strict=True)
+    )
 
-    def root(group: str) -> str:
-        while parent[group] != group:
-            parent[group] = parent[parent[group]]
-            group = parent[group]
-        return group
 
-    first: dict[str, str] = {}
+def said_elsewhere(examples: Examples) -> list[int]:
+    """Rows, 0-based, that are near-duplicates of what an earlier row's other owner says.
+
+    They are neither trained on nor judged on: without them no owner shares a message with another,
+    so that the owners are independent of each other.
+    """
+    if not examples.owners:
+        return []
+    holder = _holders(examples.duplicates, examples.owners)
+    return [
+        row
+        for row, (group, owner) in enumerate(
+            zip(examples.duplicates, examples.owners, strict=True)
+        )
+        if owner is not None and holder[group] != owner
+    ]
+
+
+def _holders(groups: Sequence[str], owners: Sequence[str | None]) -> dict[str, str]:
+    """The first owner of each near-duplicate group that has one."""
+    holder: dict[str, str] = {}
     for group, owner in zip(groups, owners, strict=True):
         if owner is not None:
-            a, b = root(group), root(first.setdefault(owner, group))
-            parent[max(a, b)] = min(a, b)
-    return tuple(root(group) for group in groups)
+            holder.setdefault(group, owner)
+    return holder
 
 
 @dataclass(frozen=True, slots=True, eq=False)

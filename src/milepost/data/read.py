@@ -10,7 +10,9 @@ from milepost.data.duplicates import regroup
 from milepost.data.examples import Gathered, UnknownLabels, gather_examples, read_tables
 from milepost.data.quality import profile
 from milepost.data.split import Sides
+from milepost.data.splitting.columns import group_column
 from milepost.data.splitting.leaks import against_test
+from milepost.data.splitting.owned import about_owners
 from milepost.entities.example import Examples, Finding, QualityReport, SourceFile
 from milepost.entities.task import Task
 
@@ -79,7 +81,8 @@ def read_task(task: Task, settings: Settings, *, root: Path | None = None) -> Ta
     gathered = gather_examples(tables, task, settings)
     if not task.data.test_files:
         (examples,) = regroup([gathered.examples], settings.near_duplicate)
-        return TaskData(_reading(gathered, examples, task), None, None)
+        about = about_owners(examples, group_column(task) or "group")
+        return TaskData(_reading(gathered, examples, task, about), None, None)
     kept = gather_examples(
         read_tables(task.data.test_files, task, root=root),
         task,
@@ -88,8 +91,12 @@ def read_task(task: Task, settings: Settings, *, root: Path | None = None) -> Ta
     )
     examples, test = regroup([gathered.examples, kept.examples], settings.near_duplicate)
     sides = against_test(examples, test, task)
+    kept_rows = [i for i, place in enumerate(sides.places) if place != "leak"]
+    about = about_owners(examples.take(kept_rows), group_column(task) or "group")
     return TaskData(
-        _reading(gathered, examples, task, sides.findings), _reading(kept, test, task), sides
+        _reading(gathered, examples, task, (*sides.findings, *about)),
+        _reading(kept, test, task),
+        sides,
     )
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from milepost._base.settings import Settings
-from milepost.data.duplicates import text_keys
+from milepost.data.duplicates import said_elsewhere, text_keys
 from milepost.data.splitting.columns import shown
 from milepost.data.splitting.cut import draw_cut, later_groups
 from milepost.data.splitting.folding import draw_number
 from milepost.data.wording import SHOWN, number_of, quote, verb
 from milepost.entities.example import Examples, Finding
-from milepost.entities.scorecard import Regime
+from milepost.entities.scorecard import FEW_GROUPS, Regime
 
 CUT = "cut"
 """Key under which the moment is recorded at which the holdout begins, in seconds since 1970."""
@@ -72,7 +72,11 @@ def assign_sides(
     times, no label is missing from it or far below its share; else ``cross_fitted``: a holdout
     that grows with each addition waits, untouched, until it is large and mixed enough.
 
-    The draw depends on seed, group and label counts, not on the order of the rows.
+    With owners, the holdout is drawn only where it gets ``FEW_GROUPS`` groups or so: its
+    intervals rest on them. Rows that repeat what another owner says are quarantined.
+
+    The draw depends on seed, group and label counts, not on the order of the rows, but for which
+    of several owners who say the same comes first.
 
     Args:
         examples: All examples of the task, with their groups.
@@ -81,6 +85,21 @@ def assign_sides(
         settings: The ``holdout_*`` settings are used.
         seed: Makes the draw.
     """
+    repeated = set(said_elsewhere(examples))
+    if not repeated:
+        return _assigned(examples, known, settings, seed)
+    kept = [i for i in range(len(examples)) if i not in repeated]
+    sides = _assigned(examples.take(kept), known, settings, seed)
+    places: list[Place] = ["quarantined"] * len(examples)
+    for i, place in zip(kept, sides.places, strict=True):
+        places[i] = place
+    return Sides(tuple(places), sides.regime, sides.new, sides.findings)
+
+
+def _assigned(
+    examples: Examples, known: Mapping[str, str], settings: Settings, seed: int
+) -> Sides:
+    """Sides of rows of which no two owners say the same."""
     keys = row_keys(examples)
     sides_of: defaultdict[str, set[str]] = defaultdict(set)
     for row, group in zip(keys, examples.groups, strict=True):
@@ -192,7 +211,9 @@ def _draw(
             held[label] += counts.total()
         elif not recorded:
             fresh[label].append(group)
-    if not _enough(totals, settings):
+    if not _enough(totals, settings) or (
+        examples.owners and settings.holdout_share * len(label_counts) < FEW_GROUPS
+    ):
         return set()
     sizes = {group: label_counts[group].total() for groups in fresh.values() for group in groups}
     for groups in fresh.values():

@@ -21,11 +21,14 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
         name: What was checked, such as ``behaviour polite-prefix``.
         outcome: What came out.
         sentence: The finding in words with its numbers; what to do where it is not passed.
+        proven: ``False`` where it passed as measured, but its interval reaches beyond the limit
+            or there is too little to judge it on: it holds nothing up and shows nothing.
     """
 
     name: str
     outcome: Outcome
     sentence: str
+    proven: bool = True
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +67,7 @@ class FoundSlice(msgspec.Struct, frozen=True, kw_only=True):
         estimate: Share of right answers in it, not corrected for the search.
         gap: That share outside minus inside, > 0.
         gap_low: Lower bound of the gap, simultaneous over all slices that were tried.
-        p_value: Corrected for the whole search.
+        p_value: One-sided; corrected for the whole search.
         cases: Mistakes in it, most confident first.
     """
 
@@ -132,7 +135,7 @@ class GroupFinding(msgspec.Struct, frozen=True, kw_only=True):
         rest: The same among all other examples.
         gap: How much worse, > 0.
         gap_low: Lower bound of the gap, simultaneous over all groups and rates of the rule.
-        p_value: Corrected for all groups and rates of the rule (Holm).
+        p_value: One-sided; corrected for all groups and rates of the rule (Holm).
         sentence: The finding in words.
         advice: What to do about it.
         cases: Examples of the group that it went wrong for, most confident first.
@@ -162,7 +165,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
         high: Upper end of it.
         highest: The group with the highest rate.
         lowest: The group with the lowest.
-        p_value: Of "all groups are alike", corrected for all gaps of the rule.
+        p_value: Two-sided, of "all groups are alike"; corrected for all gaps of the rule.
     """
 
     name: Literal["equal_opportunity", "equalised_odds", "demographic_parity", "metric"]

@@ -16,9 +16,9 @@ class Examples:
         ids: Unique id of each example.
         texts: The input after cleaning.
         labels: Label name, or ``None`` where there is none.
-        groups: What must stay on one side of every split: the connected component of rows that are
-            near-duplicates or have the same owner, named by the smallest text key in it. A group
-            may change when data is added; sides are therefore recorded per text key and owner.
+        groups: What must stay on one side of every split: the rows of one owner, or else the
+            near-duplicates of each other, named by a text key in it. A group may change when data
+            is added; sides are therefore recorded per text key and owner.
         sources: Where each example came from, as ``file:line``, or ``file:row`` without lines.
         metadata: Further columns of the file, by name; values are str, int, float, bool or None.
         duplicates: Near-duplicate group of each text, named by the smallest text key in it: rows

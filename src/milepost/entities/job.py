@@ -10,7 +10,8 @@ from milepost.entities.ids import Digest, JobId
 JobStatus = Literal["running", "interrupted", "failed", "done", "cancelled", "superseded"]
 """``running``: a living process works on it. ``interrupted``: its process ended, by Ctrl-C or
 without a word. ``failed``: it met an error. Both go on at the last finished step when the same work
-is asked for again. ``done``. ``cancelled``: by hand. ``superseded``: other work took its place,
+is asked for again. ``done``. ``cancelled``: by hand, or refused before anything was done, such as
+for a task file that cannot be used. ``superseded``: other work took its place,
 because the task, its data or the options are others now."""
 
 UNFINISHED: tuple[JobStatus, ...] = ("running", "interrupted", "failed")

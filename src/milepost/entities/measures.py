@@ -60,6 +60,9 @@ OF_LABEL = ("f1", "precision", "recall")
 ORDINAL = ("kendall", "mae", "spearman")
 """Measures for labels that are numbers, or that the task file gives in their order."""
 
+ORDER_NOTE = "Order: "
+"""How the note of a scorecard begins that names the order of the labels."""
+
 
 def measure_kind(name: str) -> MeasureKind:
     """What is known of a measure.

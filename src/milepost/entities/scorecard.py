@@ -17,6 +17,10 @@ the optimism of choosing among candidates is removed.
 """
 
 
+FEW_GROUPS = 10
+"""Groups below which their number, and not that of their rows, is what intervals rest on."""
+
+
 class LabelScore(msgspec.Struct, frozen=True, kw_only=True):
     """Quality on one label. An estimate is ``None`` where there is nothing to measure it on."""
 
@@ -38,7 +42,8 @@ class SliceScore(msgspec.Struct, frozen=True, kw_only=True):
         gap: Metric outside the slice minus metric inside; positive means that the slice is worse.
         gap_low: Lower end of the gap's simultaneous (Holm) interval, or ``None``.
         gap_high: Upper end of it, or ``None``.
-        p_value: Holm-adjusted p-value of "the slice is as good as the rest", or ``None``.
+        p_value: One-sided p-value of "the slice is as good as the rest", adjusted by Holm, or
+            ``None``.
     """
 
     name: str
@@ -158,6 +163,8 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
         spent: What this look cost; ``None`` where looks are not paid for.
         naive: The objective's metric had the rows that leak into the test file been trained on;
             ``None`` where none leaks, or the candidate is not the chosen one.
+        groups: Groups of the task's own group column, such as customers, that the rows are of:
+            intervals rest on them. 0 where the task names none.
     """
 
     regime: Regime
@@ -176,6 +183,7 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
     spent: Spending | None = None
     naive: Estimate | None = None
     lower_is_better: bool = False
+    groups: int = 0
 
     @property
     def objective(self) -> Estimate:

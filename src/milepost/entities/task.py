@@ -1,12 +1,13 @@
 """The task: what is to be decided, about what, and how well."""
 
+from math import isfinite
 from typing import Annotated, Literal
 
 import msgspec
 
 from milepost.entities.errors import InputError, nearest
 from milepost.entities.expectations import AbstainRule, Behaviour, FairnessRule, ScopeRule
-from milepost.entities.measures import PATTERN, measure_kind
+from milepost.entities.measures import ORDINAL, PATTERN, measure_kind
 
 # The end of the pattern refuses a line break, before which ``$`` would match too.
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$(?!\n)")]
@@ -41,6 +42,8 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         at_least: Floor of the metric where higher is better; ``None`` asks only that ``majority``
             is beaten with significance.
         at_most: Ceiling of the metric where lower is better, such as ``log_loss``.
+        order: For ``mae``, ``spearman`` and ``kendall``: all labels, lowest first; needed where the
+            labels are no numbers and ``labels`` lists them in alphabetical order.
         costs: For ``utility``: what each answered label costs for each actual one, such as
             ``fraud: {fine: 50}``; 0 where left out, a negative cost is a gain.
         max_p95_ms: Largest allowed 95th percentile of the latency of one prediction, in ms.
@@ -52,6 +55,7 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     metric: MetricName = "accuracy"
     at_least: float | None = None
     at_most: float | msgspec.UnsetType = msgspec.UNSET
+    order: tuple[NonEmpty, ...] | msgspec.UnsetType = msgspec.UNSET
     costs: dict[NonEmpty, dict[NonEmpty, float]] | msgspec.UnsetType = msgspec.UNSET
     max_p95_ms: Positive | None = None
     max_cost_per_1k_usd: Positive | None = None
@@ -59,10 +63,24 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     max_slice_gap: Share | None = None
 
     def __post_init__(self) -> None:
-        """Check that bound, costs and metric fit each other.
+        """Check that bound, order, costs and metric fit each other.
 
         Raises:
             ValueError: If they do not; says what to write instead.
+        """
+        self._check_bounds()
+        if self.said_order and self.metric not in ORDINAL:
+            raise ValueError(f"order: it is for {', '.join(ORDINAL)} only")
+        if len(set(self.said_order)) < len(self.said_order):
+            raise ValueError("order: a label stands there twice")
+        if (self.metric == "utility") == isinstance(self.costs, msgspec.UnsetType):
+            raise ValueError("costs: they are needed for the metric utility, and only for it")
+
+    def _check_bounds(self) -> None:
+        """Refuse a bound on the wrong side of the metric, out of its range, or a second one.
+
+        Raises:
+            ValueError: If there is one.
         """
         kind = measure_kind(self.metric)
         for field, value, fits in (
@@ -75,20 +93,25 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 other = "at_most" if field == "at_least" else "at_least"
                 better = "lower" if field == "at_least" else "higher"
                 raise ValueError(f"{field}: {better} is better for {kind.words}; use {other}")
-            if not (kind.low <= value <= kind.high and abs(value) < float("inf")):
+            if not isfinite(value):
+                raise ValueError(f"{field}: {value:g} is not a finite number")
+            if not kind.low <= value <= kind.high:
                 raise ValueError(
                     f"{field}: {value:g} is out of range; "
                     f"{kind.words} lies between {kind.low:g} and {kind.high:g}"
                 )
         if self.at_least is not None and self.ceiling is not None:
             raise ValueError("at_most: give at_least where higher is better, at_most where lower")
-        if (self.metric == "utility") == isinstance(self.costs, msgspec.UnsetType):
-            raise ValueError("costs: they are needed for the metric utility, and only for it")
 
     @property
     def ceiling(self) -> float | None:
         """``at_most``, or ``None``."""
         return None if isinstance(self.at_most, msgspec.UnsetType) else self.at_most
+
+    @property
+    def said_order(self) -> tuple[str, ...]:
+        """``order``, or nothing."""
+        return () if isinstance(self.order, msgspec.UnsetType) else self.order
 
 
 def make_objective(

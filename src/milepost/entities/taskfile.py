@@ -6,6 +6,7 @@ from the records of ``milepost.entities.task`` and published as ``task.schema.js
 
 import inspect
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -15,8 +16,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from milepost.entities.errors import Problem, TaskFileError, nearest
-from milepost.entities.measures import KINDS, PATTERN
+from milepost.entities.errors import Problem, TaskFileError, UnknownNameError, nearest
+from milepost.entities.measures import KINDS, PATTERN, measure_kind
 from milepost.entities.task import Task
 
 Path = tuple[str | int, ...]
@@ -59,11 +60,23 @@ def parse_task(text: str, file: str) -> Task:
     try:
         return msgspec.convert(data, Task)
     except msgspec.ValidationError as error:
-        field, _, what = str(error).partition(": ")
-        line = lines.get((field,))
-        raise TaskFileError(
-            [Problem(file=file, line=line, field=field, what=f"{what}.")]
-        ) from error
+        raise TaskFileError([_refused(str(error), file, lines)]) from error
+
+
+def _refused(message: str, file: str, lines: Mapping[Path, int]) -> Problem:
+    """What a record says of itself, ``field: what - at `$.path```, at its place in the file."""
+    said, _, place = message.partition(" - at `$")
+    outer: Path = tuple(
+        int(index) if index else name for name, index in re.findall(r"\.([\w-]+)|\[(\d+)\]", place)
+    )
+    field, separator, what = said.partition(": ")
+    path = (*outer, *field.split(".")) if separator else outer
+    return Problem(
+        file=file,
+        line=_nearest_line(lines, path),
+        field=_dotted(path),
+        what=f"{what or said}.",
+    )
 
 
 def _bound_out_of_range(data: Any, file: str, lines: Mapping[Path, int]) -> list[Problem]:
@@ -75,7 +88,10 @@ def _bound_out_of_range(data: Any, file: str, lines: Mapping[Path, int]) -> list
     metric, floor = fields.get("metric", "accuracy"), fields.get("at_least")
     if not isinstance(metric, str) or not isinstance(floor, int | float):
         return []
-    kind = KINDS.get(metric) or KINDS[nearest(metric, tuple(KINDS)) or "accuracy"]
+    try:
+        kind = measure_kind(metric)
+    except UnknownNameError:
+        kind = KINDS[nearest(metric, tuple(KINDS)) or "accuracy"]
     if kind.low <= floor <= kind.high:
         return []
     limit = f"at most {kind.high:g}" if floor > kind.high else f"at least {kind.low:g}"

@@ -7,7 +7,8 @@ such comparisons or more, for two that are given; whoever compares many pairs an
 best has to correct for that.
 
 **Parts.** A label or slice is compared by the share of right answers, with an exact test on the
-examples that only one got right (McNemar 1947). All parts, labels and slices together, are one
+examples that only one got right (McNemar 1947); where rows belong together, by the bound of the
+paired difference over units. All parts, labels and slices together, are one
 family: p-values are adjusted by Holm (1979), intervals are simultaneous (Bonferroni). So that with
 no difference anywhere, a difference is claimed on any part in at most 5 of 100 comparisons.
 """
@@ -24,7 +25,7 @@ from milepost.entities.difference import Changed, Counts, Difference, Part, Side
 from milepost.evaluation.comparison import Pair, compare
 from milepost.metrics.inference.intervals import Sampling
 from milepost.metrics.inference.multiplicity import holm
-from milepost.metrics.scoring.measures import Measure
+from milepost.metrics.scoring.measures import Measure, counted
 
 CHARS = 300
 """Characters of an example's text that are kept."""
@@ -54,6 +55,7 @@ class Answers:
         candidates: How many candidates one of the two was chosen from on these same examples; the
             comparison pays for it. 1 where neither was.
         sampling: Confidence, resamples and seed.
+        units: ``(n,) int64`` unit of each row where some belong together; ``None`` where none do.
     """
 
     task: str
@@ -68,6 +70,7 @@ class Answers:
     predicates: Mapping[str, str] = field(default_factory=dict[str, str])
     candidates: int = 1
     sampling: Sampling = field(default_factory=Sampling)
+    units: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         """Check that the columns fit together.
@@ -108,6 +111,7 @@ def differences(
             sampling=answers.sampling,
             measure=answers.measure,
             probabilities=(answers.second, answers.first),
+            units=answers.units,
         )
     )
     counts = _counts(answers.y, other, mine)
@@ -185,6 +189,7 @@ def _parts(
     sampling = Sampling(
         confidence=level, resamples=answers.sampling.resamples, seed=answers.sampling.seed
     )
+    accuracy = counted("accuracy")
     found: list[Comparison] = [
         compare(
             Pair(
@@ -196,6 +201,9 @@ def _parts(
                 other=first[mask],
                 candidates=answers.candidates,
                 sampling=sampling,
+                measure=accuracy,
+                probabilities=(answers.second[mask], answers.first[mask]),
+                units=_units(answers, mask),
             )
         )
         for _, _, _, mask in kept
@@ -220,6 +228,12 @@ def _parts(
     labels = [part for is_label, part in parts if is_label]
     labels.sort(key=lambda part: -abs(part.wins - part.losses))
     return tuple(labels), tuple(part for is_label, part in parts if not is_label)
+
+
+def _units(answers: Answers, mask: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+    """Units of the rows of a part; ``None`` where none of them belong together."""
+    units = None if answers.units is None else answers.units[mask]
+    return units if units is not None and len(np.unique(units)) < len(units) else None
 
 
 def _changed(

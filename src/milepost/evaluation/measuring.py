@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from milepost._base.untrusted import read_plain
 from milepost.entities.errors import InputError, nearest
-from milepost.entities.measures import OF_LABEL, ORDINAL
-from milepost.entities.task import Objective
+from milepost.entities.measures import OF_LABEL, ORDER_NOTE, ORDINAL, measure_kind
+from milepost.entities.task import Objective, Task
 from milepost.metrics.inference.groups import units_of
 from milepost.metrics.scoring import (
     calibration_error,
@@ -26,6 +26,8 @@ from milepost.metrics.scoring.measures import Measure, Sample, counted, own
 
 OWN = "own:"
 _MOST_BYTES = 1_000_000
+_MOST_NAMED = 12
+_HITS = "hit_rate@"
 
 
 PLAIN: Mapping[str, Callable[[], Measure]] = {
@@ -47,7 +49,7 @@ def measure_of(
         objective: What good enough means.
         labels: Label names in column order.
         root: Folder that files of the user's own measures are in.
-        ordered: Whether the order of the labels means something, as that of a task file may.
+        ordered: Whether the order of the labels means something where the objective says none.
 
     Raises:
         InputError: If the objective or its costs name an unknown label, labels have no order, or
@@ -58,36 +60,129 @@ def measure_of(
         return _own(name, labels, root)
     if name == "utility":
         return mean_measures.utility(_costs(objective, labels))
-    if name.startswith("hit_rate@"):
-        return mean_measures.hit_rate(int(name.partition("@")[2]))
+    if name.startswith(_HITS):
+        return mean_measures.hit_rate(_most_of(name))
     which, _, label = name.partition(":")
     if which in OF_LABEL:
         place = _place(label, labels, "the objective names", "objective.metric")
         return getattr(label_measures, which)(place, name)
     if name in ORDINAL:
-        return getattr(ordinal, name)(label_values(labels, ordered=ordered))
+        return getattr(ordinal, name)(label_values(objective, labels, ordered=ordered))
     return PLAIN[name]() if name in PLAIN else counted(name)
 
 
-def label_values(labels: tuple[str, ...], *, ordered: bool) -> NDArray[np.float64]:
-    """Value of each label, ``(k,)``: the number that it is, or its place.
+def check_objective(task: Task, labels: tuple[str, ...], root: Path) -> None:
+    """Refuse an objective that nobody can measure, or that no answers can ever reach.
+
+    Labels that the task file lists in alphabetical order, as a new task does, are in no order
+    until somebody says so.
+
+    Args:
+        task: The task.
+        labels: The ``k`` label names, of the task file or else of the data.
+        root: Folder that files of the user's own measures are in.
 
     Raises:
-        InputError: If they are no numbers and in no order.
+        InputError: Saying what cannot be used or reached.
     """
+    objective = task.objective
+    for label in objective.said_order:
+        _place(label, labels, "the order names", "objective.order")
+    measure = measure_of(objective, labels, root, ordered=list(task.labels) != sorted(task.labels))
+    if objective.metric.startswith(_HITS) and _most_of(objective.metric) >= len(labels):
+        raise InputError(
+            f"{objective.metric} is 1 whatever is answered, as there are {len(labels)} labels.",
+            where="objective.metric",
+            advice=f"The number must be below {len(labels)}.",
+        )
+    _check_limit("at_least", objective.at_least, objective, measure)
+    _check_limit("at_most", objective.ceiling, objective, measure)
+    try_measure(measure, len(labels))
+
+
+def _check_limit(field: str, limit: float | None, objective: Objective, measure: Measure) -> None:
+    """Refuse a floor of what is better when lower, a ceiling of the opposite, and what is too high.
+
+    Raises:
+        InputError: Saying what to write instead.
+    """
+    if limit is None:
+        return
+    floor, where = field == "at_least", f"objective.{field}"
+    name = measure_kind(objective.metric).words
+    if floor != measure.higher:
+        better, other = ("lower", "at_most") if floor else ("higher", "at_least")
+        raise InputError(f"{better} is better for {name}.", where=where, advice=f"Use {other}.")
+    if floor and limit > measure.high:
+        costs = " with these costs" if objective.metric == "utility" else ""
+        raise InputError(
+            # Plus zero, which makes a minus zero one without its sign.
+            f"{limit:g} is out of reach: {name} is at most {measure.high + 0.0:g}{costs}.",
+            where=where,
+            advice="A gain is a negative cost." if costs else None,
+        )
+
+
+def label_values(
+    objective: Objective, labels: tuple[str, ...], *, ordered: bool = True
+) -> NDArray[np.float64]:
+    """Value of each label, ``(k,)``: its place in the said order, the number it is, or its place.
+
+    Two labels are in order whichever comes first: every measure is the same both ways.
+
+    Raises:
+        InputError: If they are no numbers and in no order, or the said order is not of them.
+    """
+    if order := objective.said_order:
+        return _places(order, labels)
     try:
         values = np.array([float(label) for label in labels])
     except ValueError:
         values = np.full(len(labels), np.nan)
     if bool(np.isfinite(values).all()):
         return values
-    if not ordered:
+    if not ordered and len(labels) > 2:
+        found = sorted(labels)
         raise InputError(
-            "this metric needs labels that are numbers, or that are given in their order.",
+            f"{objective.metric} needs an order of the labels, and nobody said it: they are "
+            f"listed alphabetically, {_in_words(found, ' < ')}.",
             where="objective.metric",
-            advice="List the labels in the task file, lowest first.",
+            advice="List them in the task file lowest first or, if this is their order, say "
+            f"objective: {{order: [{_in_words(found, ', ')}]}}.",
         )
     return np.arange(float(len(labels)))
+
+
+def order_note(objective: Objective, labels: tuple[str, ...]) -> str | None:
+    """The order of the labels that the objective's measure uses; ``None`` where it uses none."""
+    if objective.metric not in ORDINAL:
+        return None
+    places = np.argsort(label_values(objective, labels), kind="stable")
+    return f"{ORDER_NOTE}{_in_words([labels[place] for place in places], ' < ')}."
+
+
+def _most_of(name: str) -> int:
+    """How many labels a hit rate looks among."""
+    return int(name.removeprefix(_HITS))
+
+
+def _places(order: tuple[str, ...], labels: tuple[str, ...]) -> NDArray[np.float64]:
+    left = [label for label in labels if label not in order]
+    if left:
+        raise InputError(
+            f"the order leaves out {_in_words(left, ', ')}.",
+            where="objective.order",
+            advice="Name every label, lowest first.",
+        )
+    return np.array([float(order.index(label)) for label in labels])
+
+
+def _in_words(names: Sequence[str], between: str) -> str:
+    """The names, without the middle ones where they are many."""
+    most = _MOST_NAMED
+    if len(names) > most:
+        names = [*names[: most // 2], "…", *names[-most // 2 :]]
+    return between.join(names)
 
 
 def row_units(groups: Sequence[str]) -> NDArray[np.int64] | None:

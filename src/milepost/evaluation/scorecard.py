@@ -17,6 +17,7 @@ from milepost.entities.scorecard import (
     SliceScore,
 )
 from milepost.entities.task import Objective
+from milepost.evaluation.measuring import order_note
 from milepost.metrics.inference.comparison import independent_difference, independent_p_value
 from milepost.metrics.inference.intervals import Bounded, Sampling, estimate_of, proportion
 from milepost.metrics.inference.multiplicity import holm
@@ -67,6 +68,7 @@ class Evidence:
         provenance: Digests.
         units: ``(n,) int64``, equal for rows that are not independent of each other, such as
             near-duplicates in a test file; ``None`` where all rows are.
+        groups: How many groups of the task's own group column these are; 0 where it names none.
     """
 
     labels: tuple[str, ...]
@@ -87,6 +89,7 @@ class Evidence:
     provenance: Mapping[str, str] = field(default_factory=dict[str, str])
     measure: Measure | None = None
     units: NDArray[np.int64] | None = None
+    groups: int = 0
 
     def __post_init__(self) -> None:
         """Check that the columns fit together.
@@ -137,7 +140,8 @@ def build_scorecard(evidence: Evidence) -> Scorecard:
         KeyError: If the objective names a slice without a mask.
     """
     metrics = _metrics(evidence)
-    notes = [*evidence.notes, *_unit_notes(evidence)]
+    order = order_note(evidence.objective, evidence.labels)
+    notes = [*([order] if order else []), *evidence.notes, *_unit_notes(evidence)]
     unknown = int((evidence.y < 0).sum())
     if unknown:
         notes.append(
@@ -171,6 +175,7 @@ def build_scorecard(evidence: Evidence) -> Scorecard:
         notes=tuple(notes),
         provenance=dict(evidence.provenance),
         lower_is_better=not evidence.judged_by.higher,
+        groups=evidence.groups,
     )
 
 

@@ -201,7 +201,9 @@ class _Table:
         return f"Did you mean {near!r}?" if near else ""
 
     def _error(self, predicate: str, what: str, message: str, advice: str) -> InputError:
-        said = " ".join(re.split(r"\bLINE \d+:", message, maxsplit=1)[0].split()).rstrip(".")
+        # DuckDB's own list of columns holds one of ours; the advice lists those of the user.
+        said = re.split(r"\bLINE \d+:|Candidate bindings:", message, maxsplit=1)[0]
+        said = " ".join(said.split()).rstrip(".!")
         columns = ", ".join(self._columns)
         shown = predicate if len(predicate) <= _SHOWN_CHARS else predicate[:_SHOWN_CHARS] + "…"
         return InputError(

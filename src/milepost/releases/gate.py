@@ -25,7 +25,7 @@ from milepost.entities.decision import Comparison, Decision, Verdict
 from milepost.entities.estimate import Estimate
 from milepost.entities.examination import Outcome
 from milepost.entities.measures import measure_kind
-from milepost.entities.scorecard import Scorecard, SliceScore
+from milepost.entities.scorecard import FEW_GROUPS, Scorecard, SliceScore
 from milepost.entities.task import Objective
 from milepost.metrics.inference.planning import rows_to_decide
 
@@ -85,7 +85,10 @@ def decide(
         The verdict; its first reason is what decided, the other checks follow.
     """
     checks = [_quality(objective, candidate, against_majority, confidence)]
-    checks += [_slice(score, objective.max_slice_gap, confidence) for score in candidate.slices]
+    checks += [
+        _slice(score, objective.max_slice_gap, confidence, grouped=candidate.groups > 0)
+        for score in candidate.slices
+    ]
     checks += _examined(candidate)
     checks += _limits(objective, candidate)
     for outcome, verdict in (("failed", "rejected"), ("open", "insufficient_evidence")):
@@ -147,7 +150,7 @@ def _floor(metric: str, floor: float, candidate: Scorecard, confidence: float) -
     return _Check(
         "open",
         f"{name} is somewhere between {low} and {high} {measured}, so the labels cannot tell "
-        f"whether it meets the floor of {bar}. {_more_labels(estimate, floor, confidence)}",
+        f"whether it meets the floor of {bar}. {_more_labels(candidate, floor, confidence)}",
     )
 
 
@@ -173,7 +176,7 @@ def _ceiling(metric: str, ceiling: float, candidate: Scorecard, confidence: floa
     return _Check(
         "open",
         f"{name} is somewhere between {low} and {high} {measured}, so the labels cannot tell "
-        f"whether it keeps the ceiling of {bar}. {_more_labels(estimate, ceiling, confidence)}",
+        f"whether it keeps the ceiling of {bar}. {_more_labels(candidate, ceiling, confidence)}",
     )
 
 
@@ -198,11 +201,13 @@ def _beats_majority(
         "open",
         f"{name} is not shown to be {sides[0]} `majority`: the difference is "
         f"{comparison.difference:+.3f} {facts.format(p=_p(comparison.p_value))}. "
-        f"{_more_for_difference(comparison)}",
+        f"{_more_for_difference(comparison, candidate.groups)}",
     )
 
 
-def _slice(score: SliceScore, limit: float | None, confidence: float) -> _Check:
+def _slice(
+    score: SliceScore, limit: float | None, confidence: float, *, grouped: bool
+) -> _Check:
     """One slice; a sentence without consequence where no limit is set."""
     if score.gap is None or score.gap_low is None or score.gap_high is None:
         where = "has no examples" if score.n == 0 else "holds every example"
@@ -232,11 +237,15 @@ def _slice(score: SliceScore, limit: float | None, confidence: float) -> _Check:
             f"{facts}; too few to judge it against the allowed gap of {limit:g} "
             f"(from {SLICE_MIN} on it counts).",
         )
-    needed = _scaled(score.n, score.gap - score.gap_low, score.gap - limit)
+    if grouped:
+        more = "Examples in the slice of more groups"
+    else:
+        needed = _scaled(score.n, score.gap - score.gap_low, score.gap - limit)
+        more = f"About {needed} examples in the slice"
     return _Check(
         "open",
         f"{facts}, above the allowed gap of {limit:g} but not shown to be. "
-        f"About {needed} examples in the slice would decide it if the gap stays as measured.",
+        f"{more} would decide it if the gap stays as measured.",
     )
 
 
@@ -301,7 +310,7 @@ def _against_incumbent(
     return "kept", (
         f"{name} is not shown to be {sides[0]} {who}: the difference is "
         f"{comparison.difference:+.3f} {facts.format(p=_p(comparison.p_value))}; {who} stays. "
-        f"{_more_for_difference(comparison)}"
+        f"{_more_for_difference(comparison, candidate.groups)}"
     )
 
 
@@ -325,31 +334,59 @@ def _broken(objective: Objective, scorecard: Scorecard | None) -> str:
 
 
 def _measured(estimate: Estimate, candidate: Scorecard) -> str:
-    return f"{estimate.value:.3f} on {estimate.n:,} {_EXAMPLES[candidate.regime]}"
+    of = f" of {_groups(candidate.groups)}" if candidate.groups else ""
+    return f"{estimate.value:.3f} on {estimate.n:,} {_EXAMPLES[candidate.regime]}{of}"
 
 
-def _more_labels(estimate: Estimate, floor: float, confidence: float) -> str:
+def _groups(n: int) -> str:
+    return f"{n:,} group{'s' if n != 1 else ''}"
+
+
+def _more_groups(groups: int) -> str:
+    """What few groups ask for; their spread says too little to tell how many more."""
+    return (
+        f"The interval rests on {_groups(groups)}: examples of more groups are needed (at least "
+        f"{FEW_GROUPS}), not more examples of the same ones."
+    )
+
+
+def _more_labels(candidate: Scorecard, floor: float, confidence: float) -> str:
+    estimate, groups = candidate.objective, candidate.groups
+    if 0 < groups < FEW_GROUPS:
+        return _more_groups(groups)
     rows = rows_to_decide(estimate, floor, confidence)
     if rows is None:
         return "The measured value is so near to the floor that no practical number would decide."
+    if groups:
+        # Groups of the same sizes: their number grows as that of their rows.
+        needed = max(groups * rows / estimate.n, groups + 1)
+        return (
+            f"Examples of about {_round(needed)} groups to judge on would decide it if quality "
+            f"stays as measured (now {groups:,}); more examples of the same groups would hardly "
+            "help."
+        )
     return (
         f"About {_round(rows)} examples to judge on would decide it if quality stays as measured "
         f"(now {estimate.n:,})."
     )
 
 
-def _more_for_difference(comparison: Comparison) -> str:
+def _more_for_difference(comparison: Comparison, groups: int) -> str:
     """What it would take to show the difference, and the smallest one that these rows can show."""
     falls = _falls(comparison)
     difference = -comparison.difference if falls else comparison.difference
     half = comparison.high - comparison.difference if falls else difference - comparison.low
+    if 0 < groups < FEW_GROUPS:
+        return _more_groups(groups)
     if difference <= 0.0:
         return (
             "More labels, or a better candidate, are needed to show one; on these examples a "
             f"difference of about {half:.3f} could be shown."
         )
+    size = groups or comparison.n
+    what = "groups" if groups else "examples"
     return (
-        f"About {_scaled(comparison.n, half, difference)} examples to judge on would show a "
+        f"About {_scaled(size, half, difference)} {what} to judge on would show a "
         f"difference of this size; these can show one of about {half:.3f}."
     )
 

@@ -1,6 +1,7 @@
 """The table of a contest: who took part, how good, how sure, how fast, and what the gate said."""
 
 from milepost.entities.contest import Candidate, Contest
+from milepost.entities.measures import ORDER_NOTE
 from milepost.reports import words
 from milepost.reports.document import (
     BLANK,
@@ -15,13 +16,22 @@ from milepost.reports.document import (
     Row,
     sentence,
 )
-from milepost.reports.examination.findings import finding_lines
+from milepost.reports.examination.findings import FLOOR, finding_lines
 from milepost.reports.scales import bar, leaders_scale
 
 NAME_WIDTH = 22
 BAR_WIDTH = 14
 LEAST_LUCK = 0.0005
 """Smallest optimism of choosing that is worth a sentence."""
+TRUSTED = (
+    "★ is, of those within the limits on time and cost, the most trusted one that neither metric "
+    "nor log loss puts two standard errors behind the best out of fold."
+)
+"""What is true of whoever is chosen, whatever ranks higher."""
+NEVER_CHOSEN = (
+    f"`{FLOOR}` ranks higher, but is only what others are held against: it is not chosen where "
+    "another one could be fitted."
+)
 
 
 class Leaderboard(Document):
@@ -50,27 +60,28 @@ def _head(contest: Contest) -> list[Line]:
     metric = words.metric_in_full(scorecard) if scorecard else "quality"
     regime = words.regime_words(scorecard) if scorecard else "no candidate could be measured"
     facts = f"seed {contest.seed}, {words.duration(contest.seconds)}, contest {contest.id}"
+    notes = scorecard.notes if scorecard else ()
     return [
         Line(((contest.task, "accent"), (f"  {metric}, {regime}", ""))),
         sentence(facts, "dim"),
+        *(sentence(note, "dim") for note in notes if note.startswith(ORDER_NOTE)),
     ]
 
 
 def _luck(contest: Contest) -> list[Line]:
-    """Why the chosen candidate's number is below the one that it was ranked by."""
+    """Why one is chosen that ranks lower than others, and what luck its number had."""
     chosen = contest.chosen
     if chosen is None or chosen.selection is None or chosen.scorecard is None:
         return []
     sign = -1 if chosen.scorecard.lower_is_better else 1
-    ranked = [c.selection.value for c in contest.candidates if c.selection is not None]
+    mine = sign * chosen.selection.value
+    above = [c.strategy for c in contest.candidates if c.selection is not None
+             and sign * c.selection.value > mine]  # fmt: skip
     lines: list[Line] = []
-    if max(sign * value for value in ranked) > sign * chosen.selection.value:
-        lines.append(
-            sentence(
-                "★ not shown to be worse out of fold than the best, and the most trusted of those.",
-                "dim",
-            )
-        )
+    if any(name != FLOOR for name in above):
+        lines.append(sentence(TRUSTED, "dim"))
+    if FLOOR in above:
+        lines.append(sentence(NEVER_CHOSEN, "dim"))
     luck = sign * (chosen.selection.value - chosen.scorecard.objective.value)
     if chosen.scorecard.regime != "cross_fitted" or luck < LEAST_LUCK:
         return lines

@@ -59,13 +59,8 @@ def _error(taken: LookTaken) -> str:
     """What it cost, in percent; what a release hands on is in brackets."""
     if taken.alpha is None:
         return ""
-    shown = error(taken.alpha)
+    shown = words.error(taken.alpha)
     return shown if taken.paid else f"({shown})"
-
-
-def error(share: float) -> str:
-    """A probability of error in percent, with three significant digits."""
-    return f"{100 * share:.3g} %"
 
 
 def _summary(looks: Looks) -> list[str]:
@@ -73,7 +68,7 @@ def _summary(looks: Looks) -> list[str]:
     if looks.of_life:
         lines.append(
             f"{words.count(looks.used, 'look')} of at most {looks.most} at these messages; "
-            f"{error(looks.left)} of {error(looks.alpha)} of error is left."
+            f"{words.error_left(looks.left)}, of {words.error(looks.alpha)} in all."
         )
         if looks.next_alpha:
             lines.append(

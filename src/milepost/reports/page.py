@@ -218,7 +218,7 @@ def _examination(examined: Examined, prefix: str) -> dict[str, object]:
     return {
         "recorded": examined.scorecard.examination is not None,
         "checks": [
-            {"mark": OUTCOMES[check.outcome][0], "role": OUTCOMES[check.outcome][1],
+            {"mark": check_mark(check)[0], "role": check_mark(check)[1],
              "outcome": check.outcome, "sentence": check.sentence}
             for check in checks_in_order(examined)
         ],

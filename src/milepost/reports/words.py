@@ -106,6 +106,16 @@ def percent(share: float) -> str:
     return f"{share * 100:.1f} %" if abs(share) < 0.0995 else f"{share * 100:.0f} %"
 
 
+def error(share: float) -> str:
+    """A probability of error in per cent, with three significant digits."""
+    return f"{100 * share:.3g} %"
+
+
+def error_left(left: float) -> str:
+    """What looks at judged messages can still spend, the same wherever it is told."""
+    return f"{error(left)} of error is left for later looks"
+
+
 def share(estimate: Estimate) -> str:
     """A share with its interval in per cent, such as ``12 % [10, 15]``."""
     low, high, value = estimate.low * 100, estimate.high * 100, estimate.value * 100

@@ -35,7 +35,7 @@ def probabilities(answers, k=3, sure=0.9):
     return out
 
 
-def found(y, first, second, *, k=3, measure=None, masks=None, most=10, candidates=1):
+def found(y, first, second, *, k=3, measure=None, masks=None, most=10, candidates=1, units=None):
     y, first, second = (np.asarray(each, np.int64) for each in (y, first, second))
     names = tuple(str(i) for i in range(len(y)))
     answers = Answers(
@@ -51,6 +51,7 @@ def found(y, first, second, *, k=3, measure=None, masks=None, most=10, candidate
         predicates=dict.fromkeys(masks or {}, "true"),
         candidates=candidates,
         sampling=Sampling(resamples=200),
+        units=None if units is None else np.asarray(units, np.int64),
     )
     return differences(answers, (side("old"), side("new")), "examples", most=most)
 
@@ -162,3 +163,26 @@ def test_lengths_must_fit():
             first=np.zeros((0, 2), np.float32),
             second=np.zeros((0, 2), np.float32),
         )
+
+
+def test_rows_that_belong_together_are_one_piece_of_evidence_in_whole_and_parts():
+    y = np.arange(12) % 2
+    first, second = 1 - y, y.copy()
+    apart = found(y, first, second, k=2, masks={"all": np.ones(12, np.bool_)})
+    copies = {name: np.repeat(each, 10) for name, each in (("y", y), ("a", first), ("b", second))}
+    units = np.repeat(np.arange(12), 10)
+    together = found(copies["y"], copies["a"], copies["b"], k=2, units=units,
+                     masks={"all": np.ones(120, np.bool_)})  # fmt: skip
+    naive = found(copies["y"], copies["a"], copies["b"], k=2,
+                  masks={"all": np.ones(120, np.bool_)})  # fmt: skip
+    assert together.counts.n == 120
+    assert together.p_value > 1e-4 > naive.p_value
+    assert together.told == apart.told == "better"
+    assert together.slices[0].p_value > 1e-4 > naive.slices[0].p_value
+    assert together.slices[0].low < naive.slices[0].low
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_a_single_unit_tells_nothing(n):
+    alone = found([0] * n, [1] * n, [0] * n, k=2, units=[7] * n)
+    assert alone.told == "undecided"

@@ -68,6 +68,59 @@ def test_reading_held_out_answers_is_a_look_that_decides_nothing(context, things
     assert (found.used, found.left) == (before.used, before.left)
 
 
+def test_reading_cross_fitted_answers_is_a_look_too(context, things, two):
+    before = looks(context, things)
+    compare(context, things, "tfidf_linear", "head_closed_form")
+    found = looks(context, things)
+    (taken,) = found.taken[len(before.taken) :]
+    assert taken.purpose == "compare `tfidf_linear` with `head_closed_form` (22 of 22 rows)"
+    assert taken.holdout == before.taken[-1].holdout == two.contest.examples
+    assert (taken.contest, taken.paid) == (None, 0.0)
+    assert (found.used, found.left) == (before.used, before.left)
+
+
+def with_test_file(context, write, rows, name):
+    """The task judges on a test file of these rows from now on."""
+    write(rows, name)
+    file = context.root / "tasks/things.yaml"
+    text = file.read_text().partition(", test:")[0].rstrip("}\n")
+    file.write_text(f"{text}, test: data/{name}}}\n")
+
+
+def test_two_of_contests_with_other_test_files_are_compared_on_both(context, things, write, rows):
+    options = Options(strategies=("head_closed_form", "tfidf_linear"))
+    days = [[(f"{day}{i}", f"{text} seen {day} {day}{i} there", label)
+             for i, (_, text, label) in enumerate(rows)] for day in ("monday", "sunday")]  # fmt: skip
+    with_test_file(context, write, days[0], "monday.csv")
+    older = improve(context, things, options).contest
+    with_test_file(context, write, days[1], "sunday.csv")
+    improve(context, things, options)
+    found = compare(context, things, f"{older.id}-tfidf_linear", "head_closed_form")
+    assert found.counts.n == 40
+    assert found.first.fresh == found.second.fresh == 20
+
+
+def test_rows_of_a_test_file_that_say_the_same_count_once(context, things, write, rows):
+    held = [(f"t{i}", f"{text} of another day", label) for i, (_, text, label) in enumerate(rows)]
+    with_test_file(context, write, held, "test.csv")
+    options = Options(strategies=("head_closed_form", "tfidf_linear"))
+    improve(context, things, options)
+    once = compare(context, things, "majority", "head_closed_form")
+    again = [(f"{name}-{i}", text, label) for name, text, label in held for i in range(5)]
+    with_test_file(context, write, again, "test.csv")
+    improve(context, things, options)
+    found = compare(context, things, "majority", "head_closed_form")
+    assert found.counts.n == 100
+    assert found.comparison.method.startswith("bound of the paired difference by unit")
+    # A hundred rows are not a hundred pieces of evidence.
+    width = found.comparison.high - found.comparison.low
+    assert width >= 0.9 * (once.comparison.high - once.comparison.low)
+    for side, of_once in zip((found.first, found.second), (once.first, once.second), strict=True):
+        assert side.estimate.high - side.estimate.low >= 0.9 * (
+            of_once.estimate.high - of_once.estimate.low
+        )
+
+
 def test_swapped_they_say_the_opposite(context, things, two):
     one = compare(context, things, "majority", "head_closed_form")
     other = compare(context, things, "head_closed_form", "majority")

@@ -92,16 +92,26 @@ def test_a_release_hands_its_error_on_and_the_scorecard_says_what_was_spent(cont
     assert found.next_alpha == pytest.approx(levels(0.05, [True, False, False])[-1])
 
 
-def test_the_count_begins_anew_once_most_messages_are_new(context, things, write, rows):
+def test_the_count_begins_anew_once_most_messages_were_never_looked_at(
+    context, things, write, rows
+):
+    def more(word):
+        return [(f"{word}{i}-{c}", f"{t} {word} {i}", c) for i, (_, t, c) in enumerate(rows)]
+
     improve(context, things, ONLY)
-    half = [(f"n{i}-{c}", f"{t} number {i}", c) for i, (_, t, c) in enumerate(rows)]
-    write([*rows, *half])
+    write([*rows, *more("new")])
     improve(context, things, ONLY)
     assert looks(context, things).of_life == 1  # exactly half is not more than half
-    write([*rows, *half, ("one", "ripe apples of another day", "fruit")])
+    grown = [*rows, *more("new"), *more("other"), ("one", "ripe apples of another day", "fruit")]
+    write(grown)
+    improve(context, things, ONLY)
+    # Two thirds joined after the first look, but only a third was never looked at.
+    assert looks(context, things).of_life == 1
+    fresh = [row for word in ("third", "fourth", "fifth", "sixth") for row in more(word)]
+    write([*grown, *fresh, ("two", "pears in the rain", "fruit")])
     improve(context, things, ONLY)
     found = looks(context, things)
-    assert [(each.of_life, each.look) for each in found.taken] == [(1, 1), (1, 2), (2, 1)]
+    assert [(each.of_life, each.look) for each in found.taken] == [(1, 1), (1, 2), (1, 3), (2, 1)]
     write(rows)
     improve(context, things, ONLY)
     # What was looked at in an earlier life is not new in a later one.

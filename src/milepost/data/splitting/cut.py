@@ -10,12 +10,15 @@ from collections.abc import Iterable, Mapping
 
 from milepost._base.settings import Settings
 from milepost.entities.example import Examples
+from milepost.entities.scorecard import FEW_GROUPS
 
 
 def draw_cut(
     examples: Examples, recorded: Mapping[str, set[str]], settings: Settings
 ) -> float | None:
     """The latest moment that leaves a large enough holdout after it and half of the labels before.
+
+    With owners, large enough is also ``FEW_GROUPS`` groups: intervals rest on them.
 
     Args:
         examples: All examples of the task, with groups and times.
@@ -29,13 +32,16 @@ def draw_cut(
     size = Counter(examples.groups[row] for row in rows)
     wanted = max(settings.holdout_share * len(rows), float(settings.holdout_min))
     fresh: defaultdict[float, int] = defaultdict(int)
-    for group, time in _first(examples, rows).items():
-        if not recorded.get(group):
-            fresh[time] += size[group]
+    first = {g: t for g, t in _first(examples, rows).items() if not recorded.get(g)}
+    for group, time in first.items():
+        fresh[time] += size[group]
     held = 0
+    begun = Counter(first.values())
+    groups = 0
     for time in sorted(fresh, reverse=True):
         held += fresh[time]
-        if held >= wanted:
+        groups += begun[time]
+        if held >= wanted and (groups >= FEW_GROUPS or not examples.owners):
             before = sum(examples.times[row] < time for row in rows)
             return time if 2 * before >= len(rows) else None
     return None

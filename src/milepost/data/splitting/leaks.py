@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from milepost.data.duplicates import said_elsewhere
 from milepost.data.split import Place, Sides
 from milepost.data.splitting.columns import group_column, shown, time_column
 from milepost.data.wording import SHOWN, number_of, quote, verb
@@ -15,7 +16,8 @@ def against_test(examples: Examples, test: Examples, task: Task | None = None) -
     """Sides where the user has a test file: rows that leak into it are not trained on.
 
     A row leaks when its near-duplicate group or its owner occurs in the test file, or, where the
-    task has times, when it is not earlier than the earliest test row.
+    task has times, when it is not earlier than the earliest test row. Of what several owners say,
+    only the first one's rows are trained on.
 
     Args:
         examples: Training examples, grouped together with ``test``.
@@ -37,7 +39,11 @@ def against_test(examples: Examples, test: Examples, task: Task | None = None) -
     taken.update(owned)
     late = [i for i in _late(examples, test) if i not in taken]
     taken.update(late)
-    places: list[Place] = ["leak" if i in taken else "train" for i in range(len(examples))]
+    repeated = set(said_elsewhere(examples))
+    places: list[Place] = [
+        "leak" if i in taken else "quarantined" if i in repeated else "train"
+        for i in range(len(examples))
+    ]
     findings: list[Finding] = []
     if duplicates:
         findings.append(_duplicates(examples, test, duplicates, said_again))

@@ -69,6 +69,12 @@ def check_fairness(rule: FairnessRule, labels: Sequence[str], examples: Examples
             where="fairness.max_flips",
             advice="Name identity terms under terms, or leave max_flips out.",
         )
+    if rule.max_gap is None and rule.criteria != FairnessRule().criteria:
+        raise InputError(
+            "they say what max_gap limits, and there is none.",
+            where="fairness.criteria",
+            advice="Give max_gap, or leave criteria out: without a limit every gap is reported.",
+        )
     for name, terms in rule.terms.items():
         _check_terms(name, terms, rule.by)
 

@@ -46,12 +46,15 @@ def _gap_check(
             sentence=f"The gap in {_words(criterion, scores)} by `{attribute}` could not be "
             "measured: too few groups have examples enough. Label more of each.",
         )
-    outcome, sentence, _, _ = min(judged, key=lambda e: (_ORDER.index(e[0]), -e[2], -e[3]))
-    return Check(name=name, outcome=outcome, sentence=sentence)
+    # A gap that is not shown to hold comes before one that is.
+    outcome, sentence, proven, _, _ = min(
+        judged, key=lambda e: (_ORDER.index(e[0]), e[2], -e[3], -e[4])
+    )
+    return Check(name=name, outcome=outcome, sentence=sentence, proven=proven)
 
 
-def _judged(score: AttributeScore, gap: Gap, limit: float) -> tuple[Outcome, str]:
-    """Outcome and sentence; the rule of the gate for slices."""
+def _judged(score: AttributeScore, gap: Gap, limit: float) -> tuple[Outcome, str, bool]:
+    """Outcome, sentence, and whether it is shown; the rule of the gate for slices."""
     about = f' for "{score.label}"' if score.label is not None and gap.name != "metric" else ""
     facts = (
         f"By `{score.attribute}` the largest gap in {_words(gap.name, (score,))}{about} is "
@@ -59,21 +62,25 @@ def _judged(score: AttributeScore, gap: Gap, limit: float) -> tuple[Outcome, str
         f"{gap.lowest} lowest)"
     )
     if gap.low > limit:
-        return "failed", f"{facts}, which is shown to exceed the largest allowed gap of {limit:g}."
+        said = f"{facts}, which is shown to exceed the largest allowed gap of {limit:g}."
+        return "failed", said, True
     if gap.high <= limit:
-        return "passed", f"{facts}, which is within the allowed gap of {limit:g}."
+        return "passed", f"{facts}, which is within the allowed gap of {limit:g}.", True
     if gap.value <= limit:
-        return "passed", f"{facts}; that is within the allowed gap of {limit:g}, though not proven."
+        said = f"{facts}; that is within the allowed gap of {limit:g}, though not proven."
+        return "passed", said, False
     n = min(_examples(score, gap, group) for group in (gap.highest, gap.lowest))
     if n < COUNTS:
-        return "passed", (
+        said = (
             f"{facts}; {n} examples are too few to judge it against the allowed gap of {limit:g} "
             f"(from {COUNTS} on it counts)."
         )
-    return "open", (
+        return "passed", said, False
+    said = (
         f"{facts}, above the allowed gap of {limit:g} but not shown to be. More examples of both "
         "groups would decide it."
     )
+    return "open", said, True
 
 
 def _examples(score: AttributeScore, gap: Gap, group: str) -> int:
@@ -103,6 +110,7 @@ def _flips_check(attribute: str, scores: Sequence[AttributeScore], limit: float)
         f"Swapping terms of `{attribute}` changes {flips.value:.3f} of the answers "
         f"({flips.low:.3f} to {flips.high:.3f}, {score.swaps:,} swaps)"
     )
+    proven = flips.low > limit or flips.high <= limit or flips.value > limit
     if flips.low > limit:
         outcome, rest = "failed", f", which is shown to exceed the allowed {limit:g}."
     elif flips.high <= limit:
@@ -112,7 +120,7 @@ def _flips_check(attribute: str, scores: Sequence[AttributeScore], limit: float)
     else:
         outcome = "open"
         rest = f", above the allowed {limit:g} but not shown to be. More examples would decide it."
-    return Check(name=name, outcome=outcome, sentence=facts + rest)
+    return Check(name=name, outcome=outcome, sentence=facts + rest, proven=proven)
 
 
 def _words(criterion: Criterion, scores: Sequence[AttributeScore]) -> str:

@@ -5,13 +5,22 @@ from collections.abc import Iterator, Sequence
 from milepost.entities.examination import BehaviourScore, Case, ChangeScore
 from milepost.reports import words
 from milepost.reports.document import BLANK, Bar, Cell, Column, Grid, Line, Part, Row
-from milepost.reports.examination.section import ORDER, OUTCOMES, Section, cases_shown, said
+from milepost.reports.examination.section import (
+    MATTERS,
+    ORDER,
+    OUTCOMES,
+    Section,
+    cases_shown,
+    said,
+)
 from milepost.reports.records import Examined
 
 BREAKS = "robustness"
 BEHAVES = "behaviour"
 CHANGES_WITH_CASES = 2
 TESTS_WITH_CASES = 4
+FEW_CASES = 30
+"""Below so many cases a test that passed says on how many it did."""
 PARTS = 10
 """Values of a column that a terminal shows."""
 CHANGED = {
@@ -64,7 +73,18 @@ def change_name(name: str) -> str:
 def _lead(scores: Sequence[ChangeScore], harmful: Sequence[ChangeScore]) -> Line:
     tried = words.count(len(scores), "kind of change", "kinds of changes")
     if not harmful:
-        return said(f"None of {tried} is shown to make it worse.", "✔", "good")
+        metric = words.metric_name(scores[0].metric)
+        none = f"None of {tried} is shown to make it worse"
+        unsure = sum(score.drop_high > MATTERS for score in scores)
+        if not unsure:
+            return said(f"{none}; each costs at most {MATTERS:g} of {metric}.", "✔", "good")
+        these = f"{unsure} of them" if unsure < len(scores) else "any of them"
+        return said(
+            f"{none}, but so few inputs cannot rule out that {these} cost more than {MATTERS:g} "
+            f"of {metric}.",
+            "?",
+            "warn",
+        )
     do = "makes" if len(harmful) == 1 else "make"
     return said(f"{len(harmful)} of {tried} {do} it worse.", "!", "warn")
 
@@ -147,7 +167,14 @@ def _count(scores: Sequence[BehaviourScore]) -> Line:
     worst = "failed" if counts["failed"] else "open" if counts["open"] else "passed"
     tests = words.count(len(scores), "test")
     tail = "; open: the cases cannot tell" if counts["open"] else ""
+    few = [score for score in scores if score.outcome == "passed" and 0 < score.n < FEW_CASES]
+    if few:
+        tail += f"; passed {', '.join(f'{each.name} on {_cases_of(each)} only' for each in few)}"
     return said(f"{tests}: {listed}{tail}.", *OUTCOMES[worst])
+
+
+def _cases_of(score: BehaviourScore) -> str:
+    return words.count(score.n, "case")
 
 
 def _tests(scores: Sequence[BehaviourScore], *, full: bool) -> Grid:

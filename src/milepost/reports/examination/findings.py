@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from milepost.entities.contest import Contest
+from milepost.entities.contest import Candidate, Contest
 from milepost.entities.examination import Examination
-from milepost.entities.scorecard import Scorecard
+from milepost.entities.scorecard import FEW_GROUPS, Scorecard
 from milepost.reports import words
 from milepost.reports.document import Line, Role
 from milepost.reports.examination.changes import change_name, worst_first
@@ -15,7 +15,11 @@ from milepost.reports.examination.outlook import GUESSING
 
 MOST = 5
 """Lines beside the one that says where there is more."""
-LONGEST_SLICE = 36
+LONGEST_SLICE = 72
+FLOOR = "majority"
+"""The strategy that every other one must beat."""
+LEVEL = 0.05
+"""Up to which one-sided p-value the chosen one is shown to be worse than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ def findings(contest: Contest) -> tuple[Finding, ...]:
     card = chosen.scorecard
     found = card.examination or Examination()
     told = [line for tell in _TELLERS if (line := tell(found, card)) is not None]
+    told = [*([worse] if (worse := _worse_than_floor(chosen)) else []), *told]
     last = [line for line in (_forecast(contest), _looks(card)) if line is not None]
     return (*told[: MOST - len(last)], *last)
 
@@ -43,13 +48,17 @@ def findings(contest: Contest) -> tuple[Finding, ...]:
 def finding_lines(contest: Contest) -> list[Line]:
     """The findings as lines of a table, and where there is more; none without an examination."""
     chosen = contest.chosen
-    told = findings(contest)
-    if chosen is None or chosen.scorecard is None or chosen.scorecard.examination is None:
+    if chosen is None or chosen.scorecard is None:
         return []
+    examined = chosen.scorecard.examination is not None
+    worse = _worse_than_floor(chosen)
+    told = findings(contest) if examined else (worse,) if worse else ()
     lines = [
         Line(((f"{each.about}: ", "strong"), (each.text, "")), mark=(each.mark, each.role))
         for each in told
     ]
+    if not examined:
+        return lines
     more = f"What was found in full: milepost examine {contest.task}"
     if contest.release is None:
         more += f" --candidate {chosen.id}"
@@ -58,12 +67,39 @@ def finding_lines(contest: Contest) -> list[Line]:
     return [*lines, Line(((more, "dim"),))]
 
 
+def _worse_than_floor(chosen: Candidate) -> Finding | None:
+    """That whoever always gives the most frequent label does better, where that is shown."""
+    against = chosen.against
+    if against is None or against.p_worse >= LEVEL:
+        return None
+    moved = words.difference(against.difference, against.low, against.high)
+    p_value = words.chance(against.p_worse)
+    text = (
+        f"{chosen.strategy} is shown to be worse than always answering the most frequent label: "
+        f"{moved} in {words.metric_name(against.metric)} against `{FLOOR}` "
+        f"(one-sided p {'' if p_value.startswith('<') else '= '}{p_value})."
+    )
+    return Finding("Worse than no model", text, "✘", "bad")
+
+
 def _leaks(found: Examination, card: Scorecard) -> Finding | None:
     del found
     shown = card.naive is not None and words.score(card.naive.value) != words.score(
         card.objective.value
     )
     return Finding("Leaks", leaks(card), "!", "warn") if shown else None
+
+
+def _few_groups(found: Examination, card: Scorecard) -> Finding | None:
+    """That an interval rests on few groups, whatever the number of their rows."""
+    del found
+    if not 0 < card.groups < FEW_GROUPS:
+        return None
+    text = (
+        f"every interval rests on {words.count(card.groups, 'group')}; label examples of more "
+        "groups, not more examples of the same."
+    )
+    return Finding("Few groups", text, "!", "warn")
 
 
 def _looks(card: Scorecard) -> Finding | None:
@@ -80,7 +116,7 @@ def _weakest(found: Examination, card: Scorecard) -> Finding | None:
         return None
     worst, others = found.discovery.found[0], len(found.discovery.found) - 1
     more = f"; {words.count(others, 'more weak slice')}" if others else ""
-    name = words.shorten(worst.description, LONGEST_SLICE)
+    name = words.middle(worst.description, LONGEST_SLICE)
     right = f"accuracy {words.score(worst.estimate.value)}"
     text = f"{name} have {right}, {worst.gap:.3f} less than the rest{more}."
     return Finding("Weak spot", text, "!", "warn")
@@ -122,6 +158,7 @@ def _tells(found: Examination, card: Scorecard) -> Finding | None:
 
 _TELLERS: tuple[Callable[[Examination, Scorecard], Finding | None], ...] = (
     _leaks,
+    _few_groups,
     _weakest,
     _unfair,
     _breaks,

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from milepost.entities.estimate import Estimate
 from milepost.entities.examination import AttributeScore, Gap, GroupFinding, GroupScore
+from milepost.entities.expectations import FairnessRule
 from milepost.reports import words
 from milepost.reports.document import BLANK, Cell, Column, Grid, Line, Part, Row
-from milepost.reports.examination.section import Section, cases_shown, said
+from milepost.reports.examination.section import MATTERS, Section, cases_shown, said
 from milepost.reports.records import Examined
 from milepost.reports.scales import bar, common_scale
 
@@ -34,22 +35,58 @@ def groups(examined: Examined, *, full: bool) -> Section:
     if not scores:
         said_why = "The task names no groups; name columns or terms under `fairness`."
         return Section(NAME, TITLE, absent=said_why)
-    parts: list[Part] = list(_worse(scores, full=full))
+    rule = examined.task.fairness
+    declared = rule.max_gap if isinstance(rule, FairnessRule) else None
+    limit = MATTERS if declared is None else declared
+    parts: list[Part] = [*_differ(scores, limit), *_worse(scores, full=full)]
     for score in scores:
         metric = words.metric_name(score.metric)
         parts += [*([BLANK] if parts else []), *_attribute(score, metric, full=full)]
     return Section(NAME, TITLE, tuple(parts), _advice(scores))
 
 
+def _differ(scores: Sequence[AttributeScore], limit: float) -> Iterator[Part]:
+    """What all gaps and findings together show; a tick only where gaps that matter are ruled out.
+
+    Args:
+        scores: Every attribute with every label.
+        limit: The largest gap that does not matter.
+    """
+    shown = shown_gaps(scores)
+    if shown:
+        named = [_in_short(score, gap) for score, gap in shown[:FINDINGS]]
+        more = f"; and {len(shown) - FINDINGS} more" if len(shown) > FINDINGS else ""
+        gaps = words.count(len(shown), "gap between groups is", "gaps between groups are")
+        yield said(f"{gaps} shown: {'; '.join(named)}{more}.", "!", "warn")
+        return
+    gaps_found = [gap for score in scores for gap in score.gaps]
+    if _findings(scores) or not gaps_found:
+        # What was found stands below; without a gap there was nothing to compare.
+        return
+    widest = max(gap.high for gap in gaps_found)
+    alike = "No group is shown to be treated worse than the rest"
+    if widest <= limit:
+        yield said(f"{alike}, and every gap is shown to be at most {limit:g}.", "✔", "good")
+        return
+    yield said(
+        f"{alike}, but these examples cannot rule it out: gaps may reach {widest:.2f}, and above "
+        f"{limit:g} they matter.",
+        "?",
+        "warn",
+    )
+
+
+def _in_short(score: AttributeScore, gap: Gap) -> str:
+    """A gap in a few words: what, by what, how much, between whom."""
+    about = f', answer "{score.label}"' if score.label is not None and gap.name != "metric" else ""
+    name = gap_name(gap, words.metric_name(score.metric))
+    between = f"{words.middle(gap.highest, 24)} and {words.middle(gap.lowest, 24)}"
+    return f"{name} by {score.attribute}{about} {gap.value:.3f} ({between})"
+
+
 def _worse(scores: Sequence[AttributeScore], *, full: bool) -> Iterator[Part]:
     """Groups that are shown to be treated worse than the rest, in words, with examples."""
     found = _findings(scores)
-    if not found:
-        # Without a gap there was nothing to compare.
-        if any(score.gaps for score in scores):
-            alike = "No group is shown to be treated worse than the rest."
-            yield said(alike, "✔", "good")
-        return
     shown = found if full else found[:FINDINGS]
     for each in shown:
         yield said(each.sentence, "!", "warn")
@@ -216,8 +253,13 @@ def _swaps(score: AttributeScore, *, full: bool) -> Iterator[Part]:
 
 def shown_gap(scores: Sequence[AttributeScore]) -> tuple[AttributeScore, Gap] | None:
     """The largest gap that is shown to be above zero, with its attribute."""
+    return next(iter(shown_gaps(scores)), None)
+
+
+def shown_gaps(scores: Sequence[AttributeScore]) -> list[tuple[AttributeScore, Gap]]:
+    """All gaps that are shown to be above zero, the largest first, with their attributes."""
     pairs = [(score, gap) for score in scores for gap in score.gaps if gap.low > 0]
-    return max(pairs, key=lambda pair: pair[1].value, default=None)
+    return sorted(pairs, key=lambda pair: -pair[1].value)
 
 
 def _advice(scores: Sequence[AttributeScore]) -> tuple[str, ...]:

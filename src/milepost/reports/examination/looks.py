@@ -17,7 +17,8 @@ def looks(examined: Examined, *, full: bool) -> Section:
     card = examined.scorecard
     parts: list[Part] = []
     if card.spent is not None:
-        parts += [_spent(card.spent), said(_confidence(card.spent))]
+        released = examined.contest.decision.verdict == "released"
+        parts += [_spent(card.spent), said(_confidence(card.spent, released=released))]
     elif card.looks:
         parts.append(said(f"Look {card.looks} at these examples."))
     if card.naive is not None:
@@ -49,12 +50,16 @@ def _spent(spent: Spending) -> Grid:
     return Grid(columns, tuple(Row((Cell(name), Cell(bar=span))) for name, span in rows))
 
 
-def _confidence(spent: Spending) -> str:
-    """What this look's statements hold with, rounded so that nothing sounds surer than it is."""
+def _confidence(spent: Spending, *, released: bool) -> str:
+    """What this look's statements hold with, rounded so that nothing sounds surer than it is.
+
+    A look that released has paid nothing: it hands its share on to the next one.
+    """
+    left = spent.left + (spent.alpha if released else 0.0)
     sure = f"{int((1 - spent.alpha) * 1e3 + 1e-6) / 10:g} %"
     return (
         f"This look decides with {sure} confidence, so that a false release stays rare over all "
-        f"looks together; {words.percent(spent.left)} of error is left for later ones."
+        f"looks together; {words.error_left(left)}."
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from milepost.entities.examination import Case, Outcome
+from milepost.entities.examination import Case, Check, Outcome
 from milepost.reports import words
 from milepost.reports.document import Cell, Column, Grid, Line, Part, Role, Row
 
@@ -15,6 +15,8 @@ OUTCOMES: dict[Outcome, tuple[str, Role]] = {
 """Mark and role of each outcome."""
 ORDER: dict[Outcome, int] = {"failed": 0, "open": 1, "passed": 2}
 """Most urgent outcome first."""
+MATTERS = 0.05
+"""Loss or gap that a tick rules out where the task declares no limit, in the metric itself."""
 CASES = 2
 """Cases below a table in a terminal."""
 CASES_IN_FULL = 8
@@ -40,6 +42,11 @@ class Section:
     parts: tuple[Part, ...] = ()
     advice: tuple[str, ...] = ()
     absent: str = ""
+
+
+def check_mark(check: Check) -> tuple[str, Role]:
+    """Mark and role of a check: a tick only for what is shown."""
+    return OUTCOMES[check.outcome if check.proven else "open"]
 
 
 def said(text: str, mark: str = "", role: Role = "") -> Line:

@@ -10,7 +10,7 @@ from milepost.reports.examination.groups import groups
 from milepost.reports.examination.knowing import knowing
 from milepost.reports.examination.looks import looks
 from milepost.reports.examination.outlook import forecast, privacy
-from milepost.reports.examination.section import ORDER, OUTCOMES, Section
+from milepost.reports.examination.section import ORDER, Section, check_mark
 from milepost.reports.examination.weakness import weakness
 from milepost.reports.records import Examined
 
@@ -63,8 +63,8 @@ def what_it_is(examined: Examined) -> str:
 
 
 def checks_in_order(examined: Examined) -> list[Check]:
-    """What the task asks for, failures first."""
-    return sorted(examined.found.checks, key=lambda check: ORDER[check.outcome])
+    """What the task asks for, failures first, what is shown to hold last."""
+    return sorted(examined.found.checks, key=lambda check: (ORDER[check.outcome], check.proven))
 
 
 def _head(examined: Examined) -> Iterator[Line]:
@@ -83,7 +83,7 @@ def _checks(examined: Examined) -> Iterator[Part]:
     yield BLANK
     yield Line((("What the task asks of it", "accent"),))
     for check in checks:
-        yield Line(((check.sentence, ""),), mark=OUTCOMES[check.outcome])
+        yield Line(((check.sentence, ""),), mark=check_mark(check))
 
 
 def absent(examined: Examined, shown: tuple[Section, ...]) -> list[tuple[str, str]]:

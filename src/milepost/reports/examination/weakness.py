@@ -40,7 +40,8 @@ def weakness(examined: Examined, *, full: bool) -> Section:
 def _lead(found: Discovery) -> Line:
     tried = words.count(found.searched, "slice was", "slices were")
     if not found.found:
-        return said(f"{tried} tried; none is shown to be worse than the rest.", "✔", "good")
+        # How much worse one may still be is not bounded, so this is no tick.
+        return said(f"{tried} tried; none is shown to be worse than the rest.", "●", "calm")
     worse = words.count(len(found.found), "is", "are")
     return said(f"{tried} tried; {worse} shown to be worse than the rest.", "!", "warn")
 
@@ -96,7 +97,16 @@ def _declarations(slices: Sequence[FoundSlice]) -> list[Part]:
         said("To watch them in every contest, declare them under `objective` in the task file:"),
         Line((("slices:", "code"),), indent=2),
         *lines,
+        *_without(len(slices) - len(sayable)),
     ]
+
+
+def _without(hidden: int) -> list[Part]:
+    """How many slices no SQL says."""
+    if not hidden:
+        return []
+    which = words.count(hidden, "slice above has", "slices above have")
+    return [Line(((f"{which} no SQL, and cannot be declared.", "dim"),))]
 
 
 def slice_names(descriptions: Sequence[str]) -> list[str]:
@@ -125,7 +135,7 @@ def _advice(found: Discovery) -> tuple[str, ...]:
     if not found.found:
         return ()
     worst = found.found[0]
-    return (
-        f"Label more examples like “{worst.description}”, or declare the slice and limit its gap "
-        "with max_slice_gap.",
-    )
+    label = f"Label more examples like “{worst.description}”"
+    if worst.predicate is None:
+        return (f"{label}.",)
+    return (f"{label}, or declare the slice and limit its gap with max_slice_gap.",)

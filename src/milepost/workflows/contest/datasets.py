@@ -16,13 +16,14 @@ from milepost.data.read import Reading, TaskData, read_task
 from milepost.data.snapshot import read_snapshot, snapshot_digest, write_snapshot
 from milepost.data.split import Sides, assign_sides
 from milepost.data.splitting.columns import group_column, time_column
-from milepost.entities.errors import DataError
+from milepost.data.splitting.owned import check_owners
+from milepost.entities.errors import DataError, UnknownNameError
 from milepost.entities.example import Dataset, Examples, Finding, QualityReport
 from milepost.entities.ids import ContestId, Digest
 from milepost.entities.scorecard import Regime
 from milepost.entities.task import Task
 from milepost.evaluation.declared import check_declared
-from milepost.evaluation.measuring import measure_of, try_measure
+from milepost.evaluation.measuring import check_objective
 from milepost.evaluation.slices import slice_masks
 from milepost.workflows.contest.cases import case_files, read_cases
 from milepost.workflows.context import Context
@@ -128,6 +129,7 @@ def prepare(context: Context, task: Task, contest: ContestId) -> Material:
     labels = label_names(task, examples)
     read = declared_cases(context, task, data)
     cases = {file: reading.examples for file, reading in read.items()}
+    check_groups(context, task, data)
     sides = data.sides or _drawn(context, task, examples, contest)
     quality = _with_findings(data.examples.quality, sides.findings)
     kept = _keep(context, task, "examples", data.examples._replace(quality=quality))
@@ -170,6 +172,35 @@ def prepare(context: Context, task: Task, contest: ContestId) -> Material:
     return _material(split, examples, tested, cases)
 
 
+def check_groups(context: Context, task: Task, data: TaskData) -> None:
+    """Check that the task's own groups, if it has any, allow to judge; nothing is recorded.
+
+    Raises:
+        DataError: If what would be judged on has hardly any group, or most rows are of one.
+    """
+    column = group_column(task)
+    if column is None:
+        return
+    where = f"tasks/{task.name}.yaml"
+    if data.test is not None:
+        judged = data.test.examples
+        check_owners(judged, judged.labelled_rows, column, where)
+        return
+    examples = data.examples.examples
+    sides = planned_sides(context, task, examples)
+    rows = sides.rows("holdout" if sides.regime == "holdout" else "train")
+    check_owners(examples, _labelled(examples, rows), column, where)
+
+
+def planned_sides(context: Context, task: Task, examples: Examples) -> Sides:
+    """The sides that the next contest would draw, without recording any."""
+    try:
+        known = recorded_sides(context, task)
+    except UnknownNameError:
+        known = {}
+    return assign_sides(examples, known, context.settings, seed=SIDES_SEED)
+
+
 def declared_cases(context: Context, task: Task, data: TaskData) -> dict[str, Reading]:
     """Check what a task declares besides its slices against its data; the cases that it names.
 
@@ -183,8 +214,7 @@ def declared_cases(context: Context, task: Task, data: TaskData) -> dict[str, Re
     cases = {file: reading.examples for file, reading in read.items()}
     judged = data.test.examples if data.test is not None else examples
     check_declared(task, labels, judged, cases)
-    ordered = bool(task.labels)
-    try_measure(measure_of(task.objective, labels, context.root, ordered=ordered), len(labels))
+    check_objective(task, labels, context.root)
     return read
 
 

@@ -284,6 +284,7 @@ def _candidate(
             provenance=bench.provenance,
             measure=bench.measure,
             units=row_units(bench.judged.groups),
+            groups=len(set(bench.judged.clusters or ())),
             notes=look_notes(bench.spent) if bench.spent else (),
         )
     )

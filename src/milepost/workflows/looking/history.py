@@ -1,6 +1,6 @@
 """The looks of a task's contests, and which life of the judged messages each belongs to.
 
-A life ends when more than half of what is judged was not looked at before that life had begun.
+A life ends when more than half of what is judged was never looked at.
 """
 
 from collections.abc import Iterable, Set
@@ -63,7 +63,7 @@ class History:
         before: ContestId | None = None,
         material: Material | None = None,
     ) -> None:
-        self.alpha = 1.0 - context.settings.confidence
+        self.alpha = round(1.0 - context.settings.confidence, 12)  # 1 - 0.95 is not 0.05
         self.most = context.settings.most_looks
         self._context = context
         self._contests = {contest.id: contest for contest in context.ledger.contests(task)}
@@ -103,19 +103,11 @@ class History:
                 return each.contest.chosen.scorecard
         return None
 
-    def seen_at_start(self) -> Set[str] | None:
-        """Keys of what was looked at before the current life began or at its first look.
-
-        ``None`` while no look of the life is known to the key: while its contests go on.
-        """
-        of_life = self.past[-1].of_life if self.past else 0
-        seen: set[str] = set()
-        for each in self.past:
-            keys = self._keys_at(each.look, each.contest)
-            seen |= keys or frozenset()
-            if each.of_life == of_life and keys is not None:
-                return seen
-        return None
+    def seen(self) -> Set[str] | None:
+        """Keys of all that was ever looked at; ``None`` while no look is known to the key."""
+        known = [self._keys_at(each.look, each.contest) for each in self.past]
+        found = [keys for keys in known if keys is not None]
+        return frozenset().union(*found) if found else None
 
     def _placed(self, look: Look, contest: Contest | None) -> Past:
         spent = _spent(contest)
@@ -131,7 +123,7 @@ class History:
         if not self.past:
             return 1, 1
         last = self.past[-1]
-        seen = None if judged is None else self.seen_at_start()
+        seen = None if judged is None else self.seen()
         if judged is not None and seen is not None and 2 * len(judged - seen) > len(judged):
             return last.of_life + 1, 1
         return last.of_life, last.number + 1

@@ -1,8 +1,8 @@
 """What each look at the judged messages costs, how many are left, and when they are worn out.
 
 A contest's decision pays for its look from one budget of error per life of the judged messages
-(``metrics.inference``). A life ends when more than half of what is judged was not looked at before
-that life had begun. Evaluations are recorded; they decide nothing and pay nothing.
+(``metrics.inference``). A life ends when more than half of what is judged was never looked at.
+Evaluations are recorded; they decide nothing and pay nothing.
 """
 
 import math
@@ -90,8 +90,6 @@ def look_by_evaluation(context: Context, task: str, examples: Examples, purpose:
         How many of the examples contests judge on; nothing is recorded where none is.
     """
     for contest in context.ledger.contests(task):  # newest first
-        if contest.holdout is None:
-            continue
         try:
             judged = judged_keys(context, contest)
         except (StorageError, UnknownNameError):
@@ -99,7 +97,8 @@ def look_by_evaluation(context: Context, task: str, examples: Examples, purpose:
         known = sum(key in judged for key in text_keys(examples.texts))
         if known:
             said = f"{purpose} ({known:,} of {len(examples):,} rows)"
-            context.ledger.record_look(task, contest.holdout, said, actor=context.actor)
+            digest = contest.holdout or contest.examples
+            context.ledger.record_look(task, digest, said, actor=context.actor)
         return known
     return 0
 
@@ -189,7 +188,7 @@ def _are_worn(material: Material) -> str:
 def _label_next(task: Task, material: Material, history: History) -> str:
     """How many new messages begin a new life, and of which labels."""
     judged = judged_now(material)
-    seen = history.seen_at_start()
+    seen = history.seen()
     old = len(judged if seen is None else judged & seen)
     new = max(1, 2 * old - len(judged) + 1)
     match material.regime:

@@ -1,25 +1,28 @@
 """Compare two candidates or releases of a task on examples that are honest for both.
 
-**It is a look.** Whoever reads which held-out examples were won and lost has looked at the holdout,
+**It is a look.** Whoever reads which judged examples were won and lost has looked at them,
 whether the answers were recorded by a contest or are fresh. Each comparison on examples that
 contests judge on is recorded with who, when and what for. Nothing is decided by it, so it pays
 nothing.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from milepost.data.duplicates import regroup
 from milepost.data.read import read_examples
 from milepost.entities.difference import Difference, Side
 from milepost.entities.errors import DataError, InputError
 from milepost.entities.example import Examples
 from milepost.entities.task import Task
 from milepost.evaluation.differences import Answers, differences
-from milepost.evaluation.measuring import measure_of
+from milepost.evaluation.measuring import measure_of, row_units
 from milepost.evaluation.slices import slice_masks
 from milepost.metrics.inference.intervals import Sampling, estimate_of
 from milepost.metrics.scoring.calibration import calibration
@@ -37,6 +40,8 @@ from milepost.workflows.looking.looks import look_by_evaluation
 from milepost.workflows.release.competitors import find_competitor
 from milepost.workflows.tasks.current import current_task
 from milepost.workflows.tasks.files import write_whole
+
+T = TypeVar("T")
 
 MOST_SHOWN = 1000
 """The most examples of a kind that may be asked for."""
@@ -133,7 +138,7 @@ def _recorded(context: Context, pair: tuple[Competitor, Competitor]) -> _Shared:
             if (identity, text) not in known and identity not in ids
         ]
         parts.append(other.take(new))
-    examples = _joined(parts)
+    examples = _joined(context, parts)
     labels = _labels(order)
     answers = _answers(context, pair, examples, labels)
     rows = np.flatnonzero(answers[0].answered & answers[1].answered)
@@ -214,9 +219,10 @@ def _compared(
         predicates=task.objective.slices,
         candidates=_chosen_from(pair, shared),
         sampling=sampling,
+        units=row_units(examples.groups),
     )
     sides = tuple(
-        _side(each, honest, measure, Sample(y, probabilities), sampling)
+        _side(each, honest, measure, Sample(y, probabilities, answers.units), sampling)
         for each, honest, probabilities in zip(pair, shared.answers, (first, second), strict=True)
     )
     notes = (*shared.notes, *_notes(pair, answers))
@@ -320,29 +326,29 @@ def _known_labels(competitor: Competitor) -> tuple[str, ...]:
     return tuple(score.label for score in card.labels) if card is not None else ()
 
 
-def _joined(parts: Sequence[Examples]) -> Examples:
-    """Examples one after the other; a column that one part lacks is empty there."""
+def _joined(context: Context, parts: Sequence[Examples]) -> Examples:
+    """Examples one after the other, grouped anew; a column that one part lacks is empty there."""
     if len(parts) == 1:
         return parts[0]
     names = dict.fromkeys(name for part in parts for name in part.metadata)
-    metadata = {
-        name: tuple(
-            value for part in parts for value in part.metadata.get(name, (None,) * len(part))
-        )
-        for name in names
-    }
-    first = parts[0]
-    for part in parts[1:]:
-        first = replace(
-            first,
-            ids=(*first.ids, *part.ids),
-            texts=(*first.texts, *part.texts),
-            labels=(*first.labels, *part.labels),
-            groups=(*first.groups, *part.groups),
-            sources=(*first.sources, *part.sources),
-            metadata={},
-        )
-    return replace(first, metadata=metadata)
+    owned = any(part.owners for part in parts)
+    whole = Examples(
+        ids=_all(part.ids for part in parts),
+        texts=_all(part.texts for part in parts),
+        labels=_all(part.labels for part in parts),
+        groups=_all(part.groups for part in parts),
+        sources=_all(part.sources for part in parts),
+        metadata={
+            name: _all(part.metadata.get(name, (None,) * len(part)) for part in parts)
+            for name in names
+        },
+        owners=_all(part.owners or (None,) * len(part) for part in parts) if owned else (),
+    )
+    return regroup([whole], context.settings.near_duplicate)[0]
+
+
+def _all(columns: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
+    return tuple(chain.from_iterable(columns))
 
 
 def _capital(text: str) -> str:

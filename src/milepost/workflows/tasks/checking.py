@@ -15,7 +15,7 @@ from milepost.entities.example import QualityReport
 from milepost.entities.task import Task
 from milepost.entities.taskfile import line_of
 from milepost.evaluation.slices import slice_masks
-from milepost.workflows.contest.datasets import declared_cases, load
+from milepost.workflows.contest.datasets import check_groups, declared_cases, load
 from milepost.workflows.context import Context
 from milepost.workflows.tasks.files import read_task, task_names
 
@@ -79,6 +79,10 @@ def _check(context: Context, name: str) -> Checked:
         declared_cases(context, task, loaded)
     except InputError as error:
         problems.append(_declared(context, task, error))
+    try:
+        check_groups(context, task, loaded)
+    except InputError as error:
+        problems.append(_at(context, task, ("data", "group"), error))
     return Checked(
         task=name,
         problems=tuple(problems),

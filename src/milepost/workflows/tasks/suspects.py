@@ -60,9 +60,7 @@ def suspects(context: Context, name: str, top: int = TOP) -> Suspects:
     task = read_task(context.root, name)
     data = load(context, task)
     everything = data.examples.examples
-    sides = data.sides or assign_sides(
-        everything, _known_sides(context, task), context.settings, seed=SIDES_SEED
-    )
+    sides = data.sides or planned_sides(context, task, everything)
     rows = [i for i in sides.rows("train") if everything.labels[i] is not None]
     examples = everything.take(rows)
     labels = tuple(task.labels) or tuple(sorted({c for c in everything.labels if c is not None}))
@@ -101,14 +99,6 @@ def suspects(context: Context, name: str, top: int = TOP) -> Suspects:
         suspects=describe(examples, labels, y, groups, found, top),
         notes=_NOTES,
     )
-
-
-def _known_sides(context: Context, task: Task) -> Mapping[str, str]:
-    """Sides that the ledger has recorded; none before the first contest."""
-    try:
-        return recorded_sides(context, task)
-    except UnknownNameError:
-        return {}
 
 
 def left_out_probabilities(

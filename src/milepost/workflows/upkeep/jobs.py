@@ -21,6 +21,7 @@ from milepost._base.clock import Deadline
 from milepost._base.process import identity
 from milepost.entities.errors import (
     CorruptError,
+    InputError,
     LostError,
     MilepostError,
     StorageError,
@@ -216,6 +217,10 @@ def working(context: Context, plan: Plan) -> Generator[Work]:
         status = "done"
     except _Stopped as stop:
         raise stop.error from None
+    except InputError as error:
+        # What was refused before a step was finished leaves nothing to go on with.
+        status, said = "failed" if work.finished else "cancelled", f"refused: {error}".rstrip(".")
+        raise
     except Exception as error:
         status, said = "failed", str(error)
         raise
