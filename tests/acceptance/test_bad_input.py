@@ -356,6 +356,41 @@ def test_a_filter_that_is_not_a_predicate_over_the_row(milepost, improved, is_re
     assert tree(milepost.folder) == before
 
 
+@pytest.mark.parametrize(
+    ("objective", "words"),
+    [
+        ("metric: 'own:gain.py:loss', at_least: -3", ["at_least", "Use at_most"]),
+        ("metric: utility, at_least: 5, costs: {delivery: {payment: 2}}", ["at most 0 with these"]),
+        ("metric: hit_rate@99", ["must be below"]),
+        ("metric: mae", ["alphabetically", "order: ["]),
+    ],
+)
+def test_an_objective_out_of_reach_is_refused_before_a_fit(milepost, fresh, objective, words):
+    (fresh / "gain.py").write_text(
+        "def loss(actual, answers, probabilities):\n    return (actual != answers).mean()\n\n\n"
+        "loss.lower_is_better = True\n"
+    )
+    file = fresh / "tasks/route.yaml"
+    labels = sorted(mp.Workspace.open(fresh).task("route").labels)
+    data = file.read_text().partition("\ndata:")[2]
+    listed = "".join(f"  {label}: ''\n" for label in labels)
+    file.write_text(f"name: route\nlabels:\n{listed}objective: {{{objective}}}\ndata:{data}")
+    for command in ("check", "improve"):
+        done = milepost("-w", fresh, command, "route")
+        said = " ".join((done.out + done.err).split())
+        assert done.code == 2
+        assert all(word in said for word in words)
+    assert not mp.Workspace.open(fresh).looks("route").taken
+
+
+def test_a_floor_below_0_is_taken_from_the_command_line(milepost):
+    (milepost.folder / "good.csv").write_text(GOOD)
+    own = ("--metric", "own:gain.py:gain", "--at-least", "-3.5")
+    milepost.ok("init", "desk", "--from", "good.csv", *own)
+    (made,) = (milepost.folder / "desk/tasks").iterdir()
+    assert "at_least: -3.5" in made.read_text()
+
+
 def test_a_task_file_shows_all_its_problems_at_once(milepost, fresh, is_refusal, tree):
     (fresh / "tasks/route.yaml").write_text(
         "name: route\nkind: classfy\ninputs: {text: string}\nlabels:\n  a: one\n  a: two\n"

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 from importlib.resources import files
@@ -301,7 +302,8 @@ def test_check_shows_every_problem_with_its_line(milepost, fresh):
     assert "tasks/broken.yaml:6: objectiv:" in done.out
     assert "'objective'" in done.out
     assert "tasks/slices.yaml:4: objective.slices.short" in done.out
-    assert "✔ route" in done.out
+    assert re.search(r"✔ route  [1-9][0-9]* labelled examples\n", done.out)
+    assert "✘ broken\n" in done.out  # what was not read has no count
     alone = milepost.ok("-w", fresh, "check", "route", "--json").json
     assert alone[0]["problems"] == []
 

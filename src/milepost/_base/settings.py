@@ -19,8 +19,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         folds: Folds of cross-fitting. More folds cost more fits and give models closer to the
             released one. A label with fewer groups than folds is spread as far as it goes.
         confidence: Coverage that printed intervals aim for, in (0, 1).
-        bootstrap: Bootstrap resamples per estimate. 2000 keeps the Monte Carlo error of a
-            2.5 % tail near 0.35 points.
+        bootstrap: Resamples of a bootstrap, such as that of the optimism of choosing, and fewest
+            swaps of a randomisation test. 2000 keeps the Monte Carlo error of a 2.5 % tail near
+            0.35 points.
         holdout_share: Share of groups set aside when a holdout is drawn, in (0, 1).
         holdout_min: Fewest labelled examples in a holdout. Below it nothing is set aside and
             the task is judged by cross-fitting. On 400 examples a model five points above its

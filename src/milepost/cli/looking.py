@@ -22,8 +22,8 @@ def looks(
 ) -> None:
     """Show every look at what a task is judged on: who, when, what for, what it cost, what is left.
 
-    A decision that releases nothing pays for its look. An evaluation on the same messages is
-    listed; it decides nothing and pays nothing.
+    A decision that releases nothing pays for its look. An evaluation or a comparison on
+    the same messages is listed; it decides nothing and pays nothing.
     """
     from milepost.reports.looks import looks_table
 

@@ -181,9 +181,7 @@ def said_elsewhere(examples: Examples) -> list[int]:
     holder = _holders(examples.duplicates, examples.owners)
     return [
         row
-        for row, (group, owner) in enumerate(
-            zip(examples.duplicates, examples.owners, strict=True)
-        )
+        for row, (group, owner) in enumerate(zip(examples.duplicates, examples.owners, strict=True))
         if owner is not None and holder[group] != owner
     ]
 

@@ -96,9 +96,7 @@ def assign_sides(
     return Sides(tuple(places), sides.regime, sides.new, sides.findings)
 
 
-def _assigned(
-    examples: Examples, known: Mapping[str, str], settings: Settings, seed: int
-) -> Sides:
+def _assigned(examples: Examples, known: Mapping[str, str], settings: Settings, seed: int) -> Sides:
     """Sides of rows of which no two owners say the same."""
     keys = row_keys(examples)
     sides_of: defaultdict[str, set[str]] = defaultdict(set)

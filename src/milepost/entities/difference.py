@@ -132,8 +132,9 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
         told: What is shown.
         verdict: The same as sentences.
         counts: Right and wrong, together and apart.
-        labels: By label, the largest difference first; labels without examples are left out.
-        slices: By declared slice.
+        labels: Right answers by label, the largest difference first, whatever the metric; labels
+            without examples are left out.
+        slices: Right answers by declared slice, whatever the metric.
         wins: Examples that only the second got right, the most confident first.
         losses: Examples that only the first got right, those first of which the second was
             surest.

@@ -5,6 +5,7 @@
     MilepostError
     ├── InputError            what the user gave is not usable (exit code 2)
     │   ├── UnknownNameError  a name that does not exist; carries the nearest ones
+    │   ├── FieldError        fields of a record that do not fit each other
     │   ├── TaskFileError     one or more problems in task files; carries all of them
     │   └── DataError         a data file or column
     ├── WorkspaceError        no workspace here, read-only folder, newer version (exit code 2)
@@ -47,6 +48,13 @@ class MilepostError(Exception):
 
 class InputError(MilepostError):
     """What the user gave cannot be used."""
+
+
+class FieldError(InputError, ValueError):
+    """Fields of a record that do not fit each other.
+
+    Also a ``ValueError``, from which msgspec tells which part of a file it was reading.
+    """
 
 
 class UnknownNameError(InputError):

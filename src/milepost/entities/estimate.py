@@ -2,6 +2,10 @@
 
 import msgspec
 
+UNDEFINED = "undefined"
+"""Method of an estimate of nothing, such as the precision of a label that was never answered: the
+value is 0 by convention and the interval holds every value."""
+
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """A measured number.

@@ -29,6 +29,11 @@ class MeasureKind(msgspec.Struct, frozen=True):
     higher: bool | None = True
     unit: str = ""
 
+    @property
+    def share(self) -> bool:
+        """Whether it is a share, from 0 to 1, whose differences can be told in points."""
+        return (self.low, self.high) == (0.0, 1.0)
+
 
 KINDS = {
     "accuracy": MeasureKind("accuracy"),

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from milepost.entities.errors import InputError, nearest
+from milepost.entities.errors import FieldError, InputError, nearest
 from milepost.entities.expectations import AbstainRule, Behaviour, FairnessRule, ScopeRule
 from milepost.entities.measures import ORDINAL, PATTERN, measure_kind
 
@@ -66,21 +66,23 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """Check that bound, order, costs and metric fit each other.
 
         Raises:
-            ValueError: If they do not; says what to write instead.
+            FieldError: If they do not; says what to write instead.
         """
         self._check_bounds()
         if self.said_order and self.metric not in ORDINAL:
-            raise ValueError(f"order: it is for {', '.join(ORDINAL)} only")
+            raise FieldError(f"it is for {', '.join(ORDINAL)} only", where="order")
         if len(set(self.said_order)) < len(self.said_order):
-            raise ValueError("order: a label stands there twice")
+            raise FieldError("a label stands there twice", where="order")
         if (self.metric == "utility") == isinstance(self.costs, msgspec.UnsetType):
-            raise ValueError("costs: they are needed for the metric utility, and only for it")
+            raise FieldError(
+                "they are needed for the metric utility, and only for it", where="costs"
+            )
 
     def _check_bounds(self) -> None:
         """Refuse a bound on the wrong side of the metric, out of its range, or a second one.
 
         Raises:
-            ValueError: If there is one.
+            FieldError: If there is one.
         """
         kind = measure_kind(self.metric)
         for field, value, fits in (
@@ -92,16 +94,19 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             if not fits:
                 other = "at_most" if field == "at_least" else "at_least"
                 better = "lower" if field == "at_least" else "higher"
-                raise ValueError(f"{field}: {better} is better for {kind.words}; use {other}")
+                raise FieldError(f"{better} is better for {kind.words}; use {other}", where=field)
             if not isfinite(value):
-                raise ValueError(f"{field}: {value:g} is not a finite number")
+                raise FieldError(f"{value:g} is not a finite number", where=field)
             if not kind.low <= value <= kind.high:
-                raise ValueError(
-                    f"{field}: {value:g} is out of range; "
-                    f"{kind.words} lies between {kind.low:g} and {kind.high:g}"
+                raise FieldError(
+                    f"{value:g} is out of range; "
+                    f"{kind.words} lies between {kind.low:g} and {kind.high:g}",
+                    where=field,
                 )
         if self.at_least is not None and self.ceiling is not None:
-            raise ValueError("at_most: give at_least where higher is better, at_most where lower")
+            raise FieldError(
+                "give at_least where higher is better, at_most where lower", where="at_most"
+            )
 
     @property
     def ceiling(self) -> float | None:
@@ -221,19 +226,19 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """Check what the types cannot say.
 
         Raises:
-            ValueError: If there is not exactly one input, or exactly one label.
+            FieldError: If there is not exactly one input, or exactly one label.
         """
         if len(self.inputs) != 1:
-            raise ValueError("inputs: exactly one input is supported")
+            raise FieldError("exactly one input is supported", where="inputs")
         if len(self.labels) == 1:
-            raise ValueError("labels: at least two labels are needed")
+            raise FieldError("at least two labels are needed", where="labels")
         self._check_costs()
 
     def _check_costs(self) -> None:
         """Refuse costs of labels that the task does not have.
 
         Raises:
-            ValueError: With the nearest name.
+            FieldError: With the nearest name.
         """
         costs = self.objective.costs
         if isinstance(costs, msgspec.UnsetType) or not self.labels:
@@ -242,7 +247,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             if label not in self.labels:
                 near = nearest(label, tuple(self.labels))
                 guess = f"; did you mean {near!r}?" if near else ""
-                raise ValueError(f"objective.costs: there is no label {label!r}{guess}")
+                raise FieldError(f"there is no label {label!r}{guess}", where="objective.costs")
 
     @property
     def approvals(self) -> int:

@@ -88,9 +88,9 @@ def _changing(test: Behaviour, labels: Sequence[str], where: str) -> None:
     if sum(ways) != 1:
         what = "nothing is changed." if not any(ways) else "an input is changed in two ways."
         _refuse(what, where, f"Give one of {_WAYS}; make two tests of two.")
-    for word, other in test.replace.items():
-        if word == other:
-            _refuse(f"{word!r} is replaced by itself.", where, "Name another word, or leave it out.")
+    same = next((word for word, other in test.replace.items() if word == other), None)
+    if same is not None:
+        _refuse(f"{same!r} is replaced by itself.", where, "Write another word, or none.")
     if test.change is not None:
         try:
             change_named(test.change)

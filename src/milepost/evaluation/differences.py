@@ -13,6 +13,7 @@ family: p-values are adjusted by Holm (1979), intervals are simultaneous (Bonfer
 no difference anywhere, a difference is claimed on any part in at most 5 of 100 comparisons.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from milepost.entities.decision import Comparison
 from milepost.entities.difference import Changed, Counts, Difference, Part, Side, Told
+from milepost.entities.measures import measure_kind
 from milepost.evaluation.comparison import Pair, compare
 from milepost.metrics.inference.intervals import Sampling
 from milepost.metrics.inference.multiplicity import holm
@@ -275,19 +277,22 @@ def _verdict(found: Difference, level: float) -> tuple[str, ...]:
     second, size = found.second.name, _examples(counts.n)
     if found.told == "same":
         return (f"Both give the same answer to all {size}; only their confidences can differ.",)
-    facts = f"{points(comparison.low)} to {points(comparison.high)}, p {_p(found.p_value)}, {size}"
-    apart = f"{points(abs(comparison.difference), sign=False)} points"
-    moved = f"it wins {counts.wins:,} and loses {counts.losses:,}"
+    low, high = (apart(found.metric, end) for end in (comparison.low, comparison.high))
+    tested = f"two-sided p {_p(found.p_value)}, needed < {level:.3g}"
+    facts = f"{low} to {high}, {tested}, {size}"
+    moved = f"it alone is right on {counts.wins:,}, {found.first.name} alone on {counts.losses:,}"
     sentences: list[str] = []
     if found.told == "undecided":
         sentences.append(
-            f"The examples cannot tell the two apart: {points(comparison.difference)} points for "
-            f"{second} against {found.first.name} ({facts}); {moved}."
+            f"The examples cannot tell the two apart: {apart(found.metric, comparison.difference)} "
+            f"{unit_of(found.metric)} for {second} against {found.first.name} ({facts}); {moved}."
         )
         sentences.append(_more(found.rows_to_tell, comparison.difference))
     else:
         sentences.append(
-            f"{second[:1].upper()}{second[1:]} is {found.told} by {apart} ({facts}); {moved}."
+            f"{second[:1].upper()}{second[1:]} is {found.told} by "
+            f"{apart(found.metric, abs(comparison.difference), sign=False)} "
+            f"{unit_of(found.metric)} ({facts}); {moved}."
         )
     sentences += _where(found, level)
     return tuple(sentence for sentence in sentences if sentence)
@@ -304,12 +309,13 @@ def _where(found: Difference, level: float) -> list[str]:
             for word, names in (("better", better), ("worse", worse))
             if names
         ]
-        return [f"Shown with Holm's correction: {', '.join(said)}."]
+        return [f"Right answers, shown with Holm's correction: {', '.join(said)}."]
     worst = min(found.labels, key=lambda part: part.wins - part.losses, default=None)
     if worst is None or worst.losses - worst.wins < _MANY_LOSSES:
         return []
     return [
-        f"It loses most on `{worst.name}` ({worst.losses:,} against {worst.wins:,}), "
+        f"It loses most right answers on `{worst.name}` ({worst.losses:,} against "
+        f"{worst.wins:,}), "
         "which may be chance."
     ]
 
@@ -331,6 +337,25 @@ def _more(rows: int | None, difference: float) -> str:
 
 def _examples(n: int) -> str:
     return f"{n:,} example{'s' if n != 1 else ''}"
+
+
+def unit_of(metric: str) -> str:
+    """What a difference in a measure is told in: points for a share, else the measure itself."""
+    kind = measure_kind(metric)
+    return "points" if kind.share else f"in {kind.words}"
+
+
+def apart(metric: str, value: float, *, sign: bool = True) -> str:
+    """A difference in a measure: in points for a share, else as it is, with three digits or more.
+
+    An end of an interval that is just off zero never looks as if it held zero.
+    """
+    if measure_kind(metric).share:
+        return points(value, sign=sign)
+    if value == 0.0:
+        return "0.000"
+    digits = 3 if abs(value) >= 0.0005 else 1 - math.floor(math.log10(abs(value)))
+    return f"{value:+,.{digits}f}" if sign else f"{value:,.{digits}f}"
 
 
 def points(share: float, *, sign: bool = True) -> str:

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from milepost.entities.contest import CurvePoint
+from milepost.entities.contest import Contest, CurvePoint
 from milepost.entities.estimate import Estimate
 from milepost.evaluation.measuring import OWN
 from milepost.metrics.inference.forecast import FEWEST_POINTS, Continued, continued, half_width
 from milepost.metrics.scoring.measures import Measure
+
+CURVE_OF = "head_closed_form"
+"""The strategy that the curve is of."""
 
 AHEAD = (2, 5)
 """Times the labels that there are now."""
@@ -54,14 +57,18 @@ def forecast(
     return tuple(ahead)
 
 
-def why_none(metric: str, points: Sequence[CurvePoint]) -> str | None:
-    """Why a curve is not continued, as a sentence; ``None`` where it is."""
+def why_none(
+    metric: str, points: Sequence[CurvePoint], contest: Contest | None = None
+) -> str | None:
+    """Why a curve is not continued, as a sentence; ``None`` where it is.
+
+    Args:
+        metric: The objective's metric.
+        points: The learning curve.
+        contest: What tells why there is no curve.
+    """
     if not points:
-        return (
-            "There is no learning curve: it shows the closed-form head, which was not fitted in "
-            "this contest, or the budget left no time for it, or the task has data: time, where a "
-            "part drawn at random would learn from what came later."
-        )
+        return f"There is no learning curve{'' if contest is None else _no_curve(contest)}."
     if metric.startswith(OWN):
         return "The best value of a measure of one's own is not known, so it is not continued."
     if len(points) < FEWEST_POINTS:
@@ -70,6 +77,18 @@ def why_none(metric: str, points: Sequence[CurvePoint]) -> str | None:
             "needs: there are few examples for so many labels."
         )
     return None
+
+
+def _no_curve(contest: Contest) -> str:
+    """Why a contest has no learning curve, after a colon."""
+    head = next((each for each in contest.candidates if each.strategy == CURVE_OF), None)
+    if head is None:
+        return ": it shows the closed-form head, which did not compete"
+    if head.error is not None:
+        return ": it shows the closed-form head, which was not fitted"
+    if contest.budget_seconds is not None:
+        return ": the budget left no time for it, or there are too few examples for its points"
+    return ": there are too few examples for its points"
 
 
 def _span(measure: Measure, largest: float) -> float:

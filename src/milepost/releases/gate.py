@@ -185,29 +185,28 @@ def _beats_majority(
 ) -> _Check:
     size = _EXAMPLES[candidate.regime]
     apart, sides = f"{abs(comparison.difference):.3f}", _sides(comparison)
-    facts = f"on {comparison.n:,} {size} ({comparison.method}, p {{p}})"
+    facts = f"on {comparison.n:,} {size} ({comparison.method}, {{p}})"
+    better, poorer = (_p(p, confidence) for p in (comparison.p_value, comparison.p_worse))
     if comparison.p_value < 1.0 - confidence:
         return _Check(
             "passed",
-            f"{name} is {apart} {sides[0]} `majority` {facts.format(p=_p(comparison.p_value))}; "
+            f"{name} is {apart} {sides[0]} `majority` {facts.format(p=better)}; "
             "the task has no floor, so this is enough.",
         )
     if comparison.p_worse < 1.0 - confidence:
         return _Check(
             "failed",
-            f"{name} is {apart} {sides[1]} `majority` {facts.format(p=_p(comparison.p_worse))}.",
+            f"{name} is {apart} {sides[1]} `majority` {facts.format(p=poorer)}.",
         )
     return _Check(
         "open",
         f"{name} is not shown to be {sides[0]} `majority`: the difference is "
-        f"{comparison.difference:+.3f} {facts.format(p=_p(comparison.p_value))}. "
+        f"{comparison.difference:+.3f} {facts.format(p=better)}. "
         f"{_more_for_difference(comparison, candidate.groups)}",
     )
 
 
-def _slice(
-    score: SliceScore, limit: float | None, confidence: float, *, grouped: bool
-) -> _Check:
+def _slice(score: SliceScore, limit: float | None, confidence: float, *, grouped: bool) -> _Check:
     """One slice; a sentence without consequence where no limit is set."""
     if score.gap is None or score.gap_low is None or score.gap_high is None:
         where = "has no examples" if score.n == 0 else "holds every example"
@@ -290,11 +289,11 @@ def _against_incumbent(
     comparison = incumbent.comparison
     sides = _sides(comparison)
     who = f"release {incumbent.release}"
-    facts = f"on {comparison.n:,} {_EXAMPLES[candidate.regime]} ({comparison.method}, p {{p}})"
+    facts = f"on {comparison.n:,} {_EXAMPLES[candidate.regime]} ({comparison.method}, {{p}})"
+    better, poorer = (_p(p, confidence) for p in (comparison.p_value, comparison.p_worse))
     if comparison.p_value < 1.0 - confidence:
         return "released", (
-            f"{name} is {abs(comparison.difference):.3f} {sides[0]} {who} "
-            f"{facts.format(p=_p(comparison.p_value))}."
+            f"{name} is {abs(comparison.difference):.3f} {sides[0]} {who} {facts.format(p=better)}."
         )
     worse = comparison.p_worse < 1.0 - confidence
     broken = _broken(objective, incumbent.scorecard)
@@ -305,11 +304,11 @@ def _against_incumbent(
     if worse:
         return "kept", (
             f"{name} is {abs(comparison.difference):.3f} {sides[1]} {who} "
-            f"{facts.format(p=_p(comparison.p_worse))}; {who} stays."
+            f"{facts.format(p=poorer)}; {who} stays."
         )
     return "kept", (
         f"{name} is not shown to be {sides[0]} {who}: the difference is "
-        f"{comparison.difference:+.3f} {facts.format(p=_p(comparison.p_value))}; {who} stays. "
+        f"{comparison.difference:+.3f} {facts.format(p=better)}; {who} stays. "
         f"{_more_for_difference(comparison, candidate.groups)}"
     )
 
@@ -434,8 +433,10 @@ def _apart(value: float, bar: float) -> tuple[str, str]:
     return repr(value), shown
 
 
-def _p(p_value: float) -> str:
-    return "< 0.001" if p_value < 0.001 else f"= {p_value:.3f}"
+def _p(p_value: float, confidence: float) -> str:
+    """A one-sided p-value beside the level that it is held against."""
+    found = "< 0.001" if p_value < 0.001 else f"= {p_value:.3f}"
+    return f"one-sided p {found}, needed < {1.0 - confidence:.3g}"
 
 
 def _percent(confidence: float) -> str:

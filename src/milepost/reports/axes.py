@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import altair as alt
 
 
+FALLBACK = 1.18
+"""How much wider than Helvetica the face may be that a reader's machine has instead."""
+
+
 @dataclass(frozen=True, slots=True)
 class Axis:
     """A scale that several fields of a chart share.
@@ -96,7 +100,8 @@ class Quality:
 
 
 def fit(text: str, width: float, size: float = theme.LABEL_SIZE) -> str:
-    """A name with its middle left out until it fits ``width`` pixels."""
+    """A name with its middle left out until it fits ``width`` pixels in whatever face is there."""
+    width /= FALLBACK
     text = " ".join(words.clean(text).split()) or "–"
     length = len(text)
     while length > 4 and text_width(words.middle(text, length), size) > width:

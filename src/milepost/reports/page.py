@@ -18,7 +18,7 @@ from milepost.reports.charts import charts_of
 from milepost.reports.document import Document, grid_html
 from milepost.reports.examination.charts import charts_by_section
 from milepost.reports.examination.looks import looks_left
-from milepost.reports.examination.section import OUTCOMES
+from milepost.reports.examination.section import check_mark
 from milepost.reports.examination.sheet import absent, checks_in_order, sections, what_it_is
 from milepost.reports.leaderboard import leaderboard_grid, ranked_apart
 from milepost.reports.records import Examined, ReportSubject

@@ -50,7 +50,7 @@ def _contest(contest: Contest) -> dict[str, object]:
 
 def _no_forecast(contest: Contest) -> str | None:
     card = next((c.scorecard for c in contest.candidates if c.scorecard is not None), None)
-    return why_none(card.metric if card is not None else "", contest.curve)
+    return why_none(card.metric if card is not None else "", contest.curve, contest)
 
 
 def _candidate(candidate: Candidate) -> dict[str, object]:

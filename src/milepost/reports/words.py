@@ -7,7 +7,7 @@ from datetime import datetime
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.decision import Verdict
 from milepost.entities.errors import UnknownNameError
-from milepost.entities.estimate import Estimate
+from milepost.entities.estimate import UNDEFINED, Estimate
 from milepost.entities.measures import MeasureKind, measure_kind
 from milepost.entities.release import Approved
 from milepost.entities.scorecard import Scorecard
@@ -92,8 +92,9 @@ def _fixed(value: float, digits: int) -> str:
 
 
 def measured(estimate: Estimate) -> str:
-    """Value and interval, such as ``0.912 [0.88, 0.94]``."""
-    return f"{score(estimate.value)} {bounds(estimate)}"
+    """Value and interval, such as ``0.912 [0.88, 0.94]``; a dash for a value of nothing."""
+    value = "–" if estimate.method.startswith(UNDEFINED) else score(estimate.value)
+    return f"{value} {bounds(estimate)}"
 
 
 def confidence(share: float) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost._base.settings import Settings
-from milepost.data.duplicates import joined, regroup
+from milepost.data.duplicates import joined, regroup, said_elsewhere
 from milepost.data.examples import gather_examples
 from milepost.data.load import load_table
 from milepost.data.snapshot import read_snapshot, snapshot_digest, write_snapshot
@@ -17,6 +17,7 @@ from milepost.data.split import CUT, assign_sides
 from milepost.data.splitting.columns import check_columns, moment, owners, shown, times
 from milepost.data.splitting.folding import FIRST, fold_examples
 from milepost.data.splitting.leaks import against_test
+from milepost.data.splitting.owned import about_owners, check_owners
 from milepost.entities.errors import DataError, UnknownNameError
 from milepost.entities.example import Examples
 from milepost.entities.task import DataFiles, Task
@@ -109,7 +110,14 @@ def test_what_is_held_out_is_later_than_what_is_trained_on(batches):
 @given(owned_rows(timed=False), owned_rows(timed=True), st.randoms(use_true_random=False))
 def test_the_draw_ignores_the_order_of_the_rows(untimed, timed, random):
     for batches in (untimed, timed):
-        rows = [each for batch in batches for each in batch]
+        # Of what several owners say the first one's is taken, so that their order does count.
+        whose: dict[str, str | None] = {}
+        rows = [
+            each
+            for batch in batches
+            for each in batch
+            if each[2] is None or whose.setdefault(each[0], each[2]) == each[2]
+        ]
         order = list(range(len(rows)))
         random.shuffle(order)
         straight = assign_sides(examples(rows), {}, SMALL)
@@ -134,10 +142,100 @@ def test_a_new_row_that_links_an_owner_to_the_other_side_is_quarantined():
     sides = assign_sides(examples(rows), {}, SMALL)
     trained, held = sides.rows("train")[0], sides.rows("holdout")[0]
     bridge = (rows[held][0], rows[held][1], rows[trained][2], None)
-    again = assign_sides(examples([*rows, bridge]), sides.new, SMALL)
+    linked = examples([*rows, bridge])
+    again = assign_sides(linked, sides.new, SMALL)
     assert again.places[:-1] == sides.places
     assert again.places[-1] == "quarantined"
+    (finding,) = about_owners(linked, "customer")
+    assert (finding.check, finding.count) == ("said_by_other_groups", 1)
+    assert finding.examples[0].startswith(f"f.csv:241 and f.csv:{held + 1}: ")
+
+
+def test_a_row_without_an_owner_that_links_an_owner_to_the_other_side_is_quarantined():
+    rows = [row(i, owner=i + 1) for i in range(240)]
+    rows.append(("thanks", "a", None, None))
+    sides = assign_sides(examples(rows), {}, SMALL)
+    held = sides.rows("holdout" if sides.places[-1] == "train" else "train")[0]
+    again = assign_sides(examples([*rows, ("thanks", "a", rows[held][2], None)]), sides.new, SMALL)
+    assert again.places[-1] == "quarantined"
+    assert again.places[:-1] == sides.places
     assert [finding.check for finding in again.findings] == ["bridging_rows"]
+
+
+def test_what_several_owners_say_does_not_join_them():
+    # A chain: x and y share b, y and z share c. Each stays by itself.
+    groups, owners = ["a", "b", "b", "c", "c", "d", "b"], ["x", "x", "y", "y", "z", "z", None]
+    assert joined(groups, owners) == ("a", "a", "c", "c", "d", "d", "a")
+    # Who says nothing of its own is nobody else.
+    assert len({*joined(["a", "a", "a"], ["x", "y", "z"])}) == 3
+
+
+def test_of_what_several_owners_say_only_the_first_ones_rows_are_used():
+    rows = [row(i, owner=i % 12 + 1) for i in range(240)]
+    rows += [("see you there", "a", f"c{owner}", None) for owner in range(1, 13)]
+    data = examples(rows)
+    assert len(set(data.groups)) == 12
+    assert said_elsewhere(data) == list(range(241, 252))
+    sides = assign_sides(data, {}, SMALL)
+    assert sides.rows("quarantined") == said_elsewhere(data)
+    assert_apart(data, sides)
+    given, test = regroup([data, examples([row(1000 + i, owner=50 + i) for i in range(9)])], 0.8)
+    assert against_test(given, test).rows("quarantined") == said_elsewhere(data)
+
+
+@settings(max_examples=25, deadline=None)
+@given(owned_rows(timed=False))
+def test_an_owner_is_one_group_and_no_two_owners_share_one(batches):
+    data = examples([each for batch in batches for each in batch])
+    pairs = {(o, g) for o, g in zip(data.owners, data.groups, strict=False) if o is not None}
+    assert len(pairs) == len({o for o, _ in pairs}) == len({g for _, g in pairs})
+    left = set(said_elsewhere(data))
+    used = [i for i in range(len(data)) if i not in left]
+    of_message: dict[str, set[str]] = {}
+    for i in used:
+        of_message.setdefault(data.duplicates[i], set()).add(data.groups[i])
+    assert all(len(groups) == 1 for groups in of_message.values())
+
+
+def test_a_holdout_of_few_owners_is_not_drawn():
+    few = [row(i, owner=i % 12 + 1) for i in range(240)]
+    assert assign_sides(examples(few), {}, SMALL).regime == "cross_fitted"
+    many = [row(i, owner=i % 60 + 1) for i in range(240)]
+    assert assign_sides(examples(many), {}, SMALL).regime == "holdout"
+    timed = [row(i, owner=i // 40 + 1, day=i) for i in range(240)]
+    sides = assign_sides(examples(timed), {}, SMALL)
+    assert sides.regime == "cross_fitted"
+    assert CUT not in sides.new
+
+
+@pytest.mark.parametrize(
+    ("owner_of", "refused"),
+    [
+        (lambda i: i % 3 + 1, "of 3 groups by 'customer'; at least 4 are needed"),
+        (lambda i: 1 if i < 31 else i, "31 of the 60 rows to judge on are of one group, customer"),
+        (lambda i: i % 4 + 1, None),
+        (lambda i: 1 if i < 30 else i, None),
+    ],
+)  # fmt: skip
+def test_few_owners_are_refused(owner_of, refused):
+    data = examples([row(i, owner=owner_of(i)) for i in range(60)])
+    if refused is None:
+        check_owners(data, range(60), "customer", "t.yaml")
+        return
+    with pytest.raises(DataError) as caught:
+        check_owners(data, range(60), "customer", "t.yaml")
+    assert refused in caught.value.what
+    assert caught.value.where == "t.yaml"
+    assert "other groups (at least 10 in all)" in caught.value.advice
+
+
+def test_few_owners_are_warned_of():
+    checks = [
+        [f.check for f in about_owners(examples([row(i, owner=i % n + 1) for i in range(60)]), "c")]
+        for n in (4, 9, 10)
+    ]
+    assert checks == [["few_groups"], ["few_groups"], []]
+    assert about_owners(examples([row(i) for i in range(60)]), "c") == ()
 
 
 def test_rows_without_an_owner_are_joined_by_their_text_alone():

@@ -98,12 +98,31 @@ def test_every_problem_is_found_at_once_with_its_line_and_the_nearest_name():
         ("name: r\nguards: [toxicity]", 2, "no such field"),
         ("name: r\n? [a]\n: b", 2, "plain name"),
         ("name: r\nobjective: {at_least: .nan}", 2, "a number"),
+        ("name: r\nobjective:\n  metric: log_loss\n  at_least: 0.3", 4, "use at_most"),
+        ("name: r\nobjective:\n  metric: ece\n  at_most: 3", 4, "out of range"),
+        ("name: r\nobjective:\n  metric: utility", 2, "are needed"),
+        (
+            "name: r\nlabels: {a: x, b: y}\nobjective:\n  metric: utility\n  costs: {c: {a: 1}}",
+            5,
+            "no label 'c'",
+        ),
     ],
 )
 def test_says_what_is_wrong_and_where(text, line, words):
     ((found_line, _, sentence),) = problems(text)
     assert found_line == line
     assert words in sentence
+    assert "$" not in sentence  # where it is stands before it, as a line and a field
+
+
+@pytest.mark.parametrize("floor", [-3, 1.5, 1e6])
+@pytest.mark.parametrize("metric", ["own:metrics/value.py:profit", "utility"])
+def test_a_floor_may_lie_wherever_its_metric_can(metric, floor):
+    costs = ", costs: {a: {b: 1}}" if metric == "utility" else ""
+    text = f"name: r\nobjective: {{metric: '{metric}', at_least: {floor}{costs}}}"
+    assert parse_task(text, "t.yaml").objective.at_least == floor
+    ((_, _, sentence),) = problems("name: r\nobjective: {metric: 'f1:metrics', at_least: 1.5}")
+    assert "at most 1" in sentence
 
 
 def test_aliases_cannot_blow_up():

@@ -7,7 +7,7 @@ from milepost.entities.difference import Side
 from milepost.entities.estimate import Estimate
 from milepost.entities.ids import CandidateId, ContestId
 from milepost.entities.scorecard import Calibration
-from milepost.evaluation.differences import Answers, differences, points
+from milepost.evaluation.differences import Answers, apart, differences, points
 from milepost.metrics.inference.intervals import Sampling
 from milepost.metrics.scoring.mean_measures import brier
 from milepost.metrics.scoring.measures import counted
@@ -93,7 +93,8 @@ def test_a_clear_gain_is_told_with_its_numbers():
     gain = found(y, [1, 1] * 30, y, k=2)
     assert gain.told == "better"
     assert "New is better by 50.0 points" in gain.verdict[0]
-    assert "it wins 30 and loses 0" in gain.verdict[0]
+    assert "two-sided p < 0.001, needed < 0.05" in gain.verdict[0]
+    assert "it alone is right on 30, old alone on 0" in gain.verdict[0]
     assert "better on `a`" in gain.verdict[1]
     assert gain.labels[0].name == "a"
     assert gain.labels[0].p_value < 0.001 <= gain.labels[1].p_value
@@ -120,6 +121,18 @@ def test_less_is_better_where_the_measure_says_so():
     gain = found(y, [1, 0] * 40, y, k=2, measure=brier())
     assert gain.told == "better"
     assert gain.comparison.difference < 0
+
+
+def test_only_shares_are_told_in_points():
+    y = [0, 1] * 40
+    gain = found(y, [1, 0] * 40, y, k=2, measure=brier())
+    assert "points" not in gain.verdict[0]
+    assert "in Brier score" in gain.verdict[0]
+    assert apart("accuracy", 0.107) == "+10.7"
+    assert apart("utility", -0.1072) == "-0.107"
+    assert apart("log_loss", 1234.5678, sign=False) == "1,234.568"
+    assert apart("utility", 0.00004) == "+0.000040"
+    assert apart("utility", 0.0) == "0.000"
 
 
 def test_losses_that_were_surest_come_first_and_only_so_many():

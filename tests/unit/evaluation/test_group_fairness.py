@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from milepost.entities.errors import InputError, UnknownNameError
-from milepost.entities.examination import Examination
+from milepost.entities.examination import AttributeScore, Examination
 from milepost.entities.example import Examples
 from milepost.entities.expectations import FairnessRule
 from milepost.entities.scorecard import Scorecard
@@ -14,6 +14,7 @@ from milepost.entities.task import Objective, Task
 from milepost.evaluation.declared import check_declared
 from milepost.evaluation.examination.fairness import fairness
 from milepost.evaluation.examination.subject import Subject
+from milepost.evaluation.identity.checks import checks as checks_of
 from milepost.metrics.inference.intervals import proportion
 from milepost.releases.gate import decide
 
@@ -237,6 +238,7 @@ def test_without_a_rule_there_is_nothing():
         (FairnessRule(by=("fiath",)), UnknownNameError, "Did you mean 'faith'"),
         (FairnessRule(by=("faith",), label="toxik"), UnknownNameError, "Did you mean 'toxic'"),
         (FairnessRule(by=("faith",), max_flips=0.1), InputError, "nothing can be swapped"),
+        (FairnessRule(by=("faith",), criteria=("metric",)), InputError, "what max_gap limits"),
         (FairnessRule(terms={"age": ("old",)}), InputError, "two terms"),
         (FairnessRule(terms={"age": ("old", "OLD")}), InputError, "'old' is there twice"),
         (FairnessRule(terms={"age": ("old|older", "young")}), InputError, "numbers of forms"),
@@ -248,3 +250,18 @@ def test_groups_that_are_not_there_are_refused_before_anything_is_fitted(rule, e
     given = subject(ROWS, rule)
     with pytest.raises(error, match=said):
         check_declared(given.task, LABELS, given.examples)
+
+
+def test_a_limit_that_holds_only_as_measured_is_passed_but_not_proven():
+    def swaps(n, limit):
+        flips = proportion(0, n, 0.95)
+        score = AttributeScore(
+            attribute="kin", label=None, groups=(), gaps=(), swaps=n, flips=flips
+        )
+        rule = FairnessRule(terms={"kin": ("son", "daughter")}, max_flips=limit)
+        (check,) = checks_of(rule, (score,))
+        return check.outcome, check.proven
+
+    assert swaps(3, 0.1) == ("passed", False)
+    assert swaps(300, 0.1) == ("passed", True)
+    assert swaps(3, 0.9) == ("passed", True)

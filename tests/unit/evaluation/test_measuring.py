@@ -1,10 +1,19 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from milepost.entities.errors import InputError
-from milepost.entities.task import Objective, make_objective
+from milepost.entities.task import Objective, Task, make_objective
 from milepost.evaluation.comparison import Pair, compare
-from milepost.evaluation.measuring import measure_of, own_file, row_units, try_measure
+from milepost.evaluation.measuring import (
+    check_objective,
+    measure_of,
+    order_note,
+    own_file,
+    row_units,
+    try_measure,
+)
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.metrics.scoring.measures import Sample
 
@@ -129,6 +138,89 @@ def test_ordered_labels_are_numbers_or_listed_in_their_order(folder):
         measure_of(objective, LABELS, folder, ordered=False)
 
 
+def task(labels=LABELS, **objective):
+    return Task(name="t", labels=dict.fromkeys(labels, ""), objective=Objective(**objective))
+
+
+@pytest.mark.parametrize(
+    ("objective", "where", "said"),
+    [
+        ({"metric": "own:value.py:loss", "at_least": -4.0}, "at_least", "Use at_most"),
+        ({"metric": "own:value.py:profit", "at_most": 4.0}, "at_most", "Use at_least"),
+        (
+            {"metric": "utility", "at_least": 5.0, "costs": {"a": {"b": 5.0}}},
+            "at_least",
+            "5 is out of reach: utility is at most 0 with",
+        ),
+        (
+            {"metric": "utility", "at_least": 2.5, "costs": {"a": {"a": -2.0}}},
+            "at_least",
+            "is at most 2 with",
+        ),
+        ({"metric": "hit_rate@3", "at_least": 0.5}, "metric", "must be below 3"),
+        ({"metric": "mae"}, "metric", "a < b < c"),
+        ({"metric": "mae", "order": ("a", "b")}, "order", "leaves out c"),
+        ({"metric": "mae", "order": ("a", "b", "c", "cc")}, "order", "'cc'"),
+    ],
+)
+def test_what_no_answers_can_reach_is_refused(folder, objective, where, said):
+    with pytest.raises(InputError) as error:
+        check_objective(task(**objective), LABELS, folder)
+    assert error.value.where == f"objective.{where}"
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        {"metric": "own:value.py:profit", "at_least": -3.0},
+        {"metric": "own:value.py:profit", "at_least": 1.5},
+        {"metric": "own:value.py:loss", "at_most": 4.0},
+        {"metric": "utility", "at_least": 2.0, "costs": {"a": {"a": -2.0}}},
+        {"metric": "utility", "at_least": -0.5, "costs": {"a": {"b": 5.0}}},
+        {"metric": "hit_rate@2", "at_least": 0.5},
+        {"metric": "mae", "order": LABELS, "at_most": 1.0},
+        {"metric": "log_loss", "at_most": 30.0},
+    ],
+)
+def test_what_can_be_reached_is_not(folder, objective):
+    check_objective(task(**objective), LABELS, folder)
+
+
+def test_an_order_is_that_of_numbers_or_somebody_said_it(folder):
+    listed, numbers = ("low", "high", "higher"), ("1", "10", "2")
+    for labels in (listed, numbers, ("no", "yes")):
+        check_objective(task(labels, metric="kendall"), labels, folder)
+    # Labels that the data holds are sorted.
+    with pytest.raises(InputError, match="alphabetically, high < higher < low"):
+        check_objective(task((), metric="kendall"), tuple(sorted(listed)), folder)
+    said = Objective(metric="mae", order=("c", "a", "b"))
+    found = Sample(np.array([2]), np.eye(3, dtype=np.float32)[[1]])
+    assert measure_of(said, LABELS, folder).value(found) == 2.0
+    assert order_note(said, LABELS) == "Order: c < a < b."
+    assert order_note(Objective(metric="mae"), numbers) == "Order: 1 < 2 < 10."
+    assert order_note(Objective(), LABELS) is None
+    assert order_note(Objective(metric="mae"), tuple(map(str, range(99)))).count("<") == 12
+
+
+def test_the_scorecard_names_the_order():
+    found = rows()
+    objective = Objective(metric="spearman", order=("b", "a", "c"))
+    card = build_scorecard(
+        Evidence(
+            labels=LABELS,
+            objective=objective,
+            regime="holdout",
+            y=found.y,
+            probabilities=found.probabilities,
+            ids=("x",) * 120,
+            texts=("",) * 120,
+            measure=measure_of(objective, LABELS, Path()),
+        )
+    )
+    assert card.notes == ("Order: b < a < c.",)
+
+
 def test_near_duplicates_are_units_and_the_scorecard_says_so():
     assert row_units(["a", "b"]) is None
     found = rows()
@@ -181,6 +273,7 @@ def test_costs_are_by_name(folder):
         ("auroc", 1.5, None, "out of range"),
         ("log_los", None, None, "Did you mean 'log_loss'"),
         ("utility", None, None, "costs"),
+        ("own:a.py:f", float("inf"), None, "not a finite number"),
     ],
 )
 def test_objectives_that_do_not_fit_are_refused(metric, at_least, at_most, said):
@@ -192,3 +285,12 @@ def test_objectives_that_do_not_fit_are_refused(metric, at_least, at_most, said)
 def test_a_ceiling_fits_what_is_better_when_lower():
     assert make_objective("brier", at_most=0.2).ceiling == 0.2
     assert make_objective("own:a.py:f", at_most=-3.0).ceiling == -3.0
+
+
+@pytest.mark.parametrize(
+    ("metric", "order", "said"),
+    [("accuracy", ("a", "b"), "only"), ("mae", ("a", "b", "a"), "twice")],
+)
+def test_an_order_has_each_label_once_and_a_metric_that_uses_it(metric, order, said):
+    with pytest.raises(ValueError, match=said):
+        Objective(metric=metric, order=order)

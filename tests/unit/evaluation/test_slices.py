@@ -121,6 +121,14 @@ def test_the_error_names_slice_sql_columns_and_the_nearest_name():
         assert part in said
 
 
+@pytest.mark.parametrize("predicate", ["row_ = 2", "milepost = 1", "data.x = 1"])
+def test_the_error_names_only_columns_of_the_user(predicate):
+    with pytest.raises(InputError) as caught:
+        slice_masks(ROWS, "text", {"a": predicate})
+    assert "Columns: text" in str(caught.value)
+    assert "__milepost" not in str(caught.value)
+
+
 def test_files_cannot_be_read_even_by_name(tmp_path):
     file = tmp_path / "secret.csv"
     file.write_text("a\n1\n")

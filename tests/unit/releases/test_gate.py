@@ -91,6 +91,29 @@ def test_floor(right, n, verdict, said):
 
 
 @pytest.mark.parametrize(
+    ("groups", "said", "never"),
+    [
+        (4, "The interval rests on 4 groups: examples of more groups are needed", "About"),
+        (64, "Examples of about 130 groups to judge on would decide it", "examples to judge"),
+        (0, "About 1,300 examples to judge on would decide it", "group"),
+    ],
+)
+def test_where_rows_are_grouped_it_is_groups_that_are_asked_for(groups, said, never):
+    found = decide(FLOOR, card(585, 640, groups=groups), None, None)
+    assert found.verdict == "insufficient_evidence"
+    assert said in found.reasons[0]
+    assert never not in found.reasons[0]
+    assert ("640 held-out examples of" in found.reasons[0]) == (groups > 0)
+    unproven = decide(Objective(), card(groups=groups), versus(0.01, 0.2, 0.8), None).reasons[0]
+    assert ("examples to judge on would show" in unproven) == (groups == 0)
+    assert ("more groups are needed" in unproven) == (groups == 4)
+    assert ("groups to judge on would show" in unproven) == (groups == 64)
+    objective = Objective(at_least=0.9, slices={"german": "lang = 'de'"}, max_slice_gap=0.05)
+    wide = decide(objective, card(slices=(a_slice(0.08, 0.1),), groups=groups), None, None)
+    assert ("in the slice of more groups would" in wide.reasons[0]) == (groups > 0)
+
+
+@pytest.mark.parametrize(
     ("comparison", "verdict"),
     [
         (versus(), "released"),
@@ -293,3 +316,11 @@ def test_lower_is_below_where_lower_is_better():
     found = decide(Objective(metric="log_loss"), scorecard, against, None)
     assert found.verdict == "released"
     assert "Log loss is 0.200 below `majority`" in found.reasons[0]
+
+
+def test_p_values_say_their_side_and_their_level():
+    passed = Objective(metric="accuracy", at_least=0.8)
+    said = decide(passed, card(), None, incumbent(0.012, p_value=0.046), 0.9696).reasons[0]
+    assert "one-sided p = 0.046, needed < 0.0304" in said
+    against = decide(Objective(metric="accuracy"), card(), versus(), None).reasons[0]
+    assert "one-sided p = 0.001, needed < 0.05" in against

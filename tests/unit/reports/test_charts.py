@@ -120,7 +120,8 @@ def test_quality_axes_hold_their_data_and_have_ticks(
 def test_names_are_fitted(name: str) -> None:
     shown = fit(name, 160)
     assert shown
-    assert text_width(shown, theme.LABEL_SIZE) <= 160 or len(shown) <= 4
+    # A reader's machine may have a wider face, and what stands left of the drawing is cut off.
+    assert 1.18 * text_width(shown, theme.LABEL_SIZE) <= 160 or len(shown) <= 4
 
 
 def test_importing_reports_imports_no_renderer() -> None:

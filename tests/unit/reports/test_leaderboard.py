@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from milepost.entities.contest import Contest
+from milepost.entities.decision import Comparison
 from milepost.reports.document import Bar, Bullets, Cell, Column, Document, Grid, Line, Row
 from milepost.reports.records import ReportSubject
 from milepost.reports.tables import Leaderboard
@@ -66,6 +67,41 @@ def test_what_was_luck_in_being_chosen_is_said(churn: ReportSubject) -> None:
     others = tuple(c for c in contest.candidates if not c.chosen)
     shown = str(Leaderboard(msgspec.structs.replace(contest, candidates=(lucky, *others))))
     assert "the luck of being the best of several, 0.040, is taken off" in " ".join(shown.split())
+
+
+def ranked_above(contest: Contest, strategy: str, against: Comparison | None = None) -> str:
+    """The table in one line where some strategy ranks above the chosen one."""
+    replace = msgspec.structs.replace
+    chosen = contest.chosen
+    assert chosen is not None
+    assert chosen.scorecard is not None
+    mine = replace(chosen, selection=chosen.scorecard.objective, against=against)
+    better = replace(chosen.scorecard.objective, value=chosen.scorecard.objective.value + 0.02)
+    other = replace(chosen, strategy=strategy, chosen=False, selection=better)
+    return " ".join(str(Leaderboard(replace(contest, candidates=(mine, other)))).split())
+
+
+def test_why_a_lower_one_is_chosen_is_told_as_the_rule_is(churn: ReportSubject) -> None:
+    assert churn.contest is not None
+    shown = ranked_above(churn.contest, "other")
+    assert "neither metric nor log loss puts two standard errors behind the best" in shown
+    assert "not shown to be worse" not in shown
+    assert "`majority` ranks higher" not in shown
+
+
+def test_a_chosen_one_that_is_worse_than_majority_is_a_warning(churn: ReportSubject) -> None:
+    assert churn.contest is not None
+    below = Comparison(
+        metric="utility", against="majority", difference=-0.107, low=-0.17, high=-0.05,
+        p_value=1.0, p_worse=0.0001, n=598, method="bound of the paired difference",
+    )  # fmt: skip
+    shown = ranked_above(churn.contest, "majority", below)
+    assert "`majority` ranks higher, but is only what others are held against" in shown
+    assert "two standard errors" not in shown
+    assert "✘ Worse than no model:" in shown
+    assert "-0.107 [-0.17, -0.05] in utility against `majority` (one-sided p <0.001)" in shown
+    unsure = msgspec.structs.replace(below, p_worse=0.2)
+    assert "Worse than no model" not in ranked_above(churn.contest, "majority", unsure)
 
 
 def test_ids_are_shown_on_request(churn: ReportSubject) -> None:

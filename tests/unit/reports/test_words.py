@@ -1,9 +1,10 @@
 import math
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milepost.entities.estimate import Estimate
+from milepost.entities.estimate import UNDEFINED, Estimate
 from milepost.reports import words
 
 
@@ -56,6 +57,8 @@ def test_estimates_show_value_and_interval() -> None:
         "[-0.00,", "[0.00,"
     )
     assert words.measured(an_estimate(math.nan, math.nan, math.nan)) == "– [–]"
+    nothing = msgspec.structs.replace(an_estimate(0.0, 0.0, 1.0), method=UNDEFINED)
+    assert words.measured(nothing) == "– [0.00, 1.00]"
 
 
 def test_counts_agree_with_their_noun() -> None:

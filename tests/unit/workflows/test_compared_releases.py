@@ -89,8 +89,10 @@ def with_test_file(context, write, rows, name):
 
 def test_two_of_contests_with_other_test_files_are_compared_on_both(context, things, write, rows):
     options = Options(strategies=("head_closed_form", "tfidf_linear"))
-    days = [[(f"{day}{i}", f"{text} seen {day} {day}{i} there", label)
-             for i, (_, text, label) in enumerate(rows)] for day in ("monday", "sunday")]  # fmt: skip
+    days = [
+        [(f"{day}{i}", f"{text} on {day}", label) for i, (_, text, label) in enumerate(rows)]
+        for day in ("mondays", "sundays")
+    ]
     with_test_file(context, write, days[0], "monday.csv")
     older = improve(context, things, options).contest
     with_test_file(context, write, days[1], "sunday.csv")

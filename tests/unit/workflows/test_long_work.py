@@ -7,6 +7,7 @@ import pytest
 from milepost.entities.errors import (
     CorruptError,
     HeldError,
+    InputError,
     LostError,
     StorageError,
     UnreachableError,
@@ -111,6 +112,21 @@ def test_a_kept_result_that_is_damaged_is_made_again(quiet):
     with working(quiet, PLAN) as work:
         assert step.do(work) == b"sheep"
     assert step.times == 2
+
+
+def test_what_is_refused_at_once_leaves_nothing_to_go_on_with(quiet):
+    with pytest.raises(InputError):
+        work_on(quiet, ending(InputError("there is no such metric.")))
+    assert jobs.jobs(quiet) == ()
+    (job,) = jobs.jobs(quiet, ended=True)
+    assert (job.status, job.error) == ("cancelled", "refused: there is no such metric")
+    step = Counted(quiet)
+    with pytest.raises(InputError):
+        work_on(quiet, step.do, ending(InputError("the disk is odd.")))
+    assert jobs.jobs(quiet)[0].status == "failed"
+    with working(quiet, PLAN) as work:
+        step.do(work)
+    assert step.times == 1
 
 
 def test_an_error_is_kept_with_the_job_and_the_next_process_goes_on(quiet):

@@ -88,6 +88,7 @@ def test_a_release_hands_its_error_on_and_the_scorecard_says_what_was_spent(cont
     assert [each.verdict for each in found.taken] == ["released", "kept", "kept"]
     assert [each.paid for each in found.taken] == pytest.approx([0, *(s.alpha for s in spent[1:])])
     assert (found.used, found.of_life, found.most) == (3, 1, 50)
+    assert found.alpha == 0.05  # as the settings say, without the dust of 1 - 0.95
     assert found.left == pytest.approx(0.05 - spent[1].alpha - spent[2].alpha)
     assert found.next_alpha == pytest.approx(levels(0.05, [True, False, False])[-1])
 

@@ -95,7 +95,8 @@ def _finding(subject: Subject, tried: _Tried, low: float, p_value: float) -> Gro
         f"{what.format(n=f'{inside.n:,}', share=_percent(inside.value))} "
         f"({confidence * 100:g} % interval {_percent(inside.low)} to {_percent(inside.high)}), "
         f"against {_percent(rest.value)} of the rest: {_points(high.value - other.value)} worse, "
-        f"at least {_points(least)} (p {_p(p_value)}, corrected for every group and rate)."
+        f"at least {_points(least)} (one-sided p {_p(p_value)}, corrected for every group and "
+        "rate)."
     )
     return GroupFinding(
         group=tried.group,

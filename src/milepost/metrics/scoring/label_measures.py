@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from milepost.entities.estimate import UNDEFINED
 from milepost.metrics.inference.intervals import Measured, clopper_pearson
 from milepost.metrics.scoring.measures import Measure, Reading, Sample
 
@@ -77,7 +78,7 @@ def _read(sample: Sample, label: int, of_actual: float, of_answered: float) -> R
             value=value, size=max(total, 1.0), chance=0.0, n=n, method="clopper_pearson"
         )
     if not total:
-        share = replace(share, size=_NOTHING)
+        share = replace(share, size=_NOTHING, method=UNDEFINED)
     reach = n / total if total else 1.0
     worst, best = value - value * reach, value + (1.0 - value) * reach
     return Reading(value, means, None, worst, best, share)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from milepost.entities.difference import Changed, Difference
-from milepost.evaluation.differences import points
+from milepost.evaluation.differences import apart, unit_of
 from milepost.reports import words
 from milepost.reports.comparison.charts import difference_charts
 from milepost.reports.comparison.table import MARKS, groups, parts_grid, sides_grid
@@ -75,15 +75,16 @@ def _shown(value: object) -> object:
 
 def _facts(found: Difference) -> list[tuple[str, str, str]]:
     """The numbers that decide: what it is, the number, and what goes with it."""
-    counts, comparison = found.counts, found.comparison
+    counts, comparison, metric = found.counts, found.comparison, found.metric
     return [
         (
             f"difference in {words.metric_name(found.metric)}",
-            points(comparison.difference),
-            f"points, {points(comparison.low)} to {points(comparison.high)}",
+            apart(metric, comparison.difference),
+            f"{unit_of(metric)}, {apart(metric, comparison.low)} to "
+            f"{apart(metric, comparison.high)}",
         ),
-        ("won", words.count(counts.wins), f"only {found.second.name} is right"),
-        ("lost", words.count(counts.losses), f"only {found.first.name} is right"),
+        ("right answers won", words.count(counts.wins), f"only {found.second.name} is right"),
+        ("right answers lost", words.count(counts.losses), f"only {found.first.name} is right"),
         ("same answer", words.percent(counts.agreement), f"of {words.count(counts.n)} examples"),
     ]
 

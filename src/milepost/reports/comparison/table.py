@@ -21,6 +21,10 @@ from milepost.reports.document import Part as Shown
 
 LABELS_SHOWN = 8
 CHARS = 150
+PARTS = (
+    "Labels and slices are compared by right answers, in points; p is two-sided, adjusted by Holm "
+    "over all of them."
+)
 MARKS: dict[str, tuple[str, Role]] = {
     "better": ("✔", "good"),
     "worse": ("✘", "bad"),
@@ -53,6 +57,8 @@ def difference_table(found: Difference) -> Document:
                 f"The {LABELS_SHOWN} labels that changed most of {len(found.labels):,}.", "dim"
             )
         )
+    if found.labels or found.slices:
+        parts.append(sentence(PARTS, "dim"))
     legend = f"  label: {found.first.name} → {found.second.name}, with confidences"
     for heading, examples in groups(found):
         if examples:
@@ -151,8 +157,8 @@ def _counts(found: Difference) -> Line:
     wrong = counts.same_wrong + counts.differently_wrong
     apart = f" ({counts.differently_wrong:,} differently)" if counts.differently_wrong else ""
     return sentence(
-        f"Same answer to {agreed}. Both right {counts.both_right:,}, won {counts.wins:,}, "
-        f"lost {counts.losses:,}, both wrong {wrong:,}{apart}."
+        f"Same answer to {agreed}. Right answers: both {counts.both_right:,}, won "
+        f"{counts.wins:,}, lost {counts.losses:,}; both wrong {wrong:,}{apart}."
     )
 
 

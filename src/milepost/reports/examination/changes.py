@@ -169,7 +169,7 @@ def _count(scores: Sequence[BehaviourScore]) -> Line:
     tail = "; open: the cases cannot tell" if counts["open"] else ""
     few = [score for score in scores if score.outcome == "passed" and 0 < score.n < FEW_CASES]
     if few:
-        tail += f"; passed {', '.join(f'{each.name} on {_cases_of(each)} only' for each in few)}"
+        tail += f"; few cases: {', '.join(f'{each.name} on {_cases_of(each)}' for each in few)}"
     return said(f"{tests}: {listed}{tail}.", *OUTCOMES[worst])
 
 

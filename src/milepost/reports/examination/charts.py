@@ -314,7 +314,10 @@ def forecast_chart(examined: Examined) -> Chart | None:
         .encode(x=x, y=y.y("value")),
     ]
     title = "What more labels would bring"
-    subtitle = ["Blue: measured out of fold. Grey: expected. Bands: intervals."]
+    subtitle = [
+        "The closed-form head, cross-fitted on the training examples.",
+        "Blue: measured. Grey: expected. Bands: intervals.",
+    ]
     spec = finish(layers, height=HEIGHT, width=PLOT, title=title, subtitle=subtitle)
     said = "; ".join(
         f"{point.examples:,} examples {words.measured(point.estimate)}" for point in expected

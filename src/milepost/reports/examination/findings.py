@@ -169,10 +169,15 @@ _TELLERS: tuple[Callable[[Examination, Scorecard], Finding | None], ...] = (
 def _forecast(contest: Contest) -> Finding | None:
     if not contest.forecast or not contest.curve:
         return None
-    now = contest.curve[-1].examples
+    now = contest.curve[-1]
     told = [
-        f"{words.measured(point.estimate)} with {point.examples / max(now, 1):.2g} times as many"
+        f"{words.measured(point.estimate)} with "
+        f"{point.examples / max(now.examples, 1):.2g} times as many"
         for point in contest.forecast[:2]
     ]
     metric = words.metric_of(contest)
-    return Finding("More labels", f"expected {metric} {', '.join(told)}.")
+    whose = (
+        "the closed-form head, cross-fitted on the training examples: "
+        f"{words.score(now.estimate.value)} now"
+    )
+    return Finding("More labels", f"expected {metric} {', '.join(told)} ({whose}).")

@@ -6,7 +6,7 @@ from milepost.entities.contest import CurvePoint
 from milepost.evaluation.forecast import why_none
 from milepost.reports import words
 from milepost.reports.document import BLANK, Cell, Column, Grid, Line, Part, Row
-from milepost.reports.examination.section import Section, cases_shown, said
+from milepost.reports.examination.section import MATTERS, Section, cases_shown, said
 from milepost.reports.records import Examined
 from milepost.reports.scales import bar, common_scale
 
@@ -22,14 +22,16 @@ def privacy(examined: Examined, *, full: bool) -> Section:
         return Section("privacy", title, absent="No attack was run against it.")
     rate = found.tpr_at_1_fpr
     told = rate.low > GUESSING
+    unsure = not told and rate.high > MATTERS
     times = f"{rate.value / GUESSING:.1f} times"
     compare = f"{times} what guessing would" if rate.value > GUESSING else "no more than guessing"
     parts: list[Part] = [
         said(
             f"An attacker who accuses 1 % of strangers recognises {words.share(rate)} of the "
-            f"{words.count(found.members, 'training example')} attacked, {compare}.",
-            "!" if told else "✔",
-            "warn" if told else "good",
+            f"{words.count(found.members, 'training example')} attacked, {compare}"
+            + (f"; so few cannot rule out more than {words.percent(MATTERS)}." if unsure else "."),
+            "!" if told else "?" if unsure else "✔",
+            "warn" if told or unsure else "good",
         ),
         said(
             f"AUROC of the attack: {words.measured(found.auroc)}; 0.5 is guessing. "
@@ -54,13 +56,26 @@ def forecast(examined: Examined, *, full: bool) -> Section:
     title = "What more labels would bring"
     points = examined.contest.forecast
     if not points:
-        why = why_none(examined.scorecard.metric, examined.contest.curve)
+        why = why_none(examined.scorecard.metric, examined.contest.curve, examined.contest)
         return Section("forecast", title, absent=why or "No forecast was made.")
     now = examined.contest.curve[-1] if examined.contest.curve else None
-    parts: list[Part] = [_points(examined, now, points)]
+    parts: list[Part] = [said(_whose(examined)), _points(examined, now, points)]
     bound = words.asked(examined.task.objective)
-    advice = () if bound is None or now is None else tuple(_worth(points, now, *bound))
+    advice = (
+        ()
+        if bound is None or now is None or _reaches(examined.scorecard.objective.value, *bound)
+        else tuple(_worth(points, now, *bound))
+    )
     return Section("forecast", title, tuple(parts), advice)
+
+
+def _whose(examined: Examined) -> str:
+    """What the numbers are of: not of what the scorecard is made of."""
+    beside = ""
+    if examined.scorecard.regime != "cross_fitted":
+        where = "the test file" if examined.scorecard.regime == "test_file" else "the holdout"
+        beside = f", not measured on {where} as the scorecard is"
+    return f"Of the closed-form head, cross-fitted on the training examples{beside}."
 
 
 def _points(examined: Examined, now: CurvePoint | None, points: tuple[CurvePoint, ...]) -> Grid:
@@ -97,24 +112,24 @@ def _worth(
     points: tuple[CurvePoint, ...], now: CurvePoint, name: str, bound: float
 ) -> Iterator[str]:
     """Whether more labels are expected to reach the floor, or to get below the ceiling."""
-    sign = -1.0 if name == "ceiling" else 1.0
-
-    def reaches(value: float) -> bool:
-        return sign * value >= sign * bound
-
-    if reaches(now.estimate.value):
+    if _reaches(now.estimate.value, name, bound):
         return
-    reached = next((point for point in points if reaches(point.estimate.value)), None)
+    reached = next((p for p in points if _reaches(p.estimate.value, name, bound)), None)
     if reached is not None:
         yield (
             f"The {name} of {bound:g} is expected to be reached at about "
             f"{words.count(reached.examples, 'example')}."
         )
         return
-    last = points[-1]
-    if not reaches(last.estimate.high if sign > 0 else last.estimate.low):
-        easier = "lower floor" if sign > 0 else "higher ceiling"
+    last, rises = points[-1], name != "ceiling"
+    if not _reaches(last.estimate.high if rises else last.estimate.low, name, bound):
+        easier = "lower floor" if rises else "higher ceiling"
         yield (
             f"Even {words.count(last.examples, 'example')} are not expected to reach the {name} "
             f"of {bound:g}: other labels, a better encoder or a {easier} are needed."
         )
+
+
+def _reaches(value: float, name: str, bound: float) -> bool:
+    """Whether a value keeps the floor or ceiling."""
+    return value <= bound if name == "ceiling" else value >= bound

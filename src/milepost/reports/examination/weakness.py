@@ -94,19 +94,21 @@ def _declarations(slices: Sequence[FoundSlice]) -> list[Part]:
     ]
     return [
         BLANK,
-        said("To watch them in every contest, declare them under `objective` in the task file:"),
+        said(
+            "To watch them in every contest, declare them under `objective` in the task file"
+            f"{_without(len(slices) - len(sayable))}:"
+        ),
         Line((("slices:", "code"),), indent=2),
         *lines,
-        *_without(len(slices) - len(sayable)),
     ]
 
 
-def _without(hidden: int) -> list[Part]:
+def _without(hidden: int) -> str:
     """How many slices no SQL says."""
     if not hidden:
-        return []
+        return ""
     which = words.count(hidden, "slice above has", "slices above have")
-    return [Line(((f"{which} no SQL, and cannot be declared.", "dim"),))]
+    return f" ({which} no SQL and cannot be declared)"
 
 
 def slice_names(descriptions: Sequence[str]) -> list[str]:

@@ -1,18 +1,15 @@
 """Suspected wrong labels of a task's training rows; reads, and changes nothing."""
 
 import csv
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from milepost.contests.runner import HeldVectors
-from milepost.data.split import assign_sides
 from milepost.data.splitting.folding import fold_groups
-from milepost.entities.errors import DataError, InputError, UnknownNameError, WorkspaceError
+from milepost.entities.errors import DataError, InputError, WorkspaceError
 from milepost.entities.suspect import Suspects
-from milepost.entities.task import Task
 from milepost.evaluation.label_quality import (
     Labelled,
     Marked,
@@ -28,10 +25,9 @@ from milepost.strategies.head_closed_form import HeadClosedForm
 from milepost.strategies.problems import encode
 from milepost.strategy import Problem
 from milepost.workflows.contest.datasets import (
-    SIDES_SEED,
     label_indices,
     load,
-    recorded_sides,
+    planned_sides,
 )
 from milepost.workflows.context import Context
 from milepost.workflows.tasks.files import read_task

@@ -161,6 +161,7 @@ REFUSED = [
     ({"kind": "invariance", "change": "typos", "label": "calm"}, "belongs to a direction"),
     ({"kind": "invariance", "change": "typos", "tolerance": 0.1}, "belongs to a direction"),
     ({"kind": "invariance", "change": "typos", "file": "must.csv"}, "belongs to a minimum"),
+    ({"kind": "invariance", "replace": {"a": "b", "London": "London"}}, "'London' is replaced by"),
     ({"kind": "direction", "change": "typos"}, "needs the `label`"),
     ({"kind": "direction", "change": "typos", "label": "angri"}, "'angry'"),
     ({"kind": "invariance", "prefix": "x", "where": "lenght > 3"}, "'length'"),

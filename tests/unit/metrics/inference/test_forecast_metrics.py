@@ -1,11 +1,15 @@
 """Curves that follow a family are continued along it; the record's interval holds its value."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 
-from milepost.entities.contest import CurvePoint
+from milepost.entities.contest import Candidate, Contest, CurvePoint
+from milepost.entities.decision import Decision
 from milepost.entities.estimate import Estimate
-from milepost.evaluation.forecast import forecast, why_none
+from milepost.entities.ids import CandidateId, ContestId, Digest
+from milepost.evaluation.forecast import CURVE_OF, forecast, why_none
 from milepost.metrics.inference.forecast import (
     continued,
     half_width,
@@ -13,6 +17,7 @@ from milepost.metrics.inference.forecast import (
     power_law_with_asymptote,
 )
 from milepost.metrics.scoring import mean_measures, measures
+from milepost.strategies.head_closed_form import HeadClosedForm
 
 SIZES = np.array([50.0, 100.0, 200.0, 400.0])
 
@@ -89,6 +94,30 @@ def test_a_measure_and_its_mirror_image_are_foretold_alike():
     for one, two in zip(plain, forecast(utility, doubled, 0.95), strict=True):
         assert two.estimate.value == pytest.approx(2 * one.estimate.value - 2)
         assert two.estimate.low == pytest.approx(2 * one.estimate.low - 2)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "error", "budget", "why"),
+    [
+        ("tfidf_linear", None, 60.0, "which did not compete."),
+        (CURVE_OF, "it broke", 60.0, "which was not fitted."),
+        (CURVE_OF, None, None, ": there are too few examples for its points."),
+        (CURVE_OF, None, 60.0, "the budget left no time for it, or there are too few"),
+    ],
+)
+def test_where_there_is_no_curve_the_reason_that_applies_is_told(strategy, error, budget, why):
+    contest = Contest(
+        id=ContestId("c0"), task="t", task_version=Digest(""), examples=Digest(""), holdout=None,
+        regime="cross_fitted", seed=0, budget_seconds=budget, seconds=1.0,
+        started=datetime(2024, 1, 1, tzinfo=UTC),
+        candidates=(Candidate(id=CandidateId("c0-x"), strategy=strategy, error=error),),
+        decision=Decision(verdict="kept", reasons=()), code="",
+    )  # fmt: skip
+    said = why_none("accuracy", (), contest)
+    assert said.startswith("There is no learning curve")
+    assert why in said
+    assert "data: time" not in said
+    assert HeadClosedForm().name == CURVE_OF
 
 
 def test_where_nothing_is_foretold_it_says_why():

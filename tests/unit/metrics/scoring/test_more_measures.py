@@ -9,7 +9,8 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from milepost.metrics.inference.intervals import clopper_pearson
+from milepost.entities.estimate import UNDEFINED
+from milepost.metrics.inference.intervals import clopper_pearson, estimate_of
 from milepost.metrics.scoring.calibration_error import ece, folded_mean
 from milepost.metrics.scoring.curves import auprc, auroc
 from milepost.metrics.scoring.label_measures import f1, f1_share, precision, recall
@@ -87,6 +88,9 @@ def test_a_label_without_rows_has_bounds_as_wide_as_can_be():
     found = Sample(np.array([0, 0, 1]), np.eye(3, dtype=np.float32)[[0, 1, 1]])
     for measure in (precision(2, "p"), recall(2, "r"), f1(2, "f")):
         assert measure.found(found).bounds(0.025) == pytest.approx((0.0, 1.0), abs=1e-6)
+        assert estimate_of(measure.found(found), 0.95).method == UNDEFINED
+    for measure in (precision(1, "p"), recall(0, "r"), f1(0, "f")):
+        assert estimate_of(measure.found(found), 0.95).method != UNDEFINED
 
 
 def calibrated(n, seed):

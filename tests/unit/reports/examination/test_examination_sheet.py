@@ -8,16 +8,19 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from rich.cells import cell_len
 
-from milepost.entities.scorecard import Spending
+from milepost.entities.examination import Check
+from milepost.entities.scorecard import Scorecard, Spending
 from milepost.entities.taskfile import parse_task
 from milepost.evaluation.examination.changes import CHANGES
 from milepost.reports.examination.changes import CHANGED
 from milepost.reports.examination.findings import MOST, finding_lines, findings
+from milepost.reports.examination.outlook import forecast
 from milepost.reports.examination.sheet import ExaminationSheet, sections
 from milepost.reports.examination.weakness import slice_names
 from milepost.reports.leaderboard import Leaderboard
 from milepost.reports.plain import examine_json, improve_json, schema
 from milepost.reports.records import Examined
+from milepost.reports.words import error_left
 
 
 def test_a_statistician_finds_numbers_with_intervals_and_n(examined: Examined) -> None:
@@ -115,6 +118,54 @@ def test_the_daily_table_gains_a_few_lines(examined: Examined) -> None:
     assert text.splitlines()[-1] == "What was found in full: milepost examine route"
     assert "More labels: expected accuracy 0.884" in words
     assert "with 2 times as many" in words
+    now = examined.contest.curve[-1].estimate.value
+    assert f"cross-fitted on the training examples: {now:.3f} now)." in words
+
+
+def replace_of(examined: Examined, card: Scorecard) -> Examined:
+    """The same with another scorecard."""
+    chosen = msgspec.structs.replace(examined.candidate, scorecard=card)
+    others = tuple(chosen if c.chosen else c for c in examined.contest.candidates)
+    contest = msgspec.structs.replace(examined.contest, candidates=others)
+    return dataclasses.replace(examined, candidate=chosen, contest=contest)
+
+
+def test_the_forecast_says_that_it_is_not_of_what_the_scorecard_is_of(examined: Examined) -> None:
+    replace = msgspec.structs.replace
+    for regime, said in (
+        ("cross_fitted", "training examples."),
+        ("test_file", "examples, not measured on the test file as the scorecard is."),
+        ("holdout", "examples, not measured on the holdout as the scorecard is."),
+    ):
+        card = replace(examined.scorecard, regime=regime)
+        part = forecast(replace_of(examined, card), full=False)
+        text = "".join(piece for piece, _ in part.parts[0].pieces)
+        assert text.endswith(said)
+
+
+def test_no_label_is_asked_for_where_the_scorecard_reaches_the_floor(examined: Examined) -> None:
+    replace = msgspec.structs.replace
+    now = examined.contest.curve[-1].estimate.value
+    expected = examined.contest.forecast[0].estimate.value
+    floor = round((now + expected) / 2, 4)
+    assert now < floor < expected
+    task = replace(examined.task, objective=replace(examined.task.objective, at_least=floor))
+    for value, asked in ((floor - 0.01, True), (floor + 0.01, False)):
+        estimate = replace(examined.scorecard.objective, value=value)
+        metrics = {**examined.scorecard.metrics, examined.scorecard.metric: estimate}
+        card = replace(examined.scorecard, metrics=metrics)
+        part = forecast(dataclasses.replace(replace_of(examined, card), task=task), full=False)
+        assert any("expected to be reached" in each for each in part.advice) == asked
+
+
+def test_few_groups_are_told_in_the_daily_table(examined: Examined) -> None:
+    for groups, told in ((0, False), (4, True), (10, False)):
+        card = msgspec.structs.replace(examined.scorecard, groups=groups)
+        found = findings(replace_of(examined, card).contest)
+        few = [each.text for each in found if each.about == "Few groups"]
+        assert bool(few) == told
+        if told:
+            assert few[0].startswith("every interval rests on 4 groups")
 
 
 def test_leaks_come_first_and_few_looks_last(examined: Examined) -> None:
@@ -149,6 +200,106 @@ def test_leaks_that_change_nothing_are_no_finding(examined: Examined) -> None:
     assert "Leaks" not in [each.about for each in findings(contest)]
     shown = Examined(task=examined.task, contest=contest, candidate=chosen, release=1, live=True)
     assert "would not change the accuracy" in " ".join(str(ExaminationSheet(shown)).split())
+
+
+def sheet_of(examined: Examined, **parts: object) -> str:
+    """The sheet in one line, with parts of the examination exchanged."""
+    replace = msgspec.structs.replace
+    found = replace(examined.found, **parts)
+    card = replace(examined.scorecard, examination=found)
+    chosen = replace(examined.candidate, scorecard=card)
+    return " ".join(str(ExaminationSheet(dataclasses.replace(examined, candidate=chosen))).split())
+
+
+def test_the_headline_of_groups_follows_every_gap_that_is_shown(examined: Examined) -> None:
+    replace = msgspec.structs.replace
+    score = replace(examined.found.fairness[0], findings=())
+    only = "1 gap between groups is shown: equalised odds by religion, answer"
+    assert f'! {only} "toxic" 0.210 (muslim and atheist).' in sheet_of(examined)
+    assert f"! {only}" in sheet_of(examined, fairness=(score,))
+    wide = replace(score, gaps=score.gaps[1:])
+    assert "? No group is shown to be treated worse than the rest, but these examples cannot" in (
+        sheet_of(examined, fairness=(wide,))
+    )
+    narrow = replace(score, gaps=(replace(score.gaps[1], value=0.01, low=-0.01, high=0.03),))
+    assert "✔ No group is shown to be treated worse than the rest, and every gap is shown" in (
+        sheet_of(examined, fairness=(narrow,))
+    )
+
+
+def test_a_tick_for_changes_needs_intervals_that_rule_a_loss_out(examined: Examined) -> None:
+    replace = msgspec.structs.replace
+    fine = replace(examined.found.robustness[0], drop=0.0, drop_low=-0.02, drop_high=0.03)
+    tick = "✔ None of 1 kind of change is shown to make it worse; each costs at most 0.05"
+    assert tick in sheet_of(examined, robustness=(fine,))
+    unsure = replace(fine, change="typos", drop=0.08, drop_low=-0.19, drop_high=0.35)
+    shown = sheet_of(examined, robustness=(fine, unsure))
+    assert "? None of 2 kinds of changes is shown to make it worse, but so few inputs" in shown
+    assert "that 1 of them cost more than 0.05 of accuracy" in shown
+
+
+def test_a_limit_that_is_not_shown_to_hold_has_no_tick(examined: Examined) -> None:
+    checks = (
+        Check(name="a", outcome="passed", sentence="Shown."),
+        Check(name="b", outcome="passed", sentence="Not proven.", proven=False),
+    )
+    shown = sheet_of(examined, checks=checks)
+    assert "? Not proven. ✔ Shown." in shown
+
+
+def test_a_test_that_passed_on_few_cases_says_on_how_many(examined: Examined) -> None:
+    few = msgspec.structs.replace(examined.found.behaviour[0], name="must", n=4, failed=0)
+    assert "few cases: must on 4 cases." in sheet_of(examined, behaviour=(few,))
+
+
+def test_few_members_are_no_proof_of_privacy(examined: Examined) -> None:
+    found = examined.found.privacy
+    assert found is not None
+    replace = msgspec.structs.replace
+    rate = replace(found.tpr_at_1_fpr, value=0.02, low=0.0, high=0.2)
+    shown = sheet_of(examined, privacy=replace(found, tpr_at_1_fpr=rate))
+    assert "? An attacker who accuses" in shown
+    assert "cannot rule out more than 5.0 %" in shown
+
+
+def test_only_slices_with_sql_are_to_be_declared(examined: Examined) -> None:
+    found = examined.found.discovery
+    assert found is not None
+    replace = msgspec.structs.replace
+    shown = sheet_of(examined, discovery=found)
+    assert "or declare the slice" in shown
+    assert "have no SQL and cannot be declared)" in shown or "has no SQL and cannot be" in shown
+    bare = replace(found, found=(replace(found.found[0], predicate=None),))
+    assert "or declare the slice" not in sheet_of(examined, discovery=bare)
+    none = replace(found, found=())
+    assert "● 412 slices were tried; none is shown" in sheet_of(examined, discovery=none)
+
+
+def test_error_left_is_told_as_looks_tells_it(examined: Examined) -> None:
+    replace = msgspec.structs.replace
+    spent = Spending(look=1, of_life=1, alpha=0.0304, left=0.0196, most=50)
+    card = replace(examined.scorecard, spent=spent)
+    chosen = replace(examined.candidate, scorecard=card)
+    for verdict, left in (("released", 0.05), ("kept", 0.0196)):
+        contest = replace(
+            examined.contest, decision=replace(examined.contest.decision, verdict=verdict)
+        )
+        sheet = ExaminationSheet(dataclasses.replace(examined, candidate=chosen, contest=contest))
+        assert error_left(left) in " ".join(str(sheet).split())
+    assert error_left(0.0196) == "1.96 % of error is left for later looks"
+
+
+def test_a_long_weak_spot_keeps_both_ends(examined: Examined) -> None:
+    found = examined.found.discovery
+    assert found is not None
+    replace = msgspec.structs.replace
+    name = "texts with at least 5 words that no other training example has"
+    worst = replace(found.found[0], description=name)
+    examination = replace(examined.found, discovery=replace(found, found=(worst,)))
+    card = replace(examined.scorecard, examination=examination)
+    chosen = replace(examined.candidate, scorecard=card)
+    told = findings(replace(examined.contest, candidates=(chosen,)))
+    assert any(each.text.startswith(name) for each in told)
 
 
 def test_every_change_has_words() -> None:
