@@ -116,7 +116,8 @@ def _weakest(found: Examination, card: Scorecard) -> Finding | None:
         return None
     worst, others = found.discovery.found[0], len(found.discovery.found) - 1
     more = f"; {words.count(others, 'more weak slice')}" if others else ""
-    name = words.middle(worst.description, LONGEST_SLICE)
+    # The example that a description may end with is for `examine`, which has the room.
+    name = words.middle(worst.description.partition(" (such as ")[0], LONGEST_SLICE)
     right = f"accuracy {words.score(worst.estimate.value)}"
     text = f"{name} have {right}, {worst.gap:.3f} less than the rest{more}."
     return Finding("Weak spot", text, "!", "warn")
