@@ -49,6 +49,7 @@ READS: dict[str, Callable[[Ledger], object]] = {
     "newest admitted": lambda ledger: ledger.newest_admitted("route", before=2),
     "first result": lambda ledger: ledger.first_result("none", {}, Channel),
     "configuration": lambda ledger: ledger.record_configuration(Configuration()),
+    "settings of a moment": lambda ledger: ledger.settings_at(FIRST.started),
     "audit": lambda ledger: ledger.audit(20),
     "audit of a subject": lambda ledger: ledger.audit(20, subject="route@production"),
     "audit of an action": lambda ledger: ledger.audit(20, action="channel.moved"),

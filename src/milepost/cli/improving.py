@@ -35,7 +35,8 @@ def improve(
         list[str] | None, typer.Argument(metavar="TASK", help="Tasks; all when left out.")
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Time per task, such as 60s or 2m.")
+        str | None,
+        typer.Option(metavar="TIME", help="Time to fit, per task: 60s or 2m."),
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same choice and quality.")] = 0,
     strategy: Annotated[

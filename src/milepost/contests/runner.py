@@ -146,6 +146,10 @@ class HeldVectors(WrappedEncoder):
             out[missing] = self.inner.encode([texts[i] for i in missing.tolist()], progress)
         return out
 
+    def lift_deadline(self) -> None:
+        """Encode whatever is asked from now on: a budget is for candidates, not for judging."""
+        self._deadline = Deadline()
+
     def _held(self) -> NDArray[np.float32]:
         with self._lock:
             if self._vectors is None:

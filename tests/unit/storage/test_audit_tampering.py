@@ -95,7 +95,7 @@ def with_column(row: RawRow, column: str) -> RawRow:
     index = 1 + COLUMNS.index(column)
     value = str(changed[index])
     # One character, so that the smallest edit is tried.
-    changed[index] = value[:-1] + ("1" if value[-1] != "1" else "0")
+    changed[index] = value[:-1] + ("1" if value[-1:] != "1" else "0")
     return tuple(changed)  # type: ignore[return-value]
 
 

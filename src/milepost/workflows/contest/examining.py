@@ -1,12 +1,14 @@
 """The chosen candidate under close examination, with all that its contest has of it at hand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from milepost.contests.runner import predict
+from milepost._base.clock import Deadline
+from milepost.contests.runner import HeldVectors, predict
 from milepost.contests.runner import refit as refit_like
 from milepost.entities.contest import Candidate
 from milepost.entities.examination import Examination
@@ -37,6 +39,10 @@ def examine_chosen(
     chosen = judgement.chosen
     if chosen is None:
         return Examination()
+    # What a task demands is checked however little time the candidates were given.
+    problem = replace(problem, deadline=Deadline())
+    if isinstance(problem.encoder, HeldVectors):
+        problem.encoder.lift_deadline()
     strategy = next(each for each in strategies if each.name == chosen.strategy)
     predictor = judgement.predictors[chosen.strategy]
 
