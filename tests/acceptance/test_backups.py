@@ -325,6 +325,7 @@ def test_a_password_is_in_no_backup(kept):
     assert "https://me:***@lineage.invalid/x?api_key=***" in kept_text
 
 
+@pytest.mark.slow
 def test_moved_to_a_server_and_back(milepost, kept, new_postgres_database, is_refusal):
     desk, url = kept / "desk", new_postgres_database()
     comment = "# where records are kept\n"

@@ -8,7 +8,7 @@ import pytest
 
 import milepost as mp
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.slow]
 
 QUICK = ("--strategy", "tfidf_linear", "--strategy", "head_closed_form")
 
