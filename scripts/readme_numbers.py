@@ -177,7 +177,7 @@ def judge(found: Mapping[str, Result]) -> str:
     def scorecard() -> str:
         told = results(found, "scorecard_speed")
         times = [each["wall_s"]["median"] for each in told["milepost"].values()]
-        return f"{min(times):.1f} to {max(times):.1f} s by metric"
+        return f"{min(times):.2f} to {max(times):.2f} s by metric"
 
     makers = {
         "any false release in 50 looks at the same holdout": looks,
