@@ -4,6 +4,8 @@ import csv
 
 import numpy as np
 
+import milepost as mp
+
 WORDS = (
     "table", "window", "garden", "river", "market", "letter", "bridge", "station", "winter",
     "summer", "music", "kitchen", "doctor", "teacher", "ticket", "camera", "village", "forest",
@@ -76,3 +78,4 @@ def test_a_group_that_no_column_holds_is_refused_before_anything_is_fitted(milep
     task = _desk(milepost)
     task.write_text(task.read_text() + "fairness: {by: [abuot]}\n")
     is_refusal(milepost("-w", "desk", "improve", "guard"), "'about'", "fairness.by")
+    assert not mp.Workspace.open(task.parent.parent).jobs(ended=False)

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from milepost.entities.estimate import Estimate
 from milepost.entities.scorecard import Confusion, LabelScore, Scorecard, SliceScore
 from milepost.reports import theme, words
-from milepost.reports.axes import Axis, finish, fit, row_scale, value_axis
-from milepost.reports.forest import NAMES, NUMBERS, ROW, ForestPlot, ForestRow, Kind, Number
+from milepost.reports.axes import finish, fit, row_scale
+from milepost.reports.dumbbell import Pair, dumbbell
+from milepost.reports.forest import ForestPlot, ForestRow, Kind, Number
 from milepost.reports.theme import Chart
 
 SHOWN = 12
@@ -117,35 +118,13 @@ def _two(estimate: Estimate | None) -> str:
 
 
 def _dots(scores: Sequence[LabelScore], title: str, subtitle: str) -> dict[str, object]:
-    import altair as alt
-
-    rows: list[dict[str, object]] = [
-        {
-            "row": i,
-            "name": fit(s.label, NAMES - 16),
-            "recall": s.recall.value if s.recall else None,
-            "precision": s.precision.value if s.precision else None,
-            "n": f"n {s.n:,}",
-        }
-        for i, s in enumerate(scores)
+    pairs = [
+        Pair(
+            name=s.label,
+            hollow=s.precision.value if s.precision else None,
+            filled=s.recall.value if s.recall else None,
+            n=s.n,
+        )
+        for s in scores
     ]
-    values = [e.value for s in scores for e in (s.recall, s.precision) if e]
-    domain, ticks = value_axis(min(values), max(values))
-    axis = Axis("recall, precision", domain, ticks, range=(NAMES, theme.WIDTH - NUMBERS))
-    base = alt.Chart(alt.Data(values=rows)).encode(y=row_scale(len(rows)))
-    return finish(
-        [
-            base.mark_rule(color=theme.OTHER).encode(x=axis.x("recall"), x2="precision:Q"),
-            base.mark_point(
-                size=70, filled=False, strokeWidth=2, color=theme.WARM, opacity=1
-            ).encode(x=axis.x("precision")),
-            base.mark_circle(size=75, color=theme.ACCENT, opacity=1).encode(x=axis.x("recall")),
-            base.mark_text(align="right").encode(x=alt.value(NAMES - 16), text="name:N"),
-            base.mark_text(align="right", color=theme.MUTED, fontSize=theme.SMALL_SIZE).encode(
-                x=alt.value(theme.WIDTH), text="n:N"
-            ),
-        ],
-        height=ROW * len(rows),
-        title=title,
-        subtitle=[subtitle],
-    )
+    return dumbbell(pairs, "recall, precision", title, subtitle)

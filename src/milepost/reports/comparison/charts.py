@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from milepost.entities.difference import Difference, Part
 from milepost.reports import theme, words
-from milepost.reports.axes import Axis, finish, fit, row_scale, value_axis
+from milepost.reports.axes import finish, fit, row_scale
+from milepost.reports.dumbbell import Pair, dumbbell
 from milepost.reports.theme import Chart
 
 ROW = 26
@@ -83,41 +84,15 @@ def shares(parts: Sequence[Part], kind: str, found: Difference) -> Chart | None:
     """Share of right answers before and after, as a dumbbell per part; ``None`` without parts."""
     if not parts:
         return None
-    import altair as alt
-
     shown = sorted(parts, key=lambda part: -abs(part.second - part.first))[:SHOWN]
     shown.sort(key=lambda part: part.second - part.first)
-    rows: list[dict[str, object]] = [
-        {
-            "row": i,
-            "name": fit(part.name, NAMES - 16),
-            "first": part.first,
-            "second": part.second,
-            "n": f"n {part.n:,}",
-        }
-        for i, part in enumerate(shown)
-    ]
-    values = [share for part in shown for share in (part.first, part.second)]
-    domain, ticks = value_axis(min(values), max(values))
-    axis = Axis("share right", domain, ticks, range=(NAMES, theme.WIDTH - NUMBERS))
-    base = alt.Chart(alt.Data(values=rows)).encode(y=row_scale(len(rows)))
     title = f"Right answers by {kind}"
-    spec = finish(
-        [
-            base.mark_rule(color=theme.OTHER).encode(x=axis.x("first"), x2="second:Q"),
-            base.mark_point(
-                size=70, filled=False, strokeWidth=2, color=theme.WARM, opacity=1
-            ).encode(x=axis.x("first")),
-            base.mark_circle(size=75, color=theme.ACCENT, opacity=1).encode(x=axis.x("second")),
-            base.mark_text(align="right").encode(x=alt.value(NAMES - 16), text="name:N"),
-            base.mark_text(align="right", color=theme.MUTED, fontSize=theme.SMALL_SIZE).encode(
-                x=alt.value(theme.WIDTH), text="n:N"
-            ),
-        ],
-        height=ROW * len(rows),
-        title=title,
-        subtitle=[f"Open: {found.first.name}. Filled: {found.second.name}."],
-    )  # fmt: skip
+    spec = dumbbell(
+        [Pair(name=p.name, hollow=p.first, filled=p.second, n=p.n) for p in shown],
+        "share right",
+        title,
+        f"Open: {found.first.name}. Filled: {found.second.name}.",
+    )
     said = "; ".join(
         f"{words.clean(part.name)} from {part.first:.2f} to {part.second:.2f}" for part in shown
     )
