@@ -10,8 +10,11 @@
     │   └── DataError         a data file or column
     ├── WorkspaceError        no workspace here, read-only folder, newer version (exit code 2)
     ├── EncoderError          an encoder is missing or its bytes are not the promised ones
+    ├── OverloadedError       there is more to do than can be done now; says when to try again
+    ├── LateError             the deadline of a request passed before there was an answer
     └── StorageError          what was stored is not what is read
         ├── UnreachableError  the database server does not answer just now
+        ├── RecordingError    an answer that must be recorded cannot be
         ├── CorruptError      a digest does not match or an array is not finite
         └── ConflictError     somebody else moved it first (compare-and-swap lost)
             ├── HeldError     somebody else is doing it now
@@ -143,6 +146,29 @@ class CorruptError(StorageError):
 
 class ConflictError(StorageError):
     """Somebody else changed it first; read again and decide anew."""
+
+
+class OverloadedError(MilepostError):
+    """There is more to do than can be done now; the same again later may succeed.
+
+    Args:
+        what: What is full.
+        retry_after: Seconds after which to try again, > 0.
+        own: Whether the asker alone has reached a limit of its own (429), not everybody (503).
+    """
+
+    def __init__(self, what: str, *, retry_after: float = 1.0, own: bool = False) -> None:
+        self.retry_after = retry_after
+        self.own = own
+        super().__init__(what, advice=f"Try again in {retry_after:g} s.")
+
+
+class LateError(MilepostError):
+    """The deadline of a request passed before there was an answer."""
+
+
+class RecordingError(StorageError):
+    """An answer that must be recorded cannot be, and is not given."""
 
 
 class HeldError(ConflictError):

@@ -37,6 +37,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             answered.
         set_thresholds: By what sets of labels promise, such as ``0.9``: largest doubt, 1 minus the
             probability, of a label that is in the set.
+        prepare: Steps that prepare an input before it is read; left out where there are none.
         files: The other files of the bundle.
     """
 
@@ -56,6 +57,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     # Unset rather than a default: a bundle that answers everything keeps its digest.
     abstain_below: float | msgspec.UnsetType = msgspec.UNSET
     set_thresholds: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
+    prepare: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     files: tuple[BundleFile, ...] = ()
 
 
@@ -90,10 +92,12 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         task: Task name.
-        name: ``production`` for now.
+        name: ``production``, ``canary`` or ``shadow``.
         release: Number it points at.
         previous: Number it pointed at before; ``None`` at first. Rollback goes there.
         version: Grows by one at each move; compare-and-swap is on it.
+        share: Share of the traffic that goes this way, 0 to 1; ``None`` for production, which gets
+            the rest. A canary or shadow with share 0 is switched off.
     """
 
     task: str
@@ -101,6 +105,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     release: int
     previous: int | None
     version: int
+    share: float | None = None
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):

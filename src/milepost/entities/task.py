@@ -8,6 +8,7 @@ import msgspec
 from milepost.entities.errors import FieldError, InputError, nearest
 from milepost.entities.expectations import AbstainRule, Behaviour, FairnessRule, ScopeRule
 from milepost.entities.measures import ORDINAL, PATTERN, measure_kind
+from milepost.entities.serving import Guard, RecordingRule
 
 # The end of the pattern refuses a line break, before which ``$`` would match too.
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$(?!\n)")]
@@ -26,10 +27,13 @@ class InputField(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     Attributes:
         type: What it holds; text for now.
         column: Column of the data files; ``None`` takes the input's own name.
+        prepare: Steps that prepare each input, alike when fitting and when answering, such as
+            ``strip_html``, or a function of your own: ``own:prepare/mail.py:body``.
     """
 
     type: Literal["string"] = "string"
     column: NonEmpty | None = None
+    prepare: tuple[NonEmpty, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -205,6 +209,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         fairness: Groups that must be treated alike.
         abstain: When the predictor should rather not answer.
         out_of_scope: How inputs that belong to no label are known.
+        guards: Tasks whose verdict on an input is told with the answer, withholds it, or lets
+            another task answer; a bare name only tells.
+        recording: What is kept of the traffic; left out, everything for 30 days.
     """
 
     name: Name
@@ -221,6 +228,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     fairness: FairnessRule | msgspec.UnsetType = msgspec.UNSET
     abstain: AbstainRule | msgspec.UnsetType = msgspec.UNSET
     out_of_scope: ScopeRule | msgspec.UnsetType = msgspec.UNSET
+    guards: tuple[Name | Guard, ...] | msgspec.UnsetType = msgspec.UNSET
+    recording: RecordingRule | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         """Check what the types cannot say.

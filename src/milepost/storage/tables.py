@@ -225,6 +225,8 @@ channels = Table(
     _number("version"),
     _moment("updated"),
     _text("actor"),
+    # What of the traffic goes this way; production gets the rest, whatever it says here.
+    Column("share", Float, nullable=True),
     ForeignKeyConstraint(
         ["tenant", "task", "release"],
         ["releases.tenant", "releases.task", "releases.number"],
@@ -373,4 +375,68 @@ pins = Table(
     _key("owner"),
     _key("digest"),
     _moment("created"),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    # SHA-256 of the secret. The secret has 256 random bits, so that no slow hash is needed.
+    _text("hash"),
+    _text("name"),
+    _text("role"),
+    _text("record"),
+    _moment("created"),
+    _text("actor"),
+    Column("expires", UtcDateTime, nullable=True),
+    Column("revoked", UtcDateTime, nullable=True),
+    UniqueConstraint("tenant", "hash"),
+)
+
+traces = Table(
+    "traces",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _text("task"),
+    _number("release"),
+    _text("channel"),
+    _text("label", nullable=True),
+    _moment("at"),
+    Column("expires", UtcDateTime, nullable=False),
+    _text("record"),
+    # Written in groups of thousands: no foreign key is checked for each.
+    Index(None, "tenant", "task", "id"),
+    Index(None, "tenant", "expires"),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _text("task"),
+    _text("trace"),
+    _number("release"),
+    _text("channel"),
+    _text("key", nullable=True),
+    _text("digest"),
+    _moment("at"),
+    _text("record"),
+    ForeignKeyConstraint(["tenant", "task"], ["tasks.tenant", "tasks.name"]),
+    Index(None, "tenant", "task", "id"),
+    Index(None, "tenant", "trace"),
+    UniqueConstraint("tenant", "digest"),
+)
+
+fidelities = Table(
+    "fidelities",
+    metadata,
+    _key("tenant"),
+    _key("bundle"),
+    _key("variant"),
+    _text("record"),
+    _moment("created"),
+    _text("actor"),
 )

@@ -127,6 +127,7 @@ class ReleaseRecords(OperationRecords):
             release=row.release,
             previous=row.previous,
             version=row.version,
+            share=row.share,
         )
 
     def _store_move(
@@ -138,6 +139,7 @@ class ReleaseRecords(OperationRecords):
             "release": channel.release,
             "previous": channel.previous,
             "version": channel.version,
+            "share": channel.share,
             "updated": self.clock(),
             "actor": actor,
         }

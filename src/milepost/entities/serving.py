@@ -1,0 +1,330 @@
+"""What is asked of a server and what it answers; guards and recording as a task file says them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+from milepost.entities.expectations import Name, NonEmpty, Share
+
+GuardAction = Literal["annotate", "block", "route"]
+RecordedInput = Literal["full", "hashed", "nothing"]
+
+
+class Guard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A task whose verdict on an input says what happens to another task's answer.
+
+    Attributes:
+        task: Name of the guarding task.
+        labels: Its labels that trip the guard.
+        at_least: Smallest probability of those labels together that trips it, 0 to 1.
+        action: ``annotate`` only tells, ``block`` withholds the answer, ``route`` lets the task
+            ``to`` answer instead.
+        to: The task that answers where ``action`` is ``route``.
+    """
+
+    task: Name
+    labels: Annotated[tuple[NonEmpty, ...], msgspec.Meta(min_length=1)]
+    at_least: Share = 0.5
+    action: GuardAction = "annotate"
+    to: Name | None = None
+
+
+class RecordingRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is kept of the traffic of a task.
+
+    Attributes:
+        inputs: ``full`` keeps each input, ``hashed`` its SHA-256, ``nothing`` neither.
+        strict: Whether a request is answered only after its record is committed, else refused.
+        days: Days after which a trace is removed, > 0.
+        share: Share of the answers that are recorded, 0 to 1; answers that a guard stopped or that
+            were withheld always are.
+    """
+
+    inputs: RecordedInput = "full"
+    strict: bool = False
+    days: Annotated[float, msgspec.Meta(gt=0.0)] = 30.0
+    share: Share = 1.0
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a guard said of one input.
+
+    Attributes:
+        label: Its most probable label.
+        probability: Probability of the labels that trip it, together.
+        tripped: Whether that reaches the limit.
+        action: What follows from it where it is tripped.
+    """
+
+    label: str
+    probability: float
+    tripped: bool = False
+    action: GuardAction = "annotate"
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to one input.
+
+    Attributes:
+        label: Most probable label; ``None`` where the answer is withheld or blocked.
+        confidence: Its calibrated probability.
+        probabilities: The most probable labels, most probable first.
+        abstained: Whether it was withheld because it was not sure enough.
+        rung: What answered: name of the strategy, ``cache`` never; ``guard:NAME`` where one
+            stopped it.
+        guards: Verdict of each guard by its task.
+        trace_id: Under which the answer is recorded; feedback names it.
+    """
+
+    label: str | None
+    confidence: float
+    probabilities: dict[str, float]
+    abstained: bool
+    rung: str
+    guards: dict[str, Verdict]
+    trace_id: str
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request took.
+
+    Attributes:
+        inputs: Texts that were asked about.
+        cached: Of these, how many were answered from the cache.
+        tokens: Encoder tokens of the others, special tokens included.
+        cost_usd: Measured CPU time of the release at the workspace's price, in USD.
+    """
+
+    inputs: int
+    cached: int = 0
+    tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
+    """The answers to one request; all of one release.
+
+    Attributes:
+        task: Task that was asked.
+        release: Number of the release that answered all of it.
+        channel: Channel that led there, or ``pinned``.
+        predictions: One answer per input, in order.
+        usage: What it took.
+    """
+
+    task: str
+    release: int
+    channel: str
+    predictions: tuple[Answer, ...]
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One request for answers, whatever protocol it came by.
+
+    Attributes:
+        task: Name of the task.
+        texts: What it is asked about, at least one.
+        key: Id of the key that asks; ``None`` where none is needed.
+        subject: Who or what the answers are for, such as a user's id: decides between
+            production and canary, so that one subject always gets the same; ``None`` draws.
+        release: Number of the release that must answer; ``None`` follows the channels.
+        top: Most labels in ``probabilities``, ≥ 1; ``None`` takes the default of 5.
+        deadline: ``time.monotonic()`` after which nobody waits any more; ``None`` for never.
+        request: Id of the request, for traces and logs.
+        parent: ``traceparent`` header (W3C Trace Context) of the request; ``None`` without.
+        protocol: By which protocol: ``native``, ``openai``, ``oip-http``, ``oip-grpc``, ``batch``.
+    """
+
+    task: str
+    texts: tuple[str, ...]
+    key: str | None = None
+    subject: str | None = None
+    release: int | None = None
+    top: int | None = None
+    deadline: float | None = None
+    request: str = ""
+    parent: str | None = None
+    protocol: str = "native"
+
+
+class Trace(msgspec.Struct, frozen=True, kw_only=True):
+    """One served answer, as it is kept.
+
+    Attributes:
+        id: ``t`` and 32 hex digits; sorts by time (RFC 9562, version 7).
+        task: Task that was asked.
+        release: Release that answered.
+        channel: ``production``, ``canary`` or ``pinned``.
+        at: When it was answered, UTC.
+        key: Id of the key that asked.
+        subject: Digest of the subject, never the subject itself.
+        label: The label that was answered; ``None`` where it was withheld or blocked.
+        confidence: Probability of the most probable label.
+        probabilities: The most probable labels with their probabilities.
+        abstained: Whether it was withheld.
+        rung: What answered.
+        guards: Verdicts of the guards.
+        shadow: What the shadow release would have answered: release, label, confidence.
+        text: The input, where the policy keeps it.
+        text_sha256: Its digest, where the policy keeps that.
+        seconds: From the moment that the request was accepted until the answer was there.
+        cached: Whether it came from the cache.
+        cost_usd: What it cost, in USD.
+        protocol: By which protocol it was asked.
+        request: Id of the request.
+    """
+
+    id: str
+    task: str
+    release: int
+    channel: str
+    at: datetime
+    key: str | None = None
+    subject: str | None = None
+    label: str | None = None
+    confidence: float = 0.0
+    probabilities: dict[str, float] = {}
+    abstained: bool = False
+    rung: str = ""
+    guards: dict[str, Verdict] = {}
+    shadow: "Shadowed | None" = None
+    text: str | None = None
+    text_sha256: str | None = None
+    seconds: float = 0.0
+    cached: bool = False
+    cost_usd: float = 0.0
+    protocol: str = "native"
+    request: str = ""
+
+
+class Shadowed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a release in the shadow would have answered."""
+
+    release: int
+    label: str | None
+    confidence: float
+
+
+class Feedback(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody said about an answer.
+
+    Attributes:
+        id: ``f`` and 32 hex digits.
+        trace: Id of the trace.
+        task: Task of the trace.
+        release: Release that had answered.
+        channel: Channel of the trace.
+        at: When, UTC.
+        key: Id of the key that said it.
+        label: The right label, where it was said.
+        rating: From 0 (useless) to 1 (right), where it was said.
+        comment: In words, where it was said.
+        text: The input that a correction is about; ``None`` where nobody kept it.
+    """
+
+    id: str
+    trace: str
+    task: str
+    release: int
+    channel: str
+    at: datetime
+    key: str | None = None
+    label: str | None = None
+    rating: Share | None = None
+    comment: str | None = None
+    text: str | None = None
+
+
+KeyRole = Literal["consumer", "finetuner", "provider", "admin"]
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may ask, and what. The secret is known to nobody but its holder.
+
+    Attributes:
+        id: ``k`` and 12 hex digits; stands in traces and logs.
+        name: For people.
+        role: ``consumer`` may ask and give feedback; ``finetuner`` may also read traces and move
+            channels of its tasks; ``provider`` and ``admin`` may do everything here.
+        tasks: Tasks that it may ask; empty for all.
+        created: When, UTC.
+        actor: Who made it.
+        expires: When it stops to work; ``None`` for never.
+        revoked: When it was revoked; ``None`` while it works.
+        per_second: Most inputs per second, > 0; ``None`` for no limit.
+    """
+
+    id: str
+    name: str
+    role: KeyRole
+    tasks: tuple[str, ...]
+    created: datetime
+    actor: str
+    expires: datetime | None = None
+    revoked: datetime | None = None
+    per_second: float | None = None
+
+
+class Fidelity(msgspec.Struct, frozen=True, kw_only=True):
+    """How well the answers of a bundle on a fast variant of the encoder agree with the reference.
+
+    Attributes:
+        bundle: Digest of the bundle.
+        encoder: Digest of the encoder.
+        variant: The fast variant, such as ``int8``.
+        reference: The variant it is held against, such as ``fp32``.
+        n: Texts that were compared.
+        agree: Of these, how many got the same label.
+        loss: Points of accuracy lost on labelled texts, percent; ``None`` without labels.
+        passed: Whether the release may serve on the variant.
+        at: When, UTC.
+    """
+
+    bundle: str
+    encoder: str
+    variant: str
+    reference: str
+    n: int
+    agree: int
+    loss: float | None = None
+    passed: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ServedTask:
+    """A task as a server sees it now.
+
+    Attributes:
+        name: Its name.
+        labels: Its labels in the order of the probabilities.
+        production: Release in production.
+        canary: Release in the canary channel; ``None`` without.
+        share: Share of the traffic that the canary answers.
+        shadow: Release in the shadow channel; ``None`` without.
+        encoder: Digest of the encoder of the production release; ``None`` where it reads text.
+        variant: Variant of the encoder that serves.
+        created: When the production release was made, UTC.
+        guards: Its guards.
+        instruction: The question in words.
+        guards_for: Tasks whose traffic it guards.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    production: int
+    canary: int | None = None
+    share: float = 0.0
+    shadow: int | None = None
+    encoder: str | None = None
+    variant: str | None = None
+    created: datetime | None = None
+    guards: tuple[Guard, ...] = ()
+    instruction: str = ""
+    guards_for: tuple[str, ...] = ()
+    descriptions: Mapping[str, str] = field(default_factory=dict[str, str])

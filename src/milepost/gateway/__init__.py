@@ -1,0 +1,1 @@
+"""The HTTP and gRPC face: protocols, access, limits. No decision about an answer is made here."""

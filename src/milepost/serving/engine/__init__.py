@@ -1,0 +1,1 @@
+"""One queue and one encoder pass for the texts of all tasks; all heads on the same vectors."""

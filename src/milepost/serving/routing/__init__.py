@@ -1,0 +1,1 @@
+"""Which release answers: channels, shares, pins, guards; loaded releases and their change."""
