@@ -60,6 +60,15 @@ def gone(holder: str) -> bool:
     return bool(process.started) and _started(process.pid) != process.started
 
 
+def ended(holder: str) -> bool:
+    """Whether a process is known to have ended: ``gone``, or of an earlier boot of this machine."""
+    process = _parsed(holder)
+    if process is None:
+        return False
+    host, boot, _ = _here()
+    return (process.host == host and bool(boot) and process.boot != boot) or gone(holder)
+
+
 def described(holder: str) -> str:
     """A holder for people, such as ``process 4242 on host-a``."""
     process = _parsed(holder)

@@ -3,7 +3,7 @@
 They are read from the ``[settings]`` table of ``milepost.toml``; a test pins the defaults.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -32,6 +32,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             are one group, in (0, 1]. ``1`` groups only texts that are equal after normalisation.
         max_text_chars: Longest text kept, in characters; longer ones are cut and reported.
         max_tokens: Longest input of the encoder, in tokens; ``None`` takes the encoder's own.
+        serve_variant: Variant of the encoder that a server answers on. ``int8`` is up to twice as
+            fast and is taken for each release whose answers on it were found to agree with those
+            on fp32; ``fp32``, the reference that scorecards are measured on, is always exact.
         latency_samples: Single predictions timed for p50 and p95 per candidate.
         examine_chars: Characters of judged inputs that the chosen candidate is asked about again,
             changed in every way that robustness and behaviour are tested; 0 leaves it out. 20,000
@@ -43,6 +46,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             running command may be about to record it.
         keep_contests: Contests per task whose unreleased candidates keep their predictors and
             predictions, newest first; ``None`` keeps those of all.
+        flush_seconds: The longest that the trace of an answer waits before it is written, in
+            seconds; about what a server that is killed can lose.
+        feedback_per_key: Most pieces of feedback that one key may give in 24 hours.
+        feedback_share: Most corrections of one key that are trained on, as a share of the task's
+            own labelled training examples, in (0, 1]; 20 always may be. What is said on the
+            command line or in Python, without a key, is not limited.
         artifacts_quota_bytes: The most that artifacts may take, in bytes; ``None`` for no limit.
     """
 
@@ -56,10 +65,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     near_duplicate: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.8
     max_text_chars: Annotated[int, Meta(ge=100)] = 20_000
     max_tokens: Annotated[int, Meta(ge=8)] | None = None
+    serve_variant: Literal["int8", "fp32"] = "int8"
     latency_samples: Annotated[int, Meta(ge=5, le=10_000)] = 50
     examine_chars: Annotated[int, Meta(ge=0)] = 20_000
     most_looks: Annotated[int, Meta(ge=1, le=1000)] = 50
     lease_seconds: Annotated[float, Meta(ge=1.0, le=3600.0)] = 30.0
     garbage_hours: Annotated[float, Meta(ge=0.0)] = 24.0
     keep_contests: Annotated[int, Meta(ge=1)] | None = None
+    flush_seconds: Annotated[float, Meta(gt=0.0, le=60.0)] = 0.5
+    feedback_per_key: Annotated[int, Meta(ge=1)] = 1000
+    feedback_share: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.5
     artifacts_quota_bytes: Annotated[int, Meta(ge=1)] | None = None

@@ -3,14 +3,16 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from typing import Literal
+
+from milepost.predictors.preparation.preparing import storable
 
 Plain = str | int | float | bool | None
 """What a cell can be after reading."""
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _WHOLE_FLOAT = re.compile(r"[+-]?\d+\.0+")
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,17})")
 _DECIMAL = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?")
@@ -65,17 +67,6 @@ def _nested(value: object) -> object:
     return plain(value) if isinstance(value, float | int | str) or value is None else str(value)
 
 
-def storable(text: str) -> str:
-    """``text`` without NUL, with U+FFFD in place of each lone surrogate.
-
-    A pair of surrogates becomes the character it stands for. Everything else stays as it is.
-    """
-    if not _UNSTORABLE.search(text):
-        return text
-    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return joined.replace("\x00", "")
-
-
 def as_text(value: Plain) -> str:
     """A cell as text: ``""`` for ``None``, ``true``/``false``, whole floats without ``.0``."""
     if value is None:
@@ -99,6 +90,10 @@ def as_labels(values: Sequence[Plain]) -> list[str | None]:
     return labels
 
 
+Kind = Literal["none", "int", "float", "bool", "text"]
+"""What all cells of a column are; ``none`` where all are empty."""
+
+
 def infer_types(values: Sequence[Plain]) -> list[Plain]:
     """A column of text as integers, floats or truth values where every cell reads as one.
 
@@ -107,18 +102,38 @@ def infer_types(values: Sequence[Plain]) -> list[Plain]:
     cell does not fit, so that ``NA`` remains ``NA``.
     """
     texts = [as_text(value) for value in values]
+    return read_as(texts, kind_of(texts))
+
+
+def kind_of(texts: Iterable[str]) -> Kind:
+    """What every cell of a column of text reads as."""
     filled = {text for text in texts if text}
     if not filled:
-        return [None] * len(texts)
-    known: Mapping[str, Plain]
+        return "none"
     if all(_INTEGER.fullmatch(text) for text in filled):
-        known = {text: int(text) for text in filled}
-    elif all(_DECIMAL.fullmatch(text) for text in filled):
-        known = {text: float(text) for text in filled}
-        if not all(math.isfinite(float(text)) for text in filled):
+        return "int"
+    if all(_DECIMAL.fullmatch(text) for text in filled):
+        return "float" if all(math.isfinite(float(text)) for text in filled) else "text"
+    return "bool" if all(text.lower() in _TRUTH for text in filled) else "text"
+
+
+def kind_of_both(first: Kind, second: Kind) -> Kind:
+    """What a column is of which one part is the first and the other the second."""
+    if first == second or second == "none":
+        return first
+    if first == "none":
+        return second
+    return "float" if {first, second} == {"int", "float"} else "text"
+
+
+def read_as(texts: Iterable[str], kind: Kind) -> list[Plain]:
+    """Cells of text as what they all read as; ``None`` for the empty ones."""
+    match kind:
+        case "int":
+            return [int(text) if text else None for text in texts]
+        case "float":
+            return [float(text) if text else None for text in texts]
+        case "bool":
+            return [_TRUTH[text.lower()] if text else None for text in texts]
+        case _:
             return [text or None for text in texts]
-    elif all(text.lower() in _TRUTH for text in filled):
-        known = {text: _TRUTH[text.lower()] for text in filled}
-    else:
-        return [text or None for text in texts]
-    return [known[text] if text else None for text in texts]

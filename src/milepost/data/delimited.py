@@ -4,7 +4,7 @@ import csv
 import io
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from milepost.data.wording import SHOWN, number_of, quote, verb
@@ -92,31 +92,18 @@ def parse_delimited(text: str, name: str, expect: Sequence[str] = ()) -> Delimit
     width = len(header)
     kept: list[list[str]] = []
     lines: list[int] = []
-    short: list[str] = []
-    long: list[str] = []
+    ragged = Ragged(delimiter, width)
     for line, cells in records:
-        if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
-            cells = cells[:width]  # noqa: PLW2901
-        if len(cells) > width:
-            long.append(f"line {line}: {len(cells)} cells, {quote(delimiter.join(cells))}")
-            continue
-        if len(cells) < width:
-            short.append(f"line {line}: {len(cells)} of {width} cells, {quote(' '.join(cells))}")
-        kept.append(cells)
-        lines.append(line)
-    total = len(kept) + len(long)
-    if len(long) > _MOST_BROKEN * total:
-        raise DataError(
-            f"{number_of(len(long), 'row')} of {total:,} {verb(len(long), 'has', 'have')} more "
-            f"cells than the header's {width} ({long[0]}).",
-            where=name,
-            advice=f"Put quotation marks around cells that contain the delimiter ({delimiter!r}).",
-        )
+        fitting = ragged.fit(line, cells)
+        if fitting is not None:
+            kept.append(fitting)
+            lines.append(line)
+    ragged.check(name)
     columns: dict[str, list[str | None]] = {
         column: [cells[i] if i < len(cells) else None for cells in kept]
         for i, column in enumerate(header)
     }
-    return Delimited(columns, lines, total, _ragged(short, long, width))
+    return Delimited(columns, lines, ragged.total, ragged.findings())
 
 
 def checked_header(cells: Sequence[str], name: str) -> list[str]:
@@ -139,17 +126,39 @@ def checked_header(cells: Sequence[str], name: str) -> list[str]:
 
 
 def _records(text: str, delimiter: str, name: str | None = None) -> Iterator[tuple[int, list[str]]]:
+    """The records of a text in memory; see :func:`records_of`."""
+    bare = quotes_are_bare(delimiter, text.count('"'))
+    return records_of(io.StringIO(text, newline=""), delimiter, bare=bare, name=name)
+
+
+def quotes_are_bare(delimiter: str, quotes: int) -> bool:
+    """Whether quotation marks are characters like any other.
+
+    Tab-separated files often hold bare quotation marks; an odd number of them cannot be quoting.
+    """
+    return delimiter == "\t" and quotes % 2 == 1
+
+
+def records_of(
+    lines: Iterable[str], delimiter: str, *, bare: bool, name: str | None = None
+) -> Iterator[tuple[int, list[str]]]:
     """First line (1-based) and cells of each record that is not blank.
 
     With a ``name`` an unclosed quotation mark is an error; without, it ends the iteration.
+
+    Args:
+        lines: The lines of the text with their ends, as ``newline=""`` gives them.
+        delimiter: What separates cells.
+        bare: See :func:`quotes_are_bare`.
+        name: What to call the text in messages.
+
+    Raises:
+        DataError: If a quotation mark is never closed.
     """
     # The standard limit of 128 KiB a cell is below a long text; the limit is process-wide and only
     # ever raised.
     csv.field_size_limit(max(csv.field_size_limit(), min(sys.maxsize, 2**31 - 1)))
     end = "\x1d\x1e end of text"
-    lines = io.StringIO(text, newline="")
-    # Tab-separated files often hold bare quotation marks; an odd number of them cannot be quoting.
-    bare = delimiter == "\t" and text.count('"') % 2 == 1
     reader = csv.reader(
         _followed_by(lines, end),
         delimiter=delimiter,
@@ -172,36 +181,89 @@ def _records(text: str, delimiter: str, name: str | None = None) -> Iterator[tup
         )
 
 
-def _followed_by(lines: Iterator[str] | io.StringIO, end: str) -> Iterator[str]:
+def _followed_by(lines: Iterable[str], end: str) -> Iterator[str]:
     yield from lines
     # A record of its own, unless the text ended inside quotation marks: then the reader has
     # swallowed it, which is how an unclosed quotation mark is noticed.
     yield end
 
 
-def _ragged(short: list[str], long: list[str], width: int) -> tuple[Finding, ...]:
-    findings: list[Finding] = []
-    if long:
-        findings.append(
-            Finding(
-                check="rows_too_long",
-                severity="error",
-                count=len(long),
-                summary=f"{number_of(len(long), 'row')} {verb(len(long), 'has', 'have')} more "
-                f"cells than the header's {width} and {verb(len(long), 'was', 'were')} left out; "
-                "probably a cell with the delimiter in it lacks quotation marks.",
-                examples=tuple(long[:SHOWN]),
+class Ragged:
+    """Counts the rows that have not as many cells as the header; keeps the first few to show.
+
+    Args:
+        delimiter: What separates cells.
+        width: Cells of the header.
+    """
+
+    def __init__(self, delimiter: str, width: int) -> None:
+        self.total = 0
+        self._delimiter = delimiter
+        self._width = width
+        self._counts = {"long": 0, "short": 0}
+        self._shown: dict[str, list[str]] = {"long": [], "short": []}
+
+    def fit(self, line: int, cells: list[str]) -> list[str] | None:
+        """The cells of a row, without empty ones beyond the header; ``None`` to leave it out."""
+        width = self._width
+        self.total += 1
+        if len(cells) == width:
+            return cells
+        if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
+            return cells[:width]
+        if len(cells) > width:
+            self._note("long", f"line {line}: {len(cells)} cells", self._delimiter.join(cells))
+            return None
+        self._note("short", f"line {line}: {len(cells)} of {width} cells", " ".join(cells))
+        return cells
+
+    def _note(self, which: str, what: str, cells: str) -> None:
+        self._counts[which] += 1
+        if len(self._shown[which]) < SHOWN:
+            self._shown[which].append(f"{what}, {quote(cells)}")
+
+    def check(self, name: str) -> None:
+        """Refuse a file of which more than a tenth of the rows have too many cells.
+
+        Raises:
+            DataError: Naming the first.
+        """
+        long = self._counts["long"]
+        if long > _MOST_BROKEN * self.total:
+            raise DataError(
+                f"{number_of(long, 'row')} of {self.total:,} {verb(long, 'has', 'have')} more "
+                f"cells than the header's {self._width} ({self._shown['long'][0]}).",
+                where=name,
+                advice="Put quotation marks around cells that contain the delimiter "
+                f"({self._delimiter!r}).",
             )
-        )
-    if short:
-        findings.append(
-            Finding(
-                check="rows_too_short",
-                severity="warning",
-                count=len(short),
-                summary=f"{number_of(len(short), 'row')} {verb(len(short), 'has', 'have')} fewer "
-                f"cells than the header's {width}; the missing cells were taken as empty.",
-                examples=tuple(short[:SHOWN]),
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Rows left out and rows padded."""
+        found: list[Finding] = []
+        long, short = self._counts["long"], self._counts["short"]
+        if long:
+            found.append(
+                Finding(
+                    check="rows_too_long",
+                    severity="error",
+                    count=long,
+                    summary=f"{number_of(long, 'row')} {verb(long, 'has', 'have')} more "
+                    f"cells than the header's {self._width} and {verb(long, 'was', 'were')} left "
+                    "out; probably a cell with the delimiter in it lacks quotation marks.",
+                    examples=tuple(self._shown["long"]),
+                )
             )
-        )
-    return tuple(findings)
+        if short:
+            found.append(
+                Finding(
+                    check="rows_too_short",
+                    severity="warning",
+                    count=short,
+                    summary=f"{number_of(short, 'row')} {verb(short, 'has', 'have')} fewer "
+                    f"cells than the header's {self._width}; the missing cells were taken as "
+                    "empty.",
+                    examples=tuple(self._shown["short"]),
+                )
+            )
+        return tuple(found)

@@ -139,6 +139,7 @@ def regroup(parts: Sequence[Examples], threshold: float) -> tuple[Examples, ...]
                 duplicates=grouping.groups[start:end],
                 owners=part.owners,
                 times=part.times,
+                originals=part.originals,
             )
         )
         start = end

@@ -77,7 +77,39 @@ def _replaced(n: int, name: str) -> Finding:
     )
 
 
+def mark_of(head: bytes) -> tuple[int, str] | None:
+    """Length of the byte-order mark at the beginning, and the encoding that it stands for."""
+    return next(((len(mark), name) for mark, name in _MARKS if head.startswith(mark)), None)
+
+
+def encoding_of(sample: bytes) -> str:
+    """Encoding of a text that is not UTF-8 throughout, by a part of it; as ``decode`` decides."""
+    wide = _wide(sample[:4096])
+    if wide:
+        return wide
+    mended = sample.decode("utf-8", "replace")
+    good = sum(1 for _ in re.finditer(r"[^\x00-\x7f\ufffd]", mended))
+    return "utf-8" if good >= 10 * mended.count("\ufffd") else _legacy(sample)
+
+
+def misread(name: str, bad: int) -> Finding:
+    """What is said of a text that was read as something else than UTF-8, or in part only.
+
+    Args:
+        name: The encoding.
+        bad: Places that could not be decoded.
+    """
+    return _replaced(bad, name.upper()) if name.startswith("utf") else _guessed(name, bad)
+
+
 def _guess(data: bytes) -> tuple[str, tuple[Finding, ...]]:
+    name = _legacy(data)
+    text = data.decode(name, "replace")
+    return text, (_guessed(name, text.count("\ufffd")),)
+
+
+def _legacy(data: bytes) -> str:
+    """The legacy encoding that fits best."""
     from charset_normalizer import from_bytes
 
     # Lines with characters beyond ASCII decide; without the rest a small sample goes a long way.
@@ -90,15 +122,15 @@ def _guess(data: bytes) -> tuple[str, tuple[Finding, ...]]:
     tied = [m.encoding for m in matches if best and m.chaos <= best.chaos]
     if best and "cp1252" in {*tied, *best.could_be_from_charset}:
         name = "cp1252"
-    text = data.decode(name, "replace")
-    bad = text.count("\ufffd")
+    return name
+
+
+def _guessed(name: str, bad: int) -> Finding:
     tail = f"; {number_of(bad, 'byte')} could not be decoded" if bad else ""
-    return text, (
-        Finding(
-            check="encoding_guessed",
-            severity="warning" if bad else "note",
-            count=bad or 1,
-            summary=f"The file is not UTF-8 and was read as {name}{tail}. If accented letters look "
-            "wrong, save the file as UTF-8.",
-        ),
+    return Finding(
+        check="encoding_guessed",
+        severity="warning" if bad else "note",
+        count=bad or 1,
+        summary=f"The file is not UTF-8 and was read as {name}{tail}. If accented letters look "
+        "wrong, save the file as UTF-8.",
     )

@@ -15,6 +15,8 @@ from milepost.data.wording import SHOWN, listing, number_of, quote, verb
 from milepost.entities.errors import DataError, nearest
 from milepost.entities.example import Examples, Finding, SourceFile
 from milepost.entities.task import Task
+from milepost.predictors.preparation import Preparation, preparation
+from milepost.predictors.preparation.preparing import StepError
 
 UnknownLabels = Literal["error", "keep"]
 """What to do with labels that the task does not name: refuse (training) or keep (evaluation)."""
@@ -81,11 +83,13 @@ def gather_examples(
     *,
     unknown_labels: UnknownLabels = "error",
     to_split: bool = True,
+    prepare: Preparation | None = None,
 ) -> Gathered:
     """Examples of all tables, in their order.
 
-    The text stays as it is, but NUL is removed, a lone surrogate becomes U+FFFD and what is longer
-    than ``settings.max_text_chars`` is cut. Rows whose text is empty are left out. Labels lose
+    The text stays as it is, but NUL is removed, a lone surrogate becomes U+FFFD, the steps that
+    the task prepares its input by are applied, and what is longer than ``settings.max_text_chars``
+    is cut. Rows whose text is empty are left out. Labels lose
     surrounding space. All other columns are metadata; those of a CSV are read as numbers or truth
     values where every cell is one.
 
@@ -101,6 +105,7 @@ def gather_examples(
             at least two with two examples each. ``"keep"`` for evaluation data.
         to_split: Whether rows will be on a side of a split, so that the columns of groups and
             times that the task names must be there. Without it groups are read where they are.
+        prepare: Prepares the inputs; ``None`` for the task's own steps, which must be built-in.
 
     Raises:
         UnknownNameError: If a column is missing.
@@ -111,11 +116,13 @@ def gather_examples(
     if to_split:
         for table in tables:
             check_columns(table, task)
-    parts = [_rows_of(table, task, settings, tally, to_split=to_split) for table in tables]
+    prepare = prepare or preparation(task.prepare, None, settings.max_text_chars)
+    parts = [_rows_of(table, task, prepare, tally, to_split=to_split) for table in tables]
     texts = [text for part in parts for text in part.texts]
+    asked = [text for part in parts for text in part.asked]
     sources = [source for part in parts for source in part.sources]
     ids = [identity for part in parts for identity in part.ids]
-    identities = _checked_ids(ids, sources, task) if task.data.id else _derived_ids(texts)
+    identities = _checked_ids(ids, sources, task) if task.data.id else _derived_ids(asked)
     labels = [label for part in parts for label in part.labels]
     examples = Examples(
         ids=tuple(identities),
@@ -126,6 +133,7 @@ def gather_examples(
         metadata=_joined_metadata(parts),
         owners=_joined_owners(parts),
         times=tuple(t for part in parts for t in part.times) if to_split else (),
+        originals=tuple(asked) if prepare.steps else (),
     )
     findings = [finding for table in tables for finding in table.findings]
     findings += _tallied(tally, settings)
@@ -138,17 +146,27 @@ def gather_examples(
     return Gathered(examples, tuple(table.source for table in tables), rows, tuple(findings))
 
 
-def clean_texts(values: Sequence[Plain], settings: Settings) -> list[str]:
+def clean_texts(values: Sequence[Plain], prepare: Preparation) -> list[str]:
     """Texts of a column, cleaned as examples are, one per row; empty ones stay as ``""``."""
-    return [_cut(as_text(value), settings) for value in values]
+    return prepare([as_text(value) for value in values])
 
 
-def _cut(text: str, settings: Settings) -> str:
-    return text[: settings.max_text_chars] if text.strip() else ""
+def _prepared(texts: Sequence[str], table: Table, prepare: Preparation) -> list[str]:
+    """The prepared texts, not cut.
+
+    Raises:
+        DataError: If an own step fails on one; names its row.
+    """
+    try:
+        return prepare.whole(texts)
+    except StepError as error:
+        raise DataError(
+            error.what, where=f"{table.name}:{table.rows[error.row]}", advice=error.advice
+        ) from error
 
 
 def _rows_of(
-    table: Table, task: Task, settings: Settings, tally: _Tally, *, to_split: bool
+    table: Table, task: Task, prepare: Preparation, tally: _Tally, *, to_split: bool
 ) -> Examples:
     """The rows of one table that have a text, ids possibly empty."""
     column, label_column, id_column = task.input_column, task.data.label, task.data.id
@@ -166,17 +184,20 @@ def _rows_of(
     given = [as_text(value).strip() for value in table.column(id_column)] if id_column else None
     kept: list[int] = []
     texts: list[str] = []
+    asked = [as_text(value) for value in raw]
+    whole = _prepared(asked, table, prepare)
     for i, value in enumerate(raw):
         place = f"{table.name}:{table.rows[i]}"
-        text = as_text(value)
+        text = asked[i]
         if isinstance(value, str) and text != value:
             tally.add("nul" if "\x00" in value else "surrogates", f"{place}: {quote(text)}")
-        clean = _cut(text, settings)
+        clean = whole[i][: prepare.most]
         if not clean:
-            tally.add("empty", place)
+            what = "emptied" if text.strip() else "empty"
+            tally.add(what, f"{place}: {quote(text)}" if text.strip() else place)
             continue
-        if len(clean) < len(text):
-            tally.add("cut", f"{place}: {len(text):,} characters, {quote(text)}")
+        if len(clean) < len(whole[i]):
+            tally.add("cut", f"{place}: {len(whole[i]):,} characters, {quote(clean)}")
         if labels[i] is None:
             tally.add("unlabelled", f"{place}: {quote(text)}")
         kept.append(i)
@@ -195,6 +216,7 @@ def _rows_of(
         metadata=metadata,
         owners=owners(table, task, kept),
         times=times(table, task, kept) if to_split else (),
+        originals=tuple(asked[i] for i in kept) if prepare.steps else (),
     )
 
 
@@ -266,6 +288,11 @@ def _checked_ids(ids: Sequence[str], sources: Sequence[str], task: Task) -> Sequ
 def _tallied(tally: _Tally, settings: Settings) -> list[Finding]:
     sentences: Mapping[str, tuple[str, str, str]] = {
         "empty": ("empty_texts", "error", "{rows} {has} no text and {was} left out."),
+        "emptied": (
+            "emptied_texts",
+            "error",
+            "{rows} {has} no text left after its preparation and {was} left out.",
+        ),
         "cut": (
             "cut_texts",
             "warning",

@@ -113,7 +113,7 @@ def load_table(
     if isinstance(source, str | Path):
         path = Path(source)
         shown = name or str(source)
-        return _from_bytes(_read(path, shown), shown, _SUFFIXES.get(path.suffix.lower()), expect)
+        return _from_bytes(_read(path, shown), shown, format_of(path.name), expect)
     return _from_object(source, name or "dataframe")
 
 
@@ -147,9 +147,7 @@ def _from_bytes(data: bytes, name: str, form: Format | None, expect: Sequence[st
         raise DataError(
             "the file is empty.", where=name, advice="It needs a header line and rows of data."
         )
-    for magic, what, advice in _UNREADABLE:
-        if data.startswith(magic):
-            raise DataError(f"the file is {what}, which is not read.", where=name, advice=advice)
+    check_readable(data[:16], name)
     digest = Digest(sha256_bytes(data))
     if form == "parquet" or data.startswith(b"PAR1"):
         return _from_parquet(data, name, digest)
@@ -162,8 +160,24 @@ def _from_bytes(data: bytes, name: str, form: Format | None, expect: Sequence[st
         return Table(name, parsed.columns, parsed.lines, parsed.total, digest, typed=False,
                      findings=found)  # fmt: skip
     records = _json_lines(text, name) if form == "jsonl" else _json_array(text, name)
-    columns = _columns_of(list(records.values()))
+    columns = columns_of(list(records.values()))
     return Table(name, columns, tuple(records), len(records), digest, typed=True, findings=findings)
+
+
+def check_readable(head: bytes, name: str) -> None:
+    """Refuse a file by its first bytes.
+
+    Raises:
+        DataError: If it is packed, or a document of another kind.
+    """
+    for magic, what, advice in _UNREADABLE:
+        if head.startswith(magic):
+            raise DataError(f"the file is {what}, which is not read.", where=name, advice=advice)
+
+
+def format_of(name: str) -> Format | None:
+    """Format by the suffix of a file's name; ``None`` where it has none that is known."""
+    return _SUFFIXES.get(Path(name).suffix.lower())
 
 
 def _guess_format(text: str) -> Format:
@@ -181,17 +195,26 @@ def _json_lines(text: str, name: str) -> dict[int, Mapping[str, object]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-            raise DataError(
-                f"this line is not JSON ({reason}).",
-                where=f"{name}:{number}",
-                advice='A JSONL file holds one object per line, such as {"text": "…"}.',
-            ) from None
-        records[number] = _record(value, f"{name}:{number}")
+        records[number] = json_line(line, f"{name}:{number}")
     return records
+
+
+def json_line(line: str, where: str) -> Mapping[str, object]:
+    """The object of one line.
+
+    Raises:
+        DataError: If it is none; says where.
+    """
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        raise DataError(
+            f"this line is not JSON ({reason}).",
+            where=where,
+            advice='A JSONL file holds one object per line, such as {"text": "…"}.',
+        ) from None
+    return as_record(value, where)
 
 
 def _json_array(text: str, name: str) -> dict[int, Mapping[str, object]]:
@@ -210,7 +233,7 @@ def _json_array(text: str, name: str) -> dict[int, Mapping[str, object]]:
         raise DataError("the JSON is nested too deeply or a number is too long.", where=name,
                         advice="It should hold an array of flat objects.") from None  # fmt: skip
     if isinstance(value, dict):
-        return _json_lines(text, name) if "\n" not in text.strip() else {1: _record(value, name)}
+        return _json_lines(text, name) if "\n" not in text.strip() else {1: as_record(value, name)}
     if not isinstance(value, list):
         raise DataError(
             "the JSON is not an array.",
@@ -218,10 +241,15 @@ def _json_array(text: str, name: str) -> dict[int, Mapping[str, object]]:
             advice='It should hold an array of objects, such as [{"text": "…"}].',
         )
     elements = enumerate(cast("list[object]", value), start=1)
-    return {i: _record(each, f"{name}, element {i}") for i, each in elements}
+    return {i: as_record(each, f"{name}, element {i}") for i, each in elements}
 
 
-def _record(value: object, where: str) -> Mapping[str, object]:
+def as_record(value: object, where: str) -> Mapping[str, object]:
+    """A row that was read as JSON.
+
+    Raises:
+        DataError: If it is no object; says where.
+    """
     if not isinstance(value, dict):
         raise DataError(
             "this is not an object with column names.",
@@ -231,7 +259,8 @@ def _record(value: object, where: str) -> Mapping[str, object]:
     return cast("Mapping[str, object]", value)
 
 
-def _columns_of(records: Sequence[Mapping[str, object]]) -> dict[str, list[Plain]]:
+def columns_of(records: Sequence[Mapping[str, object]]) -> dict[str, list[Plain]]:
+    """Columns of rows: all names in the order in which they come, ``None`` where one is missing."""
     names: dict[str, None] = {}
     previous: object = None
     for record in records:
@@ -273,7 +302,7 @@ def _from_object(source: object, name: str) -> Table:
                             advice="Give each column one value per row.")  # fmt: skip
     elif isinstance(source, Sequence) and not isinstance(source, str | bytes):
         rows = enumerate(cast("Sequence[object]", source), start=1)
-        columns = _columns_of([_record(value, f"{name}, row {i}") for i, value in rows])
+        columns = columns_of([as_record(value, f"{name}, row {i}") for i, value in rows])
     else:
         columns = _from_dataframe(source, name)
     count = len(next(iter(columns.values()), []))

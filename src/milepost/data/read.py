@@ -15,6 +15,7 @@ from milepost.data.splitting.leaks import against_test
 from milepost.data.splitting.owned import about_owners
 from milepost.entities.example import Examples, Finding, QualityReport, SourceFile
 from milepost.entities.task import Task
+from milepost.predictors.preparation import Preparation
 
 
 class Reading(NamedTuple):
@@ -47,6 +48,7 @@ def read_examples(
     *,
     root: Path | None = None,
     unknown_labels: UnknownLabels = "error",
+    prepare: Preparation | None = None,
 ) -> Reading:
     """Read files or dataframes as examples of a task.
 
@@ -57,6 +59,7 @@ def read_examples(
         settings: ``max_text_chars`` and ``near_duplicate`` are used.
         root: Folder that relative paths start from; ``None`` for the current one.
         unknown_labels: ``"error"`` for training files, ``"keep"`` for evaluation files.
+        prepare: Prepares the inputs; ``None`` for the task's own steps, which must be built-in.
 
     Raises:
         UnknownNameError: If a column is missing.
@@ -64,21 +67,38 @@ def read_examples(
     """
     tables = read_tables(sources, task, root=root)
     gathered = gather_examples(
-        tables, task, settings, unknown_labels=unknown_labels, to_split=unknown_labels == "error"
+        tables,
+        task,
+        settings,
+        unknown_labels=unknown_labels,
+        to_split=unknown_labels == "error",
+        prepare=prepare,
     )
     (examples,) = regroup([gathered.examples], settings.near_duplicate)
     return _reading(gathered, examples, task)
 
 
-def read_task(task: Task, settings: Settings, *, root: Path | None = None) -> TaskData:
+def read_task(
+    task: Task,
+    settings: Settings,
+    *,
+    root: Path | None = None,
+    prepare: Preparation | None = None,
+) -> TaskData:
     """Read all files that a task names; groups span its examples and its test file.
+
+    Args:
+        task: Names the files, columns and labels.
+        settings: As for :func:`read_examples`.
+        root: Folder that relative paths start from; ``None`` for the current one.
+        prepare: Prepares the inputs; ``None`` for the task's own steps, which must be built-in.
 
     Raises:
         UnknownNameError: If a column is missing.
         DataError: If a file, its ids or its labels cannot be used.
     """
     tables = read_tables(task.data.example_files, task, root=root)
-    gathered = gather_examples(tables, task, settings)
+    gathered = gather_examples(tables, task, settings, prepare=prepare)
     if not task.data.test_files:
         (examples,) = regroup([gathered.examples], settings.near_duplicate)
         about = about_owners(examples, group_column(task) or "group")
@@ -88,6 +108,7 @@ def read_task(task: Task, settings: Settings, *, root: Path | None = None) -> Ta
         task,
         settings,
         unknown_labels="keep",
+        prepare=prepare,
     )
     examples, test = regroup([gathered.examples, kept.examples], settings.near_duplicate)
     sides = against_test(examples, test, task)

@@ -20,6 +20,8 @@ _META = "meta:"
 def snapshot_digest(examples: Examples) -> Digest:
     """SHA-256 over the canonical rows: id, text, label and metadata, in the order of the rows.
 
+    Where inputs were prepared, the input as it was stands at the end of its row.
+
     Independent of file format and library versions, of the order of the metadata columns, and of
     what was derived (``groups`` and the like) or tells only the origin (``sources``); a value of
     ``None`` in the metadata counts as absent. The order of the rows counts, because what is fitted
@@ -33,7 +35,8 @@ def snapshot_digest(examples: Examples) -> Digest:
     digest = hashlib.sha256()
     for i in range(len(examples)):
         extra = {n: c[i] for n, c in zip(names, columns, strict=True) if c[i] is not None}
-        row = [examples.ids[i], examples.texts[i], examples.labels[i], extra]
+        row: list[object] = [examples.ids[i], examples.texts[i], examples.labels[i], extra]
+        row += examples.originals[i : i + 1]
         try:
             line = json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
         except UnicodeEncodeError:
@@ -69,6 +72,8 @@ def write_snapshot(examples: Examples) -> bytes:
             columns["owner"] = _text(examples.owners)
         if examples.times:
             columns["time"] = pa.array(examples.times, pa.float64())
+        if examples.originals:
+            columns["original"] = _text(examples.originals)
         for name, values in examples.metadata.items():
             columns[_META + name], marks[_META + name] = _metadata_column(name, values)
     except UnicodeEncodeError:
@@ -104,7 +109,7 @@ def read_snapshot(data: bytes) -> Examples:
         columns = [_values(table, name) for name in ("id", "text", "label", "group", "source")]
         derived = [
             _values(table, name) if name in table.column_names else ()
-            for name in ("duplicate", "owner", "time")
+            for name in ("duplicate", "owner", "time", "original")
         ]
         metadata = {
             name.removeprefix(_META): _values(table, name)
@@ -117,7 +122,7 @@ def read_snapshot(data: bytes) -> Examples:
             advice="Restore it from a backup, or read the data files again.",
         ) from error
     ids, texts, labels, groups, sources = columns
-    duplicates, owners, times = derived
+    duplicates, owners, times, originals = derived
     return Examples(
         ids=cast("tuple[str, ...]", ids),
         texts=cast("tuple[str, ...]", texts),
@@ -128,6 +133,7 @@ def read_snapshot(data: bytes) -> Examples:
         duplicates=cast("tuple[str, ...]", duplicates),
         owners=cast("tuple[str | None, ...]", owners),
         times=cast("tuple[float, ...]", times),
+        originals=cast("tuple[str, ...]", originals),
     )
 
 

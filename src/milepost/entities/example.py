@@ -27,6 +27,8 @@ class Examples:
             none. Empty where the task names no such column.
         times: Moment of each row in seconds since 1970-01-01 UTC. Empty where the task names no
             time column.
+        originals: Each input before its preparation. Empty where the task prepares nothing, and
+            ``texts`` are what was asked.
     """
 
     ids: tuple[str, ...]
@@ -40,6 +42,7 @@ class Examples:
     duplicates: tuple[str, ...] = ()
     owners: tuple[str | None, ...] = ()
     times: tuple[float, ...] = ()
+    originals: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Where nothing else joins rows, a group is a near-duplicate group."""
@@ -61,7 +64,13 @@ class Examples:
             duplicates=tuple(self.duplicates[i] for i in rows),
             owners=tuple(self.owners[i] for i in rows) if self.owners else (),
             times=tuple(self.times[i] for i in rows) if self.times else (),
+            originals=tuple(self.originals[i] for i in rows) if self.originals else (),
         )
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Each input as somebody would ask it, before any preparation."""
+        return self.originals or self.texts
 
     @property
     def clusters(self) -> tuple[str, ...] | None:

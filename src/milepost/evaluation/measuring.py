@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from milepost._base.untrusted import read_plain
+from milepost._base.own_code import load_own, own_path, said
 from milepost.entities.errors import InputError, nearest
 from milepost.entities.measures import OF_LABEL, ORDER_NOTE, ORDINAL, measure_kind
 from milepost.entities.task import Objective, Task
@@ -25,7 +24,6 @@ from milepost.metrics.scoring.classification import METRICS
 from milepost.metrics.scoring.measures import Measure, Sample, counted, own
 
 OWN = "own:"
-_MOST_BYTES = 1_000_000
 _MOST_NAMED = 12
 _HITS = "hit_rate@"
 
@@ -205,8 +203,8 @@ def own_file(objective: Objective, root: Path) -> Path | None:
     if not objective.metric.startswith(OWN):
         return None
     file = objective.metric.removeprefix(OWN).rpartition(":")[0]
-    path, base = (root / file).resolve(), root.resolve()
-    if not path.is_relative_to(base):
+    path = own_path(file, root)
+    if path is None:
         raise InputError(
             f"{file} lies outside the workspace.",
             where="objective.metric",
@@ -241,19 +239,11 @@ def _place(label: str, labels: tuple[str, ...], who: str, where: str) -> int:
 
 def _own(name: str, labels: tuple[str, ...], root: Path) -> Measure:
     file, _, wanted = name.removeprefix(OWN).rpartition(":")
-    path = own_file(Objective(metric=name), root)
-    module = ModuleType("own_measure")
+    own_file(Objective(metric=name), root)
     try:
-        source = read_plain(path or root, _MOST_BYTES).decode()
-        exec(compile(source, file, "exec"), module.__dict__)  # noqa: S102
-    except Exception as error:
-        raise _unusable(name, f"{file} cannot be used: {_said(error)}.") from error
-    function: Any = getattr(module, wanted, None)
-    if not callable(function):
-        found = tuple(key for key in vars(module) if not key.startswith("_"))
-        near = nearest(wanted, found)
-        guess = f" Did you mean {near!r}?" if near else ""
-        raise _unusable(name, f"{file} has no function {wanted!r}.{guess}")
+        function = load_own(file, wanted, root).call
+    except ValueError as error:
+        raise _unusable(name, str(error)) from error
     names = np.asarray([*labels, "(unknown label)"])
 
     def value(
@@ -280,14 +270,10 @@ def _number(name: str, function: Callable[..., Any], *arrays: NDArray[Any]) -> f
     try:
         found = float(function(*(array.copy() for array in arrays)))
     except Exception as error:
-        raise _unusable(name, f"the function failed: {_said(error)}.") from error
+        raise _unusable(name, f"the function failed: {said(error)}.") from error
     if not np.isfinite(found):
         raise _unusable(name, f"the function gave {found}, which is not a finite number.")
     return found
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
 
 
 def _unusable(name: str, what: str) -> InputError:

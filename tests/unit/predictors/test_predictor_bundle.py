@@ -32,9 +32,15 @@ from milepost.predictors.kinds import KINDS
 from milepost.predictors.linear import LinearPredictor
 from milepost.predictors.neighbours import NeighboursPredictor
 from milepost.predictors.scoped import ScopedPredictor
+from milepost.predictors.static import StaticPredictor
 from milepost.predictors.tfidf import TfidfPredictor
 
 LABELS = ("card lost", "été", "c")
+WORDS = (
+    '{"version": "1.0", "normalizer": {"type": "Lowercase"},'
+    ' "pre_tokenizer": {"type": "Whitespace"}, "model": {"type": "WordLevel",'
+    ' "vocab": {"[UNK]": 0, "card": 1, "lost": 2}, "unk_token": "[UNK]"}}'
+)
 
 
 def one_of(kind):
@@ -53,6 +59,13 @@ def one_of(kind):
             neighbours=2,
             bandwidth=0.1,
             smoothing=0.02,
+            **common,
+        ),
+        "static": lambda: StaticPredictor(
+            tokenizer=WORDS,
+            table=generator.normal(size=(3, 4)).astype(np.float16),
+            weights=generator.normal(size=(3, 4)).astype(np.float32),
+            bias=np.zeros(3, np.float32),
             **common,
         ),
         "tfidf": lambda: TfidfPredictor(

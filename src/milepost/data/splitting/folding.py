@@ -52,7 +52,9 @@ class Folding:
         return np.flatnonzero(self.fold_of != fold)
 
 
-def fold_examples(examples: Examples, y: NDArray[np.int64], k: int, seed: int = 0) -> Folding:
+def fold_examples(
+    examples: Examples, y: NDArray[np.int64], k: int, seed: int = 0, own: int | None = None
+) -> Folding:
     """Folds for cross-fitting: by group and stratified, or one after the other in time.
 
     With times the earliest half of the rows only trains, and the rest is cut into ``k`` blocks of
@@ -65,12 +67,16 @@ def fold_examples(examples: Examples, y: NDArray[np.int64], k: int, seed: int = 
         y: ``(n,) int64``, label of each row, 0 or more.
         k: Folds wanted, at least 2.
         seed: Makes the draw.
+        own: Rows from this one on are no evidence and move no border in time: each goes where its
+            time belongs. ``None`` for none of them.
 
     Raises:
         DataError: If there are fewer than two groups, or no row counts.
     """
     if not examples.times:
         return fold_groups(examples.groups, y, k, seed)
+    if own is not None and own < len(examples):
+        return _joined(examples, own, fold_examples(examples.take(range(own)), y[:own], k, seed))
     block = _blocks(np.asarray(examples.times), k)
     counts = _new_groups(examples, block)
     if not counts.any():
@@ -171,6 +177,32 @@ def _blocks(times: NDArray[np.float64], k: int) -> NDArray[np.int64]:
         )
     block = np.searchsorted(starts, times, side="right")
     return np.where(block > 0, block + FIRST - 1, 0).astype(np.int64)
+
+
+def _joined(examples: Examples, own: int, folding: Folding) -> Folding:
+    """The folding of the first ``own`` rows with the others put in by their times.
+
+    A row whose group one of the others has earlier does not count: its model saw its like.
+    """
+    times, folds = np.asarray(examples.times), range(FIRST, folding.count)
+    begins = np.array([times[:own][folding.fold_of == fold].min() for fold in folds])
+    block = np.searchsorted(begins, times[own:], side="right")
+    early = dict(zip(examples.groups[:own], folding.fold_of.tolist(), strict=True))
+    more = np.where(block > 0, block + FIRST - 1, 0).astype(np.int64)
+    for row in np.flatnonzero(block == 0).tolist():
+        # Of the two first folds, that of its like.
+        more[row] = min(early.get(examples.groups[own + row], 0), FIRST - 1)
+    first: dict[str, int] = {}
+    for group, at in zip(examples.groups[own:], more.tolist(), strict=True):
+        first[group] = min(at, first.get(group, at))
+    seen = np.array(
+        [
+            first.get(group, at) < at
+            for group, at in zip(examples.groups[:own], folding.fold_of.tolist(), strict=True)
+        ]
+    )
+    counts = np.concatenate([folding.counts & ~seen, np.zeros(len(more), np.bool_)])
+    return Folding(np.concatenate([folding.fold_of, more]), counts, forward=True)
 
 
 def _new_groups(examples: Examples, block: NDArray[np.int64]) -> NDArray[np.bool_]:
