@@ -278,6 +278,7 @@ def test_going_on_after_a_truncation_is_seen_and_said(
         ("UPDATE releases SET digest = '{zeros}' WHERE number = 2", "release route#2"),
         ("UPDATE channels SET release = 1", "channel route@production is not what entry"),
         ("UPDATE channels SET version = 99", "channel route@production is not what entry"),
+        ("UPDATE channels SET share = 0.5", "channel route@production is not what entry"),
         ("DELETE FROM channels", "recorded channel route@production, which is not in"),
         ("UPDATE tasks SET version = 'x'", "task route is not what entry"),
         ("UPDATE contests SET verdict = 'kept' WHERE sequence = 1", "contest c000000000001 is"),

@@ -16,12 +16,23 @@ import sqlalchemy as sa
 from milepost.entities.configuration import Configuration
 from milepost.entities.errors import UnknownNameError
 from milepost.entities.release import Channel
+from milepost.entities.serving import TraceFilter
 from milepost.storage.ledger import Ledger
 from milepost.testing.ledgers import fill_ledger
-from milepost.testing.records import some_contest, some_digest
+from milepost.testing.records import (
+    some_contest,
+    some_digest,
+    some_feedback,
+    some_fidelity,
+    some_key,
+    some_trace,
+)
 
 FIRST = some_contest(1)
 CANDIDATE = FIRST.candidates[0].id
+
+TRACES = [some_trace(number) for number in range(3)]
+SOME = TraceFilter(label="refund", release=1, channel="production", guard="toxicity")
 
 READS: dict[str, Callable[[Ledger], object]] = {
     "tasks": lambda ledger: ledger.tasks(),
@@ -50,6 +61,21 @@ READS: dict[str, Callable[[Ledger], object]] = {
     "first result": lambda ledger: ledger.first_result("none", {}, Channel),
     "configuration": lambda ledger: ledger.record_configuration(Configuration()),
     "settings of a moment": lambda ledger: ledger.settings_at(FIRST.started),
+    "keys": lambda ledger: ledger.keys(),
+    "key": lambda ledger: ledger.key("k000000000001"),
+    "key by hash": lambda ledger: ledger.key_by_hash(some_digest("route 1")),
+    "keys by hash": lambda ledger: ledger.hashed_keys(),
+    "trace": lambda ledger: ledger.trace(TRACES[0].id),
+    "traces": lambda ledger: ledger.traces(),
+    "traces of a task": lambda ledger: ledger.traces("route", limit=2),
+    "older traces": lambda ledger: ledger.traces("route", limit=2, before=TRACES[1].id),
+    "some traces": lambda ledger: ledger.traces("route", only=SOME),
+    "feedback": lambda ledger: ledger.feedback(limit=10),
+    "feedback of a task": lambda ledger: ledger.feedback("route"),
+    "older feedback": lambda ledger: ledger.feedback("route", limit=1, before="f1"),
+    "feedback on a trace": lambda ledger: ledger.feedback(trace=TRACES[0].id),
+    "feedback of a key": lambda ledger: ledger.feedback(key="k000000000001"),
+    "fidelity": lambda ledger: ledger.fidelity(some_digest("bundle"), "int8"),
     "audit": lambda ledger: ledger.audit(20),
     "audit of a subject": lambda ledger: ledger.audit(20, subject="route@production"),
     "audit of an action": lambda ledger: ledger.audit(20, action="channel.moved"),
@@ -64,8 +90,17 @@ WRITES: dict[str, Callable[[Ledger], object]] = {
         some_contest(9), expected_version=3, idempotency_key="nine"
     ),
     "approve": lambda ledger: ledger.approve("route", 2, reason="ok", actor="ben"),
+    "create key": lambda ledger: ledger.create_key(some_key(7), some_digest("7"), reason="new"),
+    "revoke key": lambda ledger: ledger.revoke_key("k000000000001", reason="old"),
+    "expire": lambda ledger: ledger.expire_traces(TRACES[1].at, 10),
+    "say": lambda ledger: ledger.add_feedback(some_feedback(TRACES[2]), most=100),
+    "fidelity": lambda ledger: ledger.add_fidelity(some_fidelity()),
+    "loss": lambda ledger: ledger.record_loss(1, reason="killed"),
     "move": lambda ledger: ledger.move_channel(
         "route", "canary", 1, expected_version=0, reason="try"
+    ),
+    "share": lambda ledger: ledger.move_channel(
+        "route", "shadow", 1, expected_version=0, reason="try", share=0.5
     ),
 }
 MISSING: dict[str, Callable[[Ledger], object]] = {
@@ -74,6 +109,7 @@ MISSING: dict[str, Callable[[Ledger], object]] = {
     "contest": lambda ledger: ledger.contest("nothing"),
     "candidate": lambda ledger: ledger.candidate("nothing"),
     "release": lambda ledger: ledger.release("route", 99),
+    "key": lambda ledger: ledger.key("nothing"),
 }
 
 
@@ -183,9 +219,16 @@ def test_every_listing_is_looked_at() -> None:
     from milepost.storage.records.configurations import ConfigurationRecords
     from milepost.storage.records.contests import ContestRecords
     from milepost.storage.records.datasets import DatasetRecords
+    from milepost.storage.records.feedback import FeedbackRecords
+    from milepost.storage.records.fidelities import FidelityRecords
+    from milepost.storage.records.keys import KeyRecords
     from milepost.storage.records.tasks import TaskRecords
+    from milepost.storage.records.traces import TraceRecords
 
-    kinds = (ChannelRecords, ConfigurationRecords, ContestRecords, DatasetRecords, TaskRecords)
+    kinds = (
+        *(ChannelRecords, ConfigurationRecords, ContestRecords, DatasetRecords, TaskRecords),
+        *(FeedbackRecords, FidelityRecords, KeyRecords, TraceRecords),
+    )
     public = {name for kind in kinds for name in dir(kind) if not name.startswith("_")}
     used = {
         name
@@ -195,5 +238,5 @@ def test_every_listing_is_looked_at() -> None:
     }
     # These write through the same statements as the ones above, or hold no query of their own.
     others = {"keep_result", "make_release", "record_sides", "save_contest", "save_dataset"}
-    others |= {"save_task", "gone"}
+    others |= {"save_task", "gone", "add_traces"}
     assert public - used - others == set()

@@ -18,7 +18,7 @@ from milepost.entities.errors import CorruptError, StorageError, WorkspaceError
 from milepost.storage import tables
 from milepost.storage.database import Database
 from milepost.storage.ledger import Ledger
-from milepost.storage.migrations.upgrade import LedgerMovedError, upgrade
+from milepost.storage.migrations.upgrade import VERSIONS, LedgerMovedError, upgrade
 from milepost.storage.moving import Act, Arrival
 from milepost.storage.transfer import canonical, counted, fill, parse, snapshot, tables_in
 
@@ -145,14 +145,14 @@ def test_what_another_move_left_is_refused_and_the_same_one_begins_again(
                          for row in connection.execute(sa.select(t).order_by(*t.primary_key))]
                 for t in tables.metadata.sorted_tables}  # fmt: skip
     for _ in range(2):
-        target.fill_from("0002", names, lambda table: rows[table.name], "one", ACT)
+        target.fill_from(VERSIONS[-1], names, lambda table: rows[table.name], "one", ACT)
     with pytest.raises(WorkspaceError, match="another move or restore"):
-        target.fill_from("0002", names, lambda table: rows[table.name], "two", ACT)
+        target.fill_from(VERSIONS[-1], names, lambda table: rows[table.name], "two", ACT)
     # In use since: it is no longer a beginning that may be thrown away.
     used = Ledger(target.database, utc_now, tables.DEFAULT)
     used.record_collected(1, 1, reason="used")
     with pytest.raises(WorkspaceError, match="another move or restore"):
-        target.fill_from("0002", names, lambda table: rows[table.name], "one", ACT)
+        target.fill_from(VERSIONS[-1], names, lambda table: rows[table.name], "one", ACT)
 
 
 def test_rows_that_are_stored_otherwise_are_refused(target: Arrival) -> None:

@@ -19,12 +19,16 @@ from milepost.storage.records.channels import ChannelRecords
 from milepost.storage.records.configurations import ConfigurationRecords
 from milepost.storage.records.contests import ContestRecords, same_contest
 from milepost.storage.records.datasets import DatasetRecords
+from milepost.storage.records.feedback import FeedbackRecords
+from milepost.storage.records.fidelities import FidelityRecords
 from milepost.storage.records.jobs import JobRecords
+from milepost.storage.records.keys import KeyRecords
 from milepost.storage.records.lineage import LineageRecords
 from milepost.storage.records.needs import NeedRecords
 from milepost.storage.records.operations import Request
 from milepost.storage.records.releases import PRODUCTION
 from milepost.storage.records.tasks import TaskRecords, TaskVersion
+from milepost.storage.records.traces import TraceRecords
 
 __all__ = ["Ledger", "TaskVersion"]
 
@@ -38,8 +42,12 @@ class Ledger(
     ConfigurationRecords,
     JobRecords,
     NeedRecords,
+    KeyRecords,
+    TraceRecords,
+    FeedbackRecords,
+    FidelityRecords,
 ):
-    """Tasks, data, contests, releases, channels, looks and audit of one tenant.
+    """Tasks, data, contests, releases, channels, traces, feedback and audit of one tenant.
 
     Safe to share between threads; a process that forks opens its own. Every method is one
     transaction. All raise ``StorageError`` when the database cannot be used, ``WorkspaceError``

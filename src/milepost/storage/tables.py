@@ -427,6 +427,7 @@ feedback = Table(
     ForeignKeyConstraint(["tenant", "task"], ["tasks.tenant", "tasks.name"]),
     Index(None, "tenant", "task", "id"),
     Index(None, "tenant", "trace"),
+    Index(None, "tenant", "key", "id"),
     UniqueConstraint("tenant", "digest"),
 )
 

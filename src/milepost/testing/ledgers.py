@@ -5,7 +5,7 @@ later migration is tried on rows that the version before it really wrote.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,7 +25,11 @@ from milepost.testing.records import (
     some_contest,
     some_dataset,
     some_digest,
+    some_feedback,
+    some_fidelity,
+    some_key,
     some_task,
+    some_trace,
     task_digest,
 )
 
@@ -69,6 +73,8 @@ def fill_ledger(url: str) -> None:
     with Ledger.open(url) as ledger, Ledger.open(url, tenant="other", role="auditor") as other:
         _act(ledger, TASK)
         _act(other, some_task("sort"))
+        _serve(ledger, "route")
+        _serve(other, "sort")
         ledger.pin("backup:b1", [some_digest("p")])
         plan = Plan(kind="improve", subject="route", key=some_digest("work"))
         begun = ledger.begin_job(plan, process.identity(), seconds=30.0, actor="ann")
@@ -97,6 +103,19 @@ def _act(ledger: Ledger, task: Task) -> None:
     ledger.move_channel(
         name, "production", 1, expected_version=2, reason="complaints", actor="cyd", back=True
     )
+
+
+def _serve(ledger: Ledger, task: str) -> None:
+    """Two keys, one of them revoked, answers, what was said of them, a check of a variant."""
+    ledger.create_key(some_key(1), some_digest(f"{task} 1"), reason="first", actor="ann")
+    ledger.create_key(some_key(2), some_digest(f"{task} 2"), reason="second", actor="ann")
+    ledger.revoke_key(some_key(2).id, reason="lost", actor="ben")
+    traces = [some_trace(number, task=task) for number in range(3)]
+    ledger.add_traces([(trace, trace.at + timedelta(days=30)) for trace in traces])
+    for trace in traces[:2]:
+        ledger.add_feedback(some_feedback(trace))
+    ledger.record_loss(2, reason="killed")
+    ledger.add_fidelity(some_fidelity())
 
 
 def _reflected(connection: sa.Connection) -> sa.MetaData:

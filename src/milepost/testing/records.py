@@ -1,6 +1,7 @@
 """Records made up for tests: small, valid, with odd texts and numbers that round badly."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -11,6 +12,8 @@ from milepost.entities.estimate import Estimate
 from milepost.entities.example import Dataset, Finding, QualityReport, SourceFile
 from milepost.entities.ids import CandidateId, ContestId, Digest
 from milepost.entities.scorecard import Scorecard
+from milepost.entities.serving import Feedback, Fidelity, Key, Trace
+from milepost.entities.serving import Verdict as GuardVerdict
 from milepost.entities.task import ReleaseRule, Task
 from milepost.storage.chain import GENESIS, entry_hash
 from milepost.storage.ledger import Ledger
@@ -140,3 +143,68 @@ def chained(ledger: Ledger) -> bool:
         if last != entry.hash:
             return False
     return True
+
+
+def some_key(number: int) -> Key:
+    """A key that may ask one task."""
+    return Key(
+        id=f"k{number:012x}",
+        name=f"desk {number} ä",
+        role="consumer",
+        tasks=("route",),
+        created=START + timedelta(seconds=number),
+        actor="ann",
+        per_second=100.5,
+    )
+
+
+def some_trace(number: int, *, task: str = "route", label: str = "refund", **more: Any) -> Trace:
+    """An answer, a second after the one of the number before; its text is hard to store."""
+    verdict = GuardVerdict(label="toxic", probability=0.7, tripped=number % 2 == 1)
+    fields: dict[str, Any] = {
+        "id": f"t{number:032x}",
+        "task": task,
+        "release": 1,
+        "channel": "production",
+        "at": START + timedelta(seconds=number),
+        "key": some_key(1).id,
+        "label": label,
+        "confidence": 0.1 + 0.2,
+        "probabilities": {"refund": 0.1 + 0.2, "card": 1 / 3},
+        "rung": "head",
+        "guards": {"toxicity": verdict},
+        "text": f"{number}: 'odd' \x00 \"€\" \\ 😀",
+        "seconds": 0.004,
+    }
+    return Trace(**{**fields, **more})
+
+
+def some_feedback(trace: Trace, *, label: str | None = "card", **more: Any) -> Feedback:
+    """A correction of a trace, a second later."""
+    fields: dict[str, Any] = {
+        "id": "f" + trace.id[1:],
+        "trace": trace.id,
+        "task": trace.task,
+        "release": trace.release,
+        "channel": trace.channel,
+        "at": trace.at + timedelta(seconds=1),
+        "key": trace.key,
+        "label": label,
+        "text": trace.text,
+    }
+    return Feedback(**{**fields, **more})
+
+
+def some_fidelity() -> Fidelity:
+    """A check of a fast variant that was passed."""
+    return Fidelity(
+        bundle=some_digest("bundle"),
+        encoder=some_digest("encoder"),
+        variant="int8",
+        reference="fp32",
+        n=500,
+        agree=496,
+        loss=0.1 + 0.2,
+        passed=True,
+        at=START,
+    )

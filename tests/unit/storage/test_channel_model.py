@@ -27,7 +27,7 @@ from milepost.entities.release import Channel
 from milepost.storage.ledger import Ledger
 from milepost.testing.records import chained, some_contest, some_task, task_digest
 
-CHANNELS = ("production", "canary")
+CHANNELS = ("production", "canary", "shadow")
 PEOPLE = ("ann", "ben", "cyd", "dan")
 HANDLES = 3
 
@@ -35,6 +35,7 @@ NAMES = st.sampled_from(CHANNELS)
 ACTORS = st.sampled_from(PEOPLE)
 WHICH = st.integers(0, HANDLES - 1)
 NUMBERS = st.integers(0, 50)
+SHARES = st.sampled_from([None, None, 0.0, 0.1, 1.0, -0.1, 1.5])
 STALENESS = st.sampled_from([*[0] * 9, 1, -1])
 
 
@@ -50,7 +51,7 @@ class Made:
 
 
 class Releases(RuleBasedStateMachine):
-    """The model: releases, (release, previous, version) per channel, the rule, and a log."""
+    """The model: releases, (release, previous, version, share) per channel, the rule, a log."""
 
     url: str
     tenants = count()
@@ -61,7 +62,7 @@ class Releases(RuleBasedStateMachine):
         self.tenant = f"tenant {next(self.tenants)}"
         self.ledgers = [self.opened() for _ in range(HANDLES)]
         self.made: list[Made] = []
-        self.channels: dict[str, tuple[int, int | None, int]] = {}
+        self.channels: dict[str, tuple[int, int | None, int, float | None]] = {}
         self.log: list[tuple[str, str, str]] = []
         self.asked = 0
         self.contests = 0
@@ -83,10 +84,14 @@ class Releases(RuleBasedStateMachine):
     def version(self, name: str) -> int:
         return self.channels[name][2] if name in self.channels else 0
 
-    def move(self, name: str, to: int, actor: str) -> None:
-        before = self.channels.get(name, (None, None, 0))
-        self.channels[name] = (to, before[0], before[2] + 1)
+    def move(self, name: str, to: int, actor: str, share: float | None = None) -> None:
+        before = self.channels.get(name, (None, None, 0, None))
+        kept = before[3] if share is None else share
+        self.channels[name] = (to, before[0], before[2] + 1, kept)
         self.log.append(("channel.moved", f"route@{name}", actor))
+        canary = self.channels.get("canary")
+        if name == "production" and canary and canary[0] == to and canary[3]:
+            self.move("canary", to, actor, 0.0)
 
     @rule(handle=WHICH, approvals=st.integers(0, 2), actor=ACTORS)
     def ask_for(self, handle: int, approvals: int, actor: str) -> None:
@@ -188,18 +193,38 @@ class Releases(RuleBasedStateMachine):
         assert came.outcome == expected
         assert (came.given, came.needed) == (len(made.approved), max(made.asked, self.asked))
 
-    @rule(handle=WHICH, name=NAMES, to=NUMBERS, actor=ACTORS, stale=STALENESS, back=st.booleans())
-    def point(self, handle: int, name: str, to: int, actor: str, stale: int, back: bool) -> None:
+    @rule(
+        handle=WHICH,
+        name=NAMES,
+        to=NUMBERS,
+        actor=ACTORS,
+        stale=STALENESS,
+        back=st.booleans(),
+        share=SHARES,
+    )
+    def point(
+        self,
+        handle: int,
+        name: str,
+        to: int,
+        actor: str,
+        stale: int,
+        back: bool,
+        share: float | None,
+    ) -> None:
         now, to = self.channels.get(name), self.number(to)
         error: type[Exception] | None = None
-        if to > len(self.made):
+        if share is not None and (name == "production" or not 0 <= share <= 1):
+            error = InputError
+        elif to > len(self.made):
             error = UnknownNameError
         elif stale:
             error = ConflictError
         else:
-            nothing_to_do = now is not None and now[0] == to
+            nothing_to_do = now is not None and now[0] == to and share in {None, now[3]}
             not_back = back and (now is None or to > now[0])
-            if nothing_to_do or not_back or self.lacking(to, back=back):
+            consent = name != "shadow" and share != 0
+            if nothing_to_do or not_back or (consent and self.lacking(to, back=back)):
                 error = InputError
 
         def act() -> Channel:
@@ -211,6 +236,7 @@ class Releases(RuleBasedStateMachine):
                 reason="r",
                 actor=actor,
                 back=back,
+                share=share,
             )
 
         if error:
@@ -218,7 +244,7 @@ class Releases(RuleBasedStateMachine):
                 act()
             return
         act()
-        self.move(name, to, actor)
+        self.move(name, to, actor, share)
 
     @rule(handle=WHICH)
     def reopen(self, handle: int) -> None:
@@ -232,8 +258,10 @@ class Releases(RuleBasedStateMachine):
         ledger = self.ledgers[len(self.log) % HANDLES]
         for name in CHANNELS:
             found = ledger.channel("route", name)
-            seen = (found.release, found.previous, found.version) if found else None
-            assert seen == self.channels.get(name)
+            place = (found.release, found.previous, found.version, found.share) if found else None
+            assert place == self.channels.get(name)
+        every = {each.name: each.share for each in ledger.every_channel()}
+        assert every == {name: each[3] for name, each in self.channels.items()}
         releases = ledger.releases("route")
         assert [each.number for each in releases] == list(range(len(self.made), 0, -1))
         states = ledger.approval_states("route", [each.number for each in releases])
@@ -251,14 +279,14 @@ class Releases(RuleBasedStateMachine):
         assert [(each.action, each.subject, each.actor) for each in entries] == self.log
         assert [each.sequence for each in entries] == list(range(1, len(self.log) + 1))
         assert chained(ledger)
-        told: dict[str, tuple[Any, Any, Any]] = {}
+        told: dict[str, tuple[Any, Any, Any, Any]] = {}
         for entry in entries:
             if entry.action == "channel.moved":
                 name = entry.subject.removeprefix("route@")
-                before = told.get(name, (None, None, 0))
+                before = told.get(name, (None, None, 0, None))
                 said = entry.details
                 assert (said["from"], said["version"]) == (before[0], before[2] + 1)
-                told[name] = (said["to"], said["from"], said["version"])
+                told[name] = (said["to"], said["from"], said["version"], said.get("share"))
         assert told == self.channels
 
 

@@ -89,6 +89,8 @@ _ACTIONS: dict[str, tuple[tuple[str, Callable[[RawRow], str | None]], ...]] = {
     "candidate.certified": (("candidate", _subject),),
     "dataset.recorded": (("dataset", _subject),),
     "holdout.looked": (("look", _look),),
+    "key.created": (("key", _subject),),
+    "key.revoked": (("key", _subject),),
 }
 """What an act is about, and the name of each; ``None`` where this one is not about it."""
 
@@ -144,5 +146,6 @@ def _differences(kept: Kept, entry: RawRow) -> list[str]:
     details = _details(entry)
     if not details:
         return ["all details"]
-    said = {**details, "actor": entry[2], "role": entry[3], "reason": entry[6]}
+    # An entry that speaks of no share recorded that there is none.
+    said = {"share": None, **details, "actor": entry[2], "role": entry[3], "reason": entry[6]}
     return [name for name, value in kept.facts.items() if name in said and said[name] != value]

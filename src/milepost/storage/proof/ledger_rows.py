@@ -22,6 +22,7 @@ from milepost.storage.records.contests import (
     candidates_digest,
     contest_digest,
 )
+from milepost.storage.records.keys import key_digest
 from milepost.storage.records.releases import as_release, content_digest
 
 PAGE = 10_000
@@ -128,7 +129,12 @@ def _kept(connection: Connection, tenant: str) -> Generator[Kept]:
             broken=digest != row.digest,
         )
     for row in _rows(connection, tables.channels, tenant):
-        facts = {"from": row.previous, "to": row.release, "version": row.version}
+        facts = {
+            "from": row.previous,
+            "to": row.release,
+            "version": row.version,
+            "share": row.share,
+        }
         yield Kept("channel", f"{row.task}@{row.name}", facts, must=True)
     for row in _rows(connection, tables.approvals, tenant):
         facts = {"role": row.role, "reason": row.reason}
@@ -136,6 +142,10 @@ def _kept(connection: Connection, tenant: str) -> Generator[Kept]:
     for row in _rows(connection, tables.proposals, tenant):
         facts = {"approvals": row.approvals, "channel": row.channel, "version": row.version}
         yield Kept("proposal", f"{row.task}#{row.release}", facts, must=True)
+    for row in _rows(connection, tables.keys, tenant):
+        revoked = None if row.revoked is None else row.revoked.isoformat()
+        facts = {"key": key_digest(row.hash, row.record), "revoked": revoked}
+        yield Kept("key", row.id, facts, must=True)
     yield from _older(connection, tenant)
 
 

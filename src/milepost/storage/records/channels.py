@@ -7,7 +7,7 @@ from milepost.entities.release import Channel, Release
 from milepost.storage import tables
 from milepost.storage.records.approvals import ApprovalRecords
 from milepost.storage.records.operations import Request
-from milepost.storage.records.releases import PRODUCTION, moved
+from milepost.storage.records.releases import PRODUCTION, SHADOW, check_share, moved
 
 
 class ChannelRecords(ApprovalRecords):
@@ -113,10 +113,13 @@ class ChannelRecords(ApprovalRecords):
         reason: str,
         actor: str = tables.DEFAULT,
         back: bool = False,
+        share: float | None = None,
         idempotency_key: str | None = None,
         request: Request | None = None,
     ) -> Channel:
         """Point a channel at another release, with its audit row in the same transaction.
+
+        A canary of a release that production gets to ends in that transaction, too.
 
         Args:
             task: Name of the task.
@@ -127,6 +130,8 @@ class ChannelRecords(ApprovalRecords):
             actor: Who.
             back: Whether this goes back to an older release, for which the approvals that were
                 asked for when it was made are enough.
+            share: What of the traffic a canary or shadow gets, 0 to 1; 0 switches it off, which
+                needs no approval. ``None`` leaves it as it is.
             idempotency_key: The same request with the same key gives the first result, whatever
                 version is expected by then.
             request: What the caller was asked, where ``to`` follows from the state of the ledger;
@@ -138,9 +143,10 @@ class ChannelRecords(ApprovalRecords):
         Raises:
             UnknownNameError: If there is no such task or release.
             ConflictError: If the channel has another version by now.
-            InputError: If it points there already, the release lacks approvals, or the key was
-                used for another request.
+            InputError: If it points there already with that share, the release lacks approvals,
+                the share is none, or the key was used for another request.
         """
+        check_share(name, share)
         asked = request or {
             "move": name,
             "task": task,
@@ -148,15 +154,18 @@ class ChannelRecords(ApprovalRecords):
             "reason": reason,
             "actor": actor,
             "back": back,
+            **({} if share is None else {"share": share}),
         }
 
         def move() -> Channel:
             row = self._release_found(connection, task, to)
             before = self._channel(connection, task, name)
-            after = moved(before, task, name, to, expected_version)
+            after = moved(before, task, name, to, expected_version, share)
             if back and (before is None or to > before.release):
                 raise InputError(f"release {to} of {task!r} is not older than what runs.")
-            self._require_approvals(connection, row, back=back)
+            # What answers nobody needs nobody's consent, and neither does stopping it.
+            if name != SHADOW and share != 0:
+                self._require_approvals(connection, row, back=back)
             self._store_move(connection, after, actor=actor, reason=reason)
             return after
 

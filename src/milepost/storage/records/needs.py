@@ -126,6 +126,7 @@ class NeedRecords(AuditRecords):
                 release=row.release,
                 previous=row.previous,
                 version=row.version,
+                share=row.share,
             )
             for row in rows
         ]

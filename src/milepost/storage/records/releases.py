@@ -15,6 +15,8 @@ from milepost.storage.records.base import next_position, own
 from milepost.storage.records.operations import OperationRecords
 
 PRODUCTION = "production"
+CANARY = "canary"
+SHADOW = "shadow"
 
 
 class ReleaseRecords(OperationRecords):
@@ -171,12 +173,50 @@ class ReleaseRecords(OperationRecords):
                 "from": channel.previous,
                 "to": channel.release,
                 "version": channel.version,
+                **({} if channel.share is None else {"share": channel.share}),
             },
+        )
+        if channel.name == PRODUCTION:
+            self._end_canary(connection, channel, actor)
+
+    def _end_canary(self, connection: Connection, production: Channel, actor: str) -> None:
+        """Switch the canary off where production has got to its release."""
+        canary = self._channel(connection, production.task, CANARY)
+        if canary is None or canary.release != production.release or not canary.share:
+            return
+        ended = moved(canary, canary.task, CANARY, canary.release, canary.version, 0.0)
+        reason = f"release {production.release} is in production"
+        self._store_move(connection, ended, actor=actor, reason=reason)
+
+
+def check_share(name: str, share: float | None) -> None:
+    """Refuse a share that a channel cannot have.
+
+    Raises:
+        InputError: If it is not from 0 to 1, or the channel is production.
+    """
+    if share is None:
+        return
+    if name == PRODUCTION:
+        raise InputError(
+            "production has no share: it gets what the canary does not.",
+            advice="Give the canary the rest.",
+        )
+    if not 0.0 <= share <= 1.0:
+        raise InputError(
+            f"{share:g} is no share of the traffic.", where="share", advice="It lies from 0 to 1."
         )
 
 
-def moved(before: Channel | None, task: str, name: str, to: int, expected_version: int) -> Channel:
-    """The channel after the move.
+def moved(
+    before: Channel | None,
+    task: str,
+    name: str,
+    to: int,
+    expected_version: int,
+    share: float | None = None,
+) -> Channel:
+    """The channel after the move; without a share it keeps the one that it has.
 
     Raises:
         ConflictError: If its version is not the expected one.
@@ -185,9 +225,10 @@ def moved(before: Channel | None, task: str, name: str, to: int, expected_versio
     version = before.version if before else 0
     if version != expected_version:
         raise moved_meanwhile(task, name)
-    if before is not None and before.release == to:
+    if before is not None and before.release == to and share in {None, before.share}:
+        had = "" if share is None else f" with a share of {share:g}"
         raise InputError(
-            f"the channel {name!r} of {task!r} points at release {to} already.",
+            f"the channel {name!r} of {task!r} points at release {to}{had} already.",
             advice="There is nothing to do.",
         )
     return Channel(
@@ -196,6 +237,7 @@ def moved(before: Channel | None, task: str, name: str, to: int, expected_versio
         release=to,
         previous=before.release if before else None,
         version=version + 1,
+        share=share if share is not None or before is None else before.share,
     )
 
 

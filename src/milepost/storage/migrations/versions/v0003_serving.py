@@ -90,3 +90,4 @@ def _feedback() -> None:
     )
     op.create_index("ix_feedback_tenant_task_id", "feedback", ["tenant", "task", "id"])
     op.create_index("ix_feedback_tenant_trace", "feedback", ["tenant", "trace"])
+    op.create_index("ix_feedback_tenant_key_id", "feedback", ["tenant", "key", "id"])
