@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import msgspec
 
+from milepost._base.limits import Limits
 from milepost._base.settings import Settings
 from milepost.entities.errors import Problem, TaskFileError, WorkspaceError, nearest
 
@@ -24,8 +25,11 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             the audit log are kept; best where nobody who can write the ledger can delete.
         signers: Public keys whose checkpoints are believed, as ``ed25519:…``; empty believes the
             key of whoever verifies.
+        traces: Where served answers are recorded: ``ledger``, a folder (relative to the workspace)
+            or an fsspec URL, where Parquet files are kept by day.
         openlineage: File or HTTP address to which lineage events are sent; ``None`` sends none.
         settings: Numbers that a team may want to change.
+        limits: What a server takes at most; left out, the defaults.
     """
 
     format: int = FORMAT
@@ -34,8 +38,10 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     artifacts: str = ".milepost/artifacts"
     checkpoints: str = ".milepost/checkpoints"
     signers: tuple[str, ...] = ()
+    traces: str = "ledger"
     openlineage: str | None = None
     settings: Settings = Settings()
+    limits: Limits | msgspec.UnsetType = msgspec.UNSET
 
 
 def parse_configuration(text: str, file: str) -> Configuration:
@@ -69,7 +75,8 @@ def _problem(message: str, text: str, file: str) -> Problem:
     advice = ""
     if "unknown field" in what:
         name = what.rsplit("`", 2)[-2]
-        allowed = Settings.__struct_fields__ if field else Configuration.__struct_fields__
+        table = {"settings": Settings, "limits": Limits}.get(field, Configuration)
+        allowed = table.__struct_fields__
         near = nearest(name, allowed)
         advice = (f"Did you mean {near!r}? " if near else "") + f"Allowed: {', '.join(allowed)}."
         field = f"{field}.{name}".strip(".")
@@ -84,6 +91,7 @@ def dump_configuration(configuration: Configuration) -> str:
     """TOML text of a configuration; settings that have their default are left as comments."""
     plain = cast("dict[str, Any]", msgspec.to_builtins(configuration))
     settings = cast("dict[str, Any]", plain.pop("settings"))
+    limits = cast("dict[str, Any]", plain.pop("limits", {}))
     lines = [
         f"# {key} is not set" if value is None else f"{key} = {_toml(value)}"
         for key, value in plain.items()
@@ -96,6 +104,8 @@ def dump_configuration(configuration: Configuration) -> str:
             lines.append(f"# {key} is not set")
         else:
             lines.append(f"{mark}{key} = {_toml(value)}")
+    if limits:
+        lines += ["", "[limits]", *(f"{key} = {_toml(value)}" for key, value in limits.items())]
     return "\n".join(lines) + "\n"
 
 

@@ -22,8 +22,9 @@ NodeKind = Literal[
     "approval",
     "release",
     "channel",
+    "answer",
 ]
-"""In the order in which data flows. What is answered joins after ``channel`` once it is served."""
+"""In the order in which data flows."""
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):

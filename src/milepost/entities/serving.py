@@ -152,7 +152,7 @@ class Ask:
     protocol: str = "native"
 
 
-class Trace(msgspec.Struct, frozen=True, kw_only=True):
+class Trace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One served answer, as it is kept.
 
     Attributes:
@@ -210,6 +210,46 @@ class Shadowed(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float
 
 
+class TraceFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which traces are wanted; what is ``None`` does not matter.
+
+    Attributes:
+        label: The label that was answered.
+        release: Number of the release that answered.
+        channel: Channel that led there.
+        guard: A guard that was tripped, by the name of its task.
+        key: Id of the key that asked.
+        abstained: Whether the answer was withheld.
+        request: Id of the request.
+    """
+
+    label: str | None = None
+    release: int | None = None
+    channel: str | None = None
+    guard: str | None = None
+    key: str | None = None
+    abstained: bool | None = None
+    request: str | None = None
+
+    @property
+    def in_columns(self) -> bool:
+        """Whether only label, release and channel matter, which a ledger searches by itself."""
+        return (self.guard, self.key, self.abstained, self.request) == (None, None, None, None)
+
+    def takes(self, trace: Trace) -> bool:
+        """Whether a trace is wanted."""
+        verdict = None if self.guard is None else trace.guards.get(self.guard)
+        return (
+            self.label in {None, trace.label}
+            and self.release in {None, trace.release}
+            and self.channel in {None, trace.channel}
+            and (self.guard is None or (verdict is not None and verdict.tripped))
+            and self.key in {None, trace.key}
+            and self.abstained in {None, trace.abstained}
+            and self.request in {None, trace.request}
+        )
+
+
 class Feedback(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody said about an answer.
 
@@ -225,6 +265,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True):
         rating: From 0 (useless) to 1 (right), where it was said.
         comment: In words, where it was said.
         text: The input that a correction is about; ``None`` where nobody kept it.
+        answered: The label that had been answered; ``None`` where it was withheld.
     """
 
     id: str
@@ -238,6 +279,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True):
     rating: Share | None = None
     comment: str | None = None
     text: str | None = None
+    answered: str | None = None
 
 
 KeyRole = Literal["consumer", "finetuner", "provider", "admin"]
@@ -309,10 +351,14 @@ class ServedTask:
         shadow: Release in the shadow channel; ``None`` without.
         encoder: Digest of the encoder of the production release; ``None`` where it reads text.
         variant: Variant of the encoder that serves.
+        variant_why: Why that one, in words.
         created: When the production release was made, UTC.
         guards: Its guards.
         instruction: The question in words.
         guards_for: Tasks whose traffic it guards.
+        recording: What is kept of its traffic.
+        descriptions: What each label means, by label.
+        input: Name of its input, where somebody sends it by name.
     """
 
     name: str
@@ -323,8 +369,11 @@ class ServedTask:
     shadow: int | None = None
     encoder: str | None = None
     variant: str | None = None
+    variant_why: str = ""
     created: datetime | None = None
     guards: tuple[Guard, ...] = ()
     instruction: str = ""
     guards_for: tuple[str, ...] = ()
     descriptions: Mapping[str, str] = field(default_factory=dict[str, str])
+    recording: RecordingRule = RecordingRule()
+    input: str = "text"

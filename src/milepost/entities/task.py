@@ -8,6 +8,7 @@ import msgspec
 from milepost.entities.errors import FieldError, InputError, nearest
 from milepost.entities.expectations import AbstainRule, Behaviour, FairnessRule, ScopeRule
 from milepost.entities.measures import ORDINAL, PATTERN, measure_kind
+from milepost.entities.preparation import check_step
 from milepost.entities.serving import Guard, RecordingRule
 
 # The end of the pattern refuses a line break, before which ``$`` would match too.
@@ -242,6 +243,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if len(self.labels) == 1:
             raise FieldError("at least two labels are needed", where="labels")
         self._check_costs()
+        self._check_steps()
 
     def _check_costs(self) -> None:
         """Refuse costs of labels that the task does not have.
@@ -257,6 +259,19 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 near = nearest(label, tuple(self.labels))
                 guess = f"; did you mean {near!r}?" if near else ""
                 raise FieldError(f"there is no label {label!r}{guess}", where="objective.costs")
+
+    def _check_steps(self) -> None:
+        """Refuse steps of preparation that do not exist.
+
+        Raises:
+            FieldError: With the nearest name.
+        """
+        for step in () if isinstance(self.prepare, msgspec.UnsetType) else self.prepare:
+            try:
+                check_step(step)
+            except InputError as error:
+                said = f"{error.what.rstrip('.')}; {(error.advice or '').rstrip('.')}"
+                raise FieldError(said, where=f"inputs.{self.input_name}.prepare") from error
 
     @property
     def approvals(self) -> int:
@@ -274,3 +289,23 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         field = self.inputs[self.input_name]
         column = field.column if isinstance(field, InputField) else None
         return column or self.input_name
+
+    @property
+    def prepare(self) -> tuple[str, ...] | msgspec.UnsetType:
+        """Steps that prepare the input; unset where there are none."""
+        field = self.inputs[self.input_name]
+        return (field.prepare or msgspec.UNSET) if isinstance(field, InputField) else msgspec.UNSET
+
+    @property
+    def guard_rules(self) -> tuple[Guard, ...]:
+        """Its guards; a bare name is one without labels, which only tells."""
+        if isinstance(self.guards, msgspec.UnsetType):
+            return ()
+        bare = {each: Guard(task=each, labels=()) for each in self.guards if isinstance(each, str)}
+        return tuple(bare[each] if isinstance(each, str) else each for each in self.guards)
+
+    @property
+    def recording_rule(self) -> RecordingRule:
+        """What is kept of its traffic."""
+        unset = isinstance(self.recording, msgspec.UnsetType)
+        return RecordingRule() if unset else self.recording

@@ -173,7 +173,9 @@ def _plain(value: object) -> Any:
     if isinstance(value, Mapping):
         items = cast("Mapping[str, object]", value).items()
         return {key: _plain(inner) for key, inner in items}
-    return list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [_plain(inner) for inner in cast("tuple[object, ...]", value)]
+    return value
 
 
 def _read_yaml(text: str, file: str) -> tuple[Any, dict[Path, int]]:

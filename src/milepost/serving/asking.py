@@ -26,6 +26,21 @@ class Embedded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServedEncoder:
+    """The encoder that turns texts into vectors for whoever asks for them.
+
+    Attributes:
+        name: Its name, such as ``all-MiniLM-L6-v2``.
+        dimensions: Numbers in a vector.
+        max_tokens: Longest input, in tokens; what is longer is cut.
+    """
+
+    name: str
+    dimensions: int
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
     """Feedback as it came in; at least one of label, rating and comment.
 
@@ -71,6 +86,10 @@ class Answering(Protocol):
             OverloadedError: If the queue is full.
             LateError: If the deadline passed.
         """
+        ...
+
+    def encoder(self) -> ServedEncoder | None:
+        """The encoder that ``embed`` uses; ``None`` where no task reads vectors."""
         ...
 
     def task(self, name: str) -> ServedTask:

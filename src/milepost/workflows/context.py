@@ -11,6 +11,10 @@ from milepost._base.settings import Settings
 from milepost.entities.configuration import Configuration
 from milepost.entities.lineage import RunNews
 from milepost.models.encoder import Encoder
+from milepost.models.export import Variant
+from milepost.models.trunk import Trunk
+from milepost.predictors.preparation import Preparation, preparation
+from milepost.predictors.preparation.preparing import Steps
 from milepost.storage.files.artifacts import Artifacts
 from milepost.storage.ledger import Ledger
 
@@ -29,6 +33,7 @@ class Context:
         artifacts: Content-addressed files.
         encoder: Gives the encoder behind the vector cache; opened at the first call.
         bare_encoder: Gives the same encoder without the cache, for timing.
+        trunk: Gives the same encoder for serving, in a variant; each is opened once.
         actor: Who acts, for the audit log.
         clock: Gives the time.
         on_event: Told about progress.
@@ -42,6 +47,7 @@ class Context:
     artifacts: Artifacts
     encoder: Callable[[], Encoder]
     bare_encoder: Callable[[], Encoder]
+    trunk: Callable[[Variant], Trunk]
     actor: str = "local"
     clock: Clock = utc_now
     on_event: Events = field(default=lambda task, what, share: None)
@@ -51,6 +57,14 @@ class Context:
     def settings(self) -> Settings:
         """Numbers that a team may want to change."""
         return self.configuration.settings
+
+    def preparation(self, steps: Steps, where: str = "") -> Preparation:
+        """Steps of a task or manifest, ready to be applied; own files are the workspace's.
+
+        Raises:
+            InputError: As :func:`milepost.predictors.preparation.preparation`.
+        """
+        return preparation(steps, self.root, self.settings.max_text_chars, where)
 
     def record_configuration(self) -> None:
         """Note in the ledger what ``milepost.toml`` says; every command that acts does it first."""

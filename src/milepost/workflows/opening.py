@@ -12,8 +12,11 @@ from platformdirs import user_cache_path
 from milepost.entities.configuration import Configuration, dump_configuration, parse_configuration
 from milepost.entities.errors import WorkspaceError
 from milepost.models.cached import CachedEncoder
-from milepost.models.catalog import EncoderOptions, open_encoder
+from milepost.models.catalog import EncoderOptions, open_trunk
 from milepost.models.encoder import Encoder
+from milepost.models.export import Variant
+from milepost.models.onnx_encoder import OnnxEncoder
+from milepost.models.trunk import Trunk
 from milepost.storage.files.artifacts import Artifacts, LimitedArtifacts, open_artifacts
 from milepost.storage.files.digest_files import make_folders
 from milepost.storage.files.vectors import FileVectorStore
@@ -121,13 +124,20 @@ def _wire(root: Path, configuration: Configuration) -> Context:
     root = root.resolve()
 
     @cache
-    def bare() -> Encoder:
+    def trunk(variant: Variant) -> Trunk:
         spec = configuration.encoder
         local = root / spec
         options = EncoderOptions(
-            max_tokens=configuration.settings.max_tokens, notify=logging.getLogger("milepost").info
+            max_tokens=configuration.settings.max_tokens,
+            variant=variant,
+            apart=True,
+            notify=logging.getLogger("milepost").info,
         )
-        return open_encoder(str(local) if local.is_dir() else spec, cache_folder(), options)
+        return open_trunk(str(local) if local.is_dir() else spec, cache_folder(), options)
+
+    @cache
+    def bare() -> Encoder:
+        return OnnxEncoder(trunk("fp32"))
 
     @cache
     def encoder() -> Encoder:
@@ -142,6 +152,7 @@ def _wire(root: Path, configuration: Configuration) -> Context:
         artifacts=_artifacts(root, configuration),
         encoder=encoder,
         bare_encoder=bare,
+        trunk=trunk,
         actor=local_actor(),
         tell=teller(root, configuration.openlineage),
     )

@@ -35,8 +35,8 @@ def bench_now(context, name):
 def honest(context, name, released):
     contest, release = released
     bench = bench_now(context, name)
-    predictor, _ = load_bundle(context, release.bundle)
-    rows, probabilities = _honest_answers(context, bench, release, contest, predictor)
+    answerer = load_bundle(context, release.bundle)
+    rows, probabilities = _honest_answers(context, bench, release, contest, answerer)
     ids = [bench.judged.ids[row] for row in rows]
     return bench, dict(zip(ids, probabilities, strict=True))
 

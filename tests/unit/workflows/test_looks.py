@@ -11,7 +11,8 @@ from milepost.entities.errors import DataError
 from milepost.entities.ids import ContestId
 from milepost.entities.scorecard import Spending
 from milepost.metrics.inference.spending import levels
-from milepost.workflows.answer import Which, evaluate
+from milepost.workflows.answering.answered import Which
+from milepost.workflows.answering.evaluating import evaluate
 from milepost.workflows.contest.datasets import prepare
 from milepost.workflows.contest.improve import improve
 from milepost.workflows.contest.options import Options

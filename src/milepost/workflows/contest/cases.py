@@ -8,6 +8,7 @@ import msgspec
 from milepost._base.settings import Settings
 from milepost.data.read import Reading, read_examples
 from milepost.entities.task import Task
+from milepost.predictors.preparation import Preparation
 
 
 def case_files(task: Task) -> tuple[str, ...]:
@@ -17,7 +18,12 @@ def case_files(task: Task) -> tuple[str, ...]:
 
 
 def read_cases(
-    files: Sequence[str], task: Task, settings: Settings, *, root: Path | None = None
+    files: Sequence[str],
+    task: Task,
+    settings: Settings,
+    *,
+    root: Path | None = None,
+    prepare: Preparation | None = None,
 ) -> dict[str, Reading]:
     """The cases of each file by its name; only the text and the label must have a column.
 
@@ -26,6 +32,7 @@ def read_cases(
         task: Names the columns.
         settings: As for examples.
         root: Folder that relative paths start from; ``None`` for the current one.
+        prepare: As for examples.
 
     Raises:
         DataError: If a file or a column is missing or cannot be used.
@@ -35,6 +42,8 @@ def read_cases(
     )
     read_as = msgspec.structs.replace(task, data=plain)
     return {
-        file: read_examples([file], read_as, settings, root=root, unknown_labels="keep")
+        file: read_examples(
+            [file], read_as, settings, root=root, unknown_labels="keep", prepare=prepare
+        )
         for file in files
     }

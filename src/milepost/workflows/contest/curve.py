@@ -24,7 +24,7 @@ def curve_of(bench: Bench, problem: Problem, entries: Sequence[Entry]) -> tuple[
     if entry is None or entry.fitted is None:
         return ()
     folding = (
-        fold_examples(bench.train, problem.y, bench.settings.folds, problem.seed)
+        fold_examples(bench.train, problem.y, bench.settings.folds, problem.seed, bench.own)
         if bench.train.times
         else None
     )

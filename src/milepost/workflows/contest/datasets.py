@@ -21,15 +21,21 @@ from milepost.entities.errors import DataError, UnknownNameError
 from milepost.entities.example import Dataset, Examples, Finding, QualityReport
 from milepost.entities.ids import ContestId, Digest
 from milepost.entities.scorecard import Regime
+from milepost.entities.serving import Feedback
 from milepost.entities.task import Task
 from milepost.evaluation.declared import check_declared
 from milepost.evaluation.measuring import check_objective
 from milepost.evaluation.slices import slice_masks
+from milepost.predictors.preparation import Preparation
 from milepost.workflows.contest.cases import case_files, read_cases
+from milepost.workflows.contest.corrections import corrections, with_corrections
 from milepost.workflows.context import Context
+from milepost.workflows.tasks.guarding import check_guards
 
 # Sides are drawn once and recorded; another seed of a contest must not draw them anew.
 SIDES_SEED = 0
+_TRIED = 200
+"""Examples whose preparation is tried a second time."""
 
 _SCHEME = "by:"
 
@@ -41,7 +47,7 @@ class Material:
     Attributes:
         labels: Label names in column order.
         regime: How numbers are certified.
-        train: Labelled training examples, ``n`` of them.
+        train: Labelled training examples, ``n`` of them; those that came of feedback stand last.
         train_y: ``(n,) int64``.
         holdout: Labelled examples to certify on; ``None`` when cross-fitted.
         holdout_y: ``(m,) int64``, -1 for unknown labels; ``None`` when cross-fitted.
@@ -51,6 +57,7 @@ class Material:
         leaks: Labelled examples that are not trained on because the test file holds their like.
         leaks_y: ``(l,) int64``, 0 or more.
         split: How it follows from the stored snapshots.
+        own: How many of ``train`` are the task's own examples: only they are ever judged.
         cases: Cases of the files that declared tests of behaviour name, by file.
     """
 
@@ -66,6 +73,7 @@ class Material:
     leaks: Examples
     leaks_y: NDArray[np.int64]
     split: "Split"
+    own: int
     cases: Mapping[str, Examples] = field(default_factory=dict[str, Examples])
 
 
@@ -78,13 +86,17 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
         examples: Digest of the snapshot of all examples.
         examples_artifact: Where its bytes are.
         test_artifact: Where those of the test file's snapshot are; ``None`` without a test file.
-        train: Rows of the examples to train on.
+        train: Rows of the examples to train on, the task's own.
         holdout: Rows to certify on, of the test file where there is one, else of the examples;
             ``None`` when cross-fitted.
         holdout_digest: Digest of what is certified on; ``None`` when cross-fitted.
         quality: What was found, leaks and quarantined rows included.
         leaks: Labelled rows of the examples that the test file holds the like of.
         cases: Artifact of the snapshot of each file with cases, by file.
+        prepare: Steps that prepared the inputs, own ones with the digest of their file; left out
+            where there are none.
+        feedback: Rows of the examples that came of feedback: trained on, never judged on; left out
+            where feedback was not asked for.
     """
 
     labels: tuple[str, ...]
@@ -98,6 +110,13 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
     quality: QualityReport
     leaks: tuple[int, ...] = ()
     cases: dict[str, Digest] = {}
+    prepare: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    feedback: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def trained(self) -> tuple[int, ...]:
+        """All rows that are trained on, those of feedback last."""
+        return (*self.train, *(self.feedback or ()))
 
 
 def load(context: Context, task: Task) -> TaskData:
@@ -112,11 +131,56 @@ def load(context: Context, task: Task) -> TaskData:
             where=f"tasks/{task.name}.yaml",
             advice=f"Add labelled examples: milepost add {task.name} FILE.",
         )
-    return read_task(task, context.settings, root=context.root)
+    return read_task(
+        task, context.settings, root=context.root, prepare=task_preparation(context, task)
+    )
 
 
-def prepare(context: Context, task: Task, contest: ContestId) -> Material:
+def task_preparation(context: Context, task: Task) -> Preparation:
+    """The steps that the task file names for its input, ready to be applied.
+
+    Raises:
+        InputError: If one cannot be used.
+    """
+    where = f"tasks/{task.name}.yaml: inputs.{task.input_name}.prepare"
+    return context.preparation(task.prepare, where)
+
+
+def check_repeatable(prepare: Preparation, examples: Examples) -> None:
+    """Refuse steps that do not give the same text for the same input each time.
+
+    What is cached, traced and compared would not be what is answered.
+
+    Raises:
+        DataError: With the row of an example that shows it.
+    """
+    if not examples.originals:
+        return
+    # The other way round: what depends on what came before shows itself too.
+    rows = range(min(len(examples), _TRIED))[::-1]
+    texts = [examples.originals[row] for row in rows]
+    for row, again in zip(rows, prepare(texts), strict=True):
+        if again != examples.texts[row]:
+            raise DataError(
+                "its preparation gives another text each time.",
+                where=examples.sources[row],
+                advice="A step must depend on nothing but the text: no clock, no chance, no state.",
+            )
+
+
+def prepare(
+    context: Context,
+    task: Task,
+    contest: ContestId,
+    said: Sequence[Feedback] | None = None,
+) -> Material:
     """Load a task's data, record its snapshots and sides, and split it.
+
+    Args:
+        context: The workspace.
+        task: The task.
+        contest: Id of the contest.
+        said: Feedback to train on besides, newest first; ``None`` where it was not asked for.
 
     Raises:
         DataError: If the data cannot be used.
@@ -125,6 +189,8 @@ def prepare(context: Context, task: Task, contest: ContestId) -> Material:
     data = load(context, task)
     examples = data.examples.examples
     # What cannot be used is found before anything is recorded or fitted.
+    check_guards(context, task)
+    check_repeatable(task_preparation(context, task), examples)
     slice_masks(examples.take([0]), task.input_name, task.objective.slices)
     labels = label_names(task, examples)
     read = declared_cases(context, task, data)
@@ -132,7 +198,13 @@ def prepare(context: Context, task: Task, contest: ContestId) -> Material:
     check_groups(context, task, data)
     sides = data.sides or _drawn(context, task, examples, contest)
     quality = _with_findings(data.examples.quality, sides.findings)
-    kept = _keep(context, task, "examples", data.examples._replace(quality=quality))
+    whole = examples
+    if said is not None:
+        steps = task_preparation(context, task)
+        more = corrections(context, task, data, sides, said, steps)
+        whole = with_corrections(examples, more.examples)
+        quality = _with_findings(quality, more.findings)
+    kept = _keep(context, task, "examples", data.examples._replace(examples=whole, quality=quality))
     train = _labelled(examples, sides.rows("train"))
     if len({examples.labels[i] for i in train} & set(labels)) < 2:
         raise DataError(
@@ -167,9 +239,11 @@ def prepare(context: Context, task: Task, contest: ContestId) -> Material:
         quality=quality,
         leaks=_labelled(examples, sides.rows("leak")),
         cases={f: _keep(context, task, "cases", each).artifact for f, each in read.items()},
+        prepare=task_preparation(context, task).steps or msgspec.UNSET,
+        feedback=msgspec.UNSET if said is None else tuple(range(len(examples), len(whole))),
     )
     tested = data.test.examples if data.test is not None else None
-    return _material(split, examples, tested, cases)
+    return _material(split, whole, tested, cases)
 
 
 def check_groups(context: Context, task: Task, data: TaskData) -> None:
@@ -210,7 +284,13 @@ def declared_cases(context: Context, task: Task, data: TaskData) -> dict[str, Re
     """
     examples = data.examples.examples
     labels = label_names(task, examples)
-    read = read_cases(case_files(task), task, context.settings, root=context.root)
+    read = read_cases(
+        case_files(task),
+        task,
+        context.settings,
+        root=context.root,
+        prepare=task_preparation(context, task),
+    )
     cases = {file: reading.examples for file, reading in read.items()}
     judged = data.test.examples if data.test is not None else examples
     check_declared(task, labels, judged, cases)
@@ -239,7 +319,7 @@ def label_names(task: Task, examples: Examples) -> tuple[str, ...]:
 def _material(
     split: Split, examples: Examples, test: Examples | None, cases: Mapping[str, Examples]
 ) -> Material:
-    train, holdout = examples.take(split.train), None
+    train, holdout = examples.take(split.trained), None
     leaks = examples.take(split.leaks)
     if split.holdout is not None:
         holdout = (examples if test is None else test).take(split.holdout)
@@ -256,6 +336,7 @@ def _material(
         leaks=leaks,
         leaks_y=label_indices(leaks.labels, split.labels),
         split=split,
+        own=len(split.train),
         cases=cases,
     )
 

@@ -1,6 +1,6 @@
 """The chosen candidate under close examination, with all that its contest has of it at hand."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -12,9 +12,11 @@ from milepost.contests.runner import HeldVectors, predict
 from milepost.contests.runner import refit as refit_like
 from milepost.entities.contest import Candidate
 from milepost.entities.examination import Examination
+from milepost.entities.example import Examples
 from milepost.evaluation.examination.examine import examine
 from milepost.evaluation.examination.subject import Answering, Subject
 from milepost.predictors.base import Predictor
+from milepost.predictors.preparation import Preparation
 from milepost.predictors.scoped import ScopedPredictor
 from milepost.strategy import Problem, Strategy
 from milepost.workflows.contest.judge import Bench, Judgement
@@ -59,9 +61,10 @@ def examine_chosen(
             probabilities=judgement.probabilities[chosen.strategy],
             predict=_answering(bench, predictor),
             encode=bench.encoder.encode,
-            train=bench.train,
-            train_y=bench.train_y,
-            out_of_fold=out_of_fold,
+            # Only the task's own examples, which stand first, are looked at.
+            train=bench.train.take(range(bench.own)),
+            train_y=bench.train_y[: bench.own],
+            out_of_fold=out_of_fold[: bench.own],
             refit=refit,
             detector=predictor if isinstance(predictor, ScopedPredictor) else None,
             cases=bench.cases,
@@ -90,6 +93,26 @@ def with_examination(judgement: Judgement, examination: Examination) -> Judgemen
 
 def _answering(bench: Bench, predictor: Predictor) -> Answering:
     def answer(texts: Sequence[str]) -> NDArray[np.float32]:
+        if bench.prepare is not None:
+            texts = prepared_where_new(bench.prepare, texts, known)
         return predict(predictor, texts, bench.encoder)
 
+    known = known_texts((bench.train, bench.judged, *bench.cases.values()))
     return answer
+
+
+def known_texts(parts: Iterable[Examples]) -> frozenset[str]:
+    """Inputs that are prepared already."""
+    return frozenset(text for part in parts if part.originals for text in part.texts)
+
+
+def prepared_where_new(
+    prepare: Preparation, texts: Sequence[str], known: frozenset[str]
+) -> list[str]:
+    """Texts as they would be read if somebody asked them; those that are known are prepared.
+
+    What an examination changes in an input is prepared like any input that comes in.
+    """
+    new = list(dict.fromkeys(text for text in texts if text not in known))
+    done = dict(zip(new, prepare(new), strict=True))
+    return [done.get(text, text) for text in texts]

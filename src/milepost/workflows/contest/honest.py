@@ -5,7 +5,7 @@ that its contest recorded for the same id and the same text, which was out of fo
 aside, or a fresh one to an example that is new to it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -20,7 +20,7 @@ from milepost.entities.example import Examples
 from milepost.workflows.contest.datasets import Split
 from milepost.workflows.contest.stored_predictions import load_predictions
 from milepost.workflows.context import Context
-from milepost.workflows.release.bundles import load_bundle
+from milepost.workflows.release.bundles import inputs_for, load_bundle
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -87,11 +87,11 @@ def honest_answers(
     ids, known, stored = _recorded_answers(context, competitor)
     row_of = {each: row for row, each in enumerate(ids)}
     snapshot = judged_snapshot(context, competitor.contest)
-    text_of = {i: t for i, t in zip(snapshot.ids, snapshot.texts, strict=True) if i in row_of}
+    text_of = {i: t for i, t in zip(snapshot.ids, snapshot.asked, strict=True) if i in row_of}
     # An id that a user gives may have got another text since: its old answer does not count.
     reused = [
         at
-        for at, (i, text) in enumerate(zip(examples.ids, examples.texts, strict=True))
+        for at, (i, text) in enumerate(zip(examples.ids, examples.asked, strict=True))
         if text_of.get(i) == text
     ]
     answered = np.zeros(n, np.bool_)
@@ -150,12 +150,17 @@ def trained_on(context: Context, contest: Contest) -> Examples:
     snapshot = read_snapshot(context.artifacts.get(dataset.artifact))
     if contest.split is not None:
         split = msgspec.json.decode(context.artifacts.get(contest.split), type=Split)
-        return snapshot.take(split.train)
+        return snapshot.take(split.trained)
     if contest.regime != "holdout":
         return snapshot
     sides = context.ledger.sides(contest.task)
     keys = text_keys(snapshot.texts)
     return snapshot.take([i for i, key in enumerate(keys) if sides.get(key) != "holdout"])
+
+
+def as_asked(examples: Examples) -> Examples:
+    """The examples with their inputs as they were before any preparation."""
+    return replace(examples, texts=examples.asked, originals=())
 
 
 def _recorded_answers(
@@ -172,7 +177,9 @@ def _unseen(context: Context, contest: Contest, examples: Examples, rows: list[i
     if not rows:
         return []
     asked, trained = regroup(
-        [examples.take(rows), trained_on(context, contest)], context.settings.near_duplicate
+        # As they were asked: the two may have been prepared by other steps.
+        [as_asked(examples.take(rows)), as_asked(trained_on(context, contest))],
+        context.settings.near_duplicate,
     )
     seen = set(trained.groups)
     return [row for row, group in zip(rows, asked.groups, strict=True) if group not in seen]
@@ -192,5 +199,5 @@ def _asked(
             where="milepost.toml: encoder",
             advice="Set the encoder back, or compare two of the same encoder.",
         )
-    answers = predict(predictor, examples.texts, encoder)
+    answers = predict(predictor, inputs_for(context, manifest, examples), encoder)
     return aligned(predictor.labels, labels, answers)

@@ -15,7 +15,7 @@ import msgspec
 from milepost._base.clock import Deadline
 from milepost._base.digest import canonical_json, sha256_file
 from milepost.contests.runner import Events, Fitted, HeldVectors, run
-from milepost.data.splitting.folding import fold_examples
+from milepost.data.splitting.folding import Folding, fold_examples
 from milepost.entities.contest import Contest
 from milepost.entities.decision import Decision
 from milepost.entities.errors import DataError, UnknownNameError
@@ -24,11 +24,13 @@ from milepost.entities.ids import ContestId, Digest
 from milepost.entities.job import Plan
 from milepost.entities.release import Channel, Manifest
 from milepost.entities.scorecard import Spending
+from milepost.entities.serving import Feedback
 from milepost.entities.task import Task
 from milepost.evaluation.forecast import forecast
 from milepost.evaluation.measuring import measure_of, own_file
 from milepost.releases.gate import decide
 from milepost.strategy import Problem, Strategy
+from milepost.workflows.contest.corrections import feedback_for
 from milepost.workflows.contest.curve import curve_of
 from milepost.workflows.contest.datasets import Material, once_per_message, prepare
 from milepost.workflows.contest.examining import examine_chosen, with_examination
@@ -55,6 +57,7 @@ from milepost.workflows.contest.steps import (
 from milepost.workflows.context import Context
 from milepost.workflows.listening import announced
 from milepost.workflows.looking.looks import require_unworn, take_look
+from milepost.workflows.serving.fidelity import check_released
 from milepost.workflows.tasks.current import current_task, version_of
 from milepost.workflows.upkeep.jobs import Work, working
 from milepost.workflows.versions import code_version
@@ -94,9 +97,11 @@ def improve(context: Context, name: str, options: Options) -> Improvement:
     strategies = competing(options.strategies)
     context.encoder()  # one that cannot be opened is found before anything is recorded
     context.record_configuration()
+    # Read once: what is said while the contest runs is for the next one.
+    said = feedback_for(context, task) if options.with_feedback else None
 
     def key() -> Digest:
-        return work_key(context, task, options, strategies)
+        return work_key(context, task, options, strategies, said)
 
     plan = Plan(
         kind=KIND,
@@ -106,6 +111,7 @@ def improve(context: Context, name: str, options: Options) -> Improvement:
             "budget": options.budget,
             "seed": options.seed,
             "strategies": [strategy.name for strategy in strategies],
+            **({} if said is None else {"feedback": len(said)}),
         },
     )
     with (
@@ -119,14 +125,16 @@ def improve(context: Context, name: str, options: Options) -> Improvement:
         material = keep_material(
             context,
             work,
-            lambda: _read(context, task, _contest_id(work), lambda: key() == plan.key),
+            lambda: _read(context, task, _contest_id(work), said, lambda: key() == plan.key),
         )
         contest = _concluded(context, work)
         if contest is None:
             require_unworn(context, task, material, _contest_id(work))
             asked = _Asked(task, entering(task, strategies), options)
             contest = _contest(context, work, asked, material)
-        return Improvement(contest=contest, quality=material.quality)
+    # The release stands; a server that finds this done already starts the sooner.
+    check_released(context, contest)
+    return Improvement(contest=contest, quality=material.quality)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,7 +159,7 @@ def _contest(context: Context, work: Work, asked: _Asked, material: Material) ->
     )
     entered = run(
         problem,
-        fold_examples(material.train, problem.y, context.settings.folds, problem.seed),
+        folding_of(context, material, problem),
         asked.strategies,
         lambda what, share: work.tell(what, 0.1 + 0.7 * share),
         entries.around,
@@ -218,9 +226,13 @@ def _contest_id(work: Work) -> ContestId:
 
 
 def _read(
-    context: Context, task: Task, contest: ContestId, unchanged: Callable[[], bool]
+    context: Context,
+    task: Task,
+    contest: ContestId,
+    said: Sequence[Feedback] | None,
+    unchanged: Callable[[], bool],
 ) -> Material:
-    material = prepare(context, task, contest)
+    material = prepare(context, task, contest, said)
     if not unchanged():
         raise DataError(
             "a data file changed while it was read.",
@@ -265,6 +277,7 @@ def _template(task: Task, material: Material, seed: int) -> Manifest:
         examples=material.examples_digest,
         seed=seed,
         code=code_version(),
+        prepare=material.split.prepare,
     )
 
 
@@ -295,6 +308,13 @@ def problem_of(
     )
 
 
+def folding_of(context: Context, material: Material, problem: Problem) -> Folding:
+    """Which rows answer which out of fold."""
+    return fold_examples(
+        material.train, problem.y, context.settings.folds, problem.seed, material.own
+    )
+
+
 def _bench(
     context: Context, task: Task, material: Material, problem: Problem, contest: ContestId
 ) -> Bench:
@@ -310,9 +330,10 @@ def bench_of(
     spent: Spending | None,
 ) -> Bench:
     """What candidates are judged on, at a look that costs so much; records none."""
-    counted = once_per_message(material.train)
+    # What came of feedback stands behind the task's own examples, and is never evidence.
+    counted = once_per_message(material.train.take(range(material.own)))
     if material.train.times:
-        folding = fold_examples(material.train, problem.y, context.settings.folds, problem.seed)
+        folding = folding_of(context, material, problem)
         counted = counted[folding.counts[counted]]
     judged, judged_y = material.train.take(counted.tolist()), material.train_y[counted]
     if material.holdout is not None and material.holdout_y is not None:
@@ -336,6 +357,7 @@ def bench_of(
         train=material.train,
         train_y=material.train_y,
         counted=counted,
+        own=material.own,
         judged=judged,
         judged_y=judged_y,
         encoder=problem.encoder,
@@ -348,6 +370,7 @@ def bench_of(
         provenance=provenance,
         measure=measure_of(task.objective, material.labels, context.root),
         cases=material.cases,
+        prepare=context.preparation(material.split.prepare) if material.split.prepare else None,
     )
 
 

@@ -12,7 +12,7 @@ from milepost.data.duplicates import text_keys
 from milepost.data.snapshot import read_snapshot
 from milepost.entities.contest import Contest
 from milepost.entities.example import Examples
-from milepost.entities.release import Channel, Release
+from milepost.entities.release import Channel, Manifest, Release
 from milepost.evaluation.measuring import row_units
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.evaluation.slices import slice_masks
@@ -22,7 +22,7 @@ from milepost.workflows.contest.honest import trained_on
 from milepost.workflows.contest.judge import Bench, Judgement, compare_answers
 from milepost.workflows.contest.stored_predictions import load_predictions
 from milepost.workflows.context import Context
-from milepost.workflows.release.bundles import load_bundle
+from milepost.workflows.release.bundles import inputs_for, load_bundle
 
 
 def incumbent_evidence(
@@ -38,8 +38,9 @@ def incumbent_evidence(
         return None
     release = context.ledger.release(bench.task.name, standing.release)
     contest = context.ledger.contest(release.contest)
-    predictor, _ = load_bundle(context, release.bundle)
-    rows, probabilities = _honest_answers(context, bench, release, contest, predictor)
+    answerer = load_bundle(context, release.bundle)
+    predictor = answerer[0]
+    rows, probabilities = _honest_answers(context, bench, release, contest, answerer)
     if not len(rows):
         return None
     mine = judgement.probabilities[chosen.strategy]
@@ -69,18 +70,23 @@ def incumbent_evidence(
 
 
 def _honest_answers(
-    context: Context, bench: Bench, release: Release, contest: Contest, predictor: Predictor
+    context: Context,
+    bench: Bench,
+    release: Release,
+    contest: Contest,
+    answerer: tuple[Predictor, Manifest],
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Rows of the judged examples with an honest answer, and those answers."""
+    predictor, manifest = answerer
     snapshot = _trained_on(context, contest)
     stored = _stored_answers(context, release, contest)
-    answered = dict(zip(snapshot.ids, snapshot.texts, strict=True))
+    answered = dict(zip(snapshot.ids, snapshot.asked, strict=True))
     trained = _training_groups(context, bench, contest)
     positions: list[int] = []
     answers: dict[int, NDArray[np.float32]] = {}
     fresh: list[int] = []
     for row, (identity, text, group) in enumerate(
-        zip(bench.judged.ids, bench.judged.texts, bench.judged.groups, strict=True)
+        zip(bench.judged.ids, bench.judged.asked, bench.judged.groups, strict=True)
     ):
         # An id that a user gives may have got another text since: its old answer does not count.
         same_text = answered.get(identity) == text
@@ -91,7 +97,7 @@ def _honest_answers(
             fresh.append(row)
             positions.append(row)
     if fresh:
-        texts = [bench.judged.texts[row] for row in fresh]
+        texts = inputs_for(context, manifest, bench.judged.take(fresh))
         for row, answer in zip(fresh, predict(predictor, texts, bench.encoder), strict=True):
             answers[row] = _aligned(predictor.labels, bench.labels, answer)
     rows = np.asarray(positions, np.int64)
@@ -121,10 +127,10 @@ def _training_groups(context: Context, bench: Bench, contest: Contest) -> set[st
 
     Goes by the key of each text, because groups may have merged since.
     """
-    seen = set(text_keys(trained_on(context, contest).texts))
+    seen = set(text_keys(trained_on(context, contest).asked))
     groups: set[str] = set()
     for part in (bench.train, bench.judged):
-        keys = text_keys(part.texts)
+        keys = text_keys(part.asked)
         groups |= {g for key, g in zip(keys, part.groups, strict=True) if key in seen}
     return groups
 

@@ -31,7 +31,9 @@ from milepost.metrics.scoring.classification import log_loss_rows
 from milepost.metrics.scoring.measures import Measure, Sample
 from milepost.models.encoder import Encoder
 from milepost.predictors.base import Predictor
+from milepost.predictors.preparation import Preparation
 from milepost.strategies.registry import trust_of
+from milepost.workflows.contest.corrections import noted
 from milepost.workflows.contest.timing import Encoders, latencies
 from milepost.workflows.looking.looks import look_notes
 
@@ -46,9 +48,10 @@ class Bench:
         task: The task.
         labels: Label names in column order.
         regime: How numbers are certified.
-        train: Labelled training examples.
+        train: Labelled training examples, those that came of feedback last.
         train_y: ``(n,) int64``.
         counted: Rows of ``train`` that count as evidence: one per message.
+        own: How many of ``train`` are the task's own examples.
         judged: Examples that numbers come from: the counted rows of ``train`` when cross-fitted.
         judged_y: ``(m,) int64``; -1 for labels that the task does not know.
         encoder: Holds the vectors of all these texts.
@@ -61,6 +64,8 @@ class Bench:
         measure: The objective's measure.
         one_sided: Confidence of what this look decides; ``None`` takes that of the settings.
         cases: Cases of the files that declared tests of behaviour name, by file.
+        prepare: Prepares an input that is none of these examples; ``None`` for a task that
+            prepares nothing.
     """
 
     task: Task
@@ -69,6 +74,7 @@ class Bench:
     train: Examples
     train_y: NDArray[np.int64]
     counted: NDArray[np.int64]
+    own: int
     judged: Examples
     judged_y: NDArray[np.int64]
     encoder: Encoder
@@ -81,6 +87,7 @@ class Bench:
     one_sided: float | None = None
     spent: Spending | None = None
     cases: Mapping[str, Examples] = field(default_factory=dict[str, Examples])
+    prepare: Preparation | None = None
 
     @property
     def sampling(self) -> Sampling:
@@ -285,7 +292,10 @@ def _candidate(
             measure=bench.measure,
             units=row_units(bench.judged.groups),
             groups=len(set(bench.judged.clusters or ())),
-            notes=look_notes(bench.spent) if bench.spent else (),
+            notes=(
+                *(look_notes(bench.spent) if bench.spent else ()),
+                *noted(len(bench.train), bench.own),
+            ),
         )
     )
     out_of_fold = entry.fitted.out_of_fold[bench.counted]

@@ -12,11 +12,14 @@ from milepost._base.digest import digest_of, sha256_file
 from milepost.contests.scoped import scoped
 from milepost.entities.errors import InputError
 from milepost.entities.ids import Digest
+from milepost.entities.serving import Feedback
 from milepost.entities.task import Task
 from milepost.evaluation.measuring import own_file
 from milepost.strategies.registry import strategy_named, with_plugins
 from milepost.strategy import Strategy
 from milepost.workflows.contest.cases import case_files
+from milepost.workflows.contest.corrections import said_digest
+from milepost.workflows.contest.datasets import task_preparation
 from milepost.workflows.contest.judge import FLOOR_STRATEGY
 from milepost.workflows.context import Context
 from milepost.workflows.tasks.current import version_of
@@ -35,11 +38,13 @@ class Options:
             ``None`` for no limit.
         seed: The one seed, from 0 to ``MOST_SEED``.
         strategies: Names of the strategies that compete; ``None`` for all.
+        with_feedback: Whether to train also on what was said of served answers.
     """
 
     budget: float | None = None
     seed: int = 0
     strategies: Sequence[str] | None = None
+    with_feedback: bool = False
 
 
 def check_options(options: Options) -> None:
@@ -100,7 +105,11 @@ def entering(task: Task, strategies: Sequence[Strategy]) -> Sequence[Strategy]:
 
 
 def work_key(
-    context: Context, task: Task, options: Options, strategies: Sequence[Strategy]
+    context: Context,
+    task: Task,
+    options: Options,
+    strategies: Sequence[Strategy],
+    said: Sequence[Feedback] | None = None,
 ) -> Digest:
     """Digest of everything that makes two contests the same work.
 
@@ -113,12 +122,14 @@ def work_key(
             {
                 "task": version_of(task),
                 "measure": _file_digest(measure) if measure else None,
+                "prepare": task_preparation(context, task).steps,
                 "data": [_file_digest(context.root / file) for file in files],
                 "seed": options.seed,
                 "strategies": [_made_of(strategy) for strategy in strategies],
                 "encoder": [encoder.digest, encoder.variant],
                 "settings": context.settings,
                 "code": code_version(),
+                **({} if said is None else {"feedback": said_digest(said)}),
             }
         )
     )

@@ -177,7 +177,8 @@ def _keys(examples: Examples) -> frozenset[str]:
 
 def judged_now(material: Material) -> frozenset[str]:
     """Keys of the messages that a contest is about to judge on."""
-    return _keys(material.train if material.holdout is None else material.holdout)
+    own = material.train.take(range(material.own))
+    return _keys(own if material.holdout is None else material.holdout)
 
 
 def judged_digest(material: Material) -> Digest:

@@ -209,7 +209,7 @@ def _label_next(task: Task, material: Material, history: History) -> str:
 def _held_share(material: Material) -> float:
     """Share of the labelled messages that is held out now, in (0, 1)."""
     held = 0 if material.holdout is None else len(material.holdout)
-    return max(held / (held + len(material.train)), 0.01)
+    return max(held / (held + material.own), 0.01)
 
 
 def _thinnest(card: Scorecard | None) -> str:

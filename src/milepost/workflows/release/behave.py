@@ -17,6 +17,7 @@ from milepost.evaluation.examination.subject import Answering
 from milepost.metrics.inference.intervals import Sampling
 from milepost.workflows.contest.cases import case_files, read_cases
 from milepost.workflows.contest.datasets import Split, load, prepared
+from milepost.workflows.contest.examining import known_texts, prepared_where_new
 from milepost.workflows.context import Context
 from milepost.workflows.release.bundles import Answerer, find_answerer
 from milepost.workflows.tasks.current import current_task
@@ -73,7 +74,7 @@ def behave(
         )
     answerer = find_answerer(context, name, release, candidate)
     inputs, trained = _examples(context, task, answerer)
-    cases = _cases(context, declared, more)
+    cases = _cases(context, declared, more, answerer)
     labels = answerer.predictor.labels
     check_declared(task, labels, inputs, cases)
     found = run_tests(
@@ -81,7 +82,7 @@ def behave(
             task=task,
             labels=labels,
             inputs=inputs,
-            predict=_answering(context, answerer),
+            predict=_answering(context, answerer, known_texts((inputs, *cases.values()))),
             cases=cases,
             trained=trained.texts,
             chars=context.settings.examine_chars,
@@ -114,11 +115,14 @@ def _with(task: Task, more: More) -> Task:
     return msgspec.structs.replace(task, behaviour=(*tests, test))
 
 
-def _cases(context: Context, task: Task, more: More | None) -> dict[str, Examples]:
+def _cases(
+    context: Context, task: Task, more: More | None, answerer: Answerer
+) -> dict[str, Examples]:
     """Cases by file: those of the task file lie in the workspace, the further ones anywhere."""
-    read = read_cases(case_files(task), task, context.settings, root=context.root)
+    prepare = context.preparation(answerer.manifest.prepare)
+    read = read_cases(case_files(task), task, context.settings, root=context.root, prepare=prepare)
     if more is not None:
-        read |= read_cases([more.file], task, context.settings)
+        read |= read_cases([more.file], task, context.settings, prepare=prepare)
     return {file: reading.examples for file, reading in read.items()}
 
 
@@ -128,14 +132,15 @@ def _examples(context: Context, task: Task, answerer: Answerer) -> tuple[Example
     if contest.split is not None:
         split = msgspec.json.decode(context.artifacts.get(contest.split), type=Split)
         material = prepared(context, split)
-        return material.holdout or material.train, material.train
+        own = material.train.take(range(material.own))
+        return material.holdout or own, material.train
     dataset = context.ledger.dataset(contest.examples)
     trained = read_snapshot(context.artifacts.get(dataset.artifact))
     test = load(context, task).test
     return (test.examples if test is not None else trained), trained
 
 
-def _answering(context: Context, answerer: Answerer) -> Answering:
+def _answering(context: Context, answerer: Answerer, known: frozenset[str]) -> Answering:
     predictor, encoder = answerer.predictor, context.encoder()
     if predictor.uses == "vectors" and answerer.manifest.encoder != encoder.digest:
         raise InputError(
@@ -144,4 +149,7 @@ def _answering(context: Context, answerer: Answerer) -> Answering:
             advice="Set the encoder back, or run `milepost improve` with the new one.",
         )
 
-    return lambda texts: predict(predictor, texts, encoder)
+    if not answerer.manifest.prepare:
+        return lambda texts: predict(predictor, texts, encoder)
+    prepare = context.preparation(answerer.manifest.prepare)
+    return lambda texts: predict(predictor, prepared_where_new(prepare, texts, known), encoder)

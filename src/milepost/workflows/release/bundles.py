@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from milepost.entities.errors import InputError, UnknownNameError, WorkspaceError
+from milepost.entities.example import Examples
 from milepost.entities.ids import CandidateId, Digest
 from milepost.entities.release import Manifest
 from milepost.models.catalog import save_encoder
@@ -82,6 +83,17 @@ def find_answerer(
     row = context.ledger.release(task, release)
     predictor, manifest = load_bundle(context, row.bundle)
     return Answerer(predictor, manifest, row.candidate, row.number)
+
+
+def inputs_for(context: Context, manifest: Manifest, examples: Examples) -> list[str]:
+    """Examples as a predictor reads them: prepared by its own steps, whatever theirs were.
+
+    Raises:
+        InputError: If an own step is not what it was, or fails on one.
+    """
+    if not examples.originals and not manifest.prepare:
+        return list(examples.texts)
+    return context.preparation(manifest.prepare)(examples.asked)
 
 
 def nothing_live(context: Context, task: str) -> WorkspaceError:

@@ -128,13 +128,13 @@ def _recorded(context: Context, pair: tuple[Competitor, Competitor]) -> _Shared:
     order = sorted(pair, key=lambda each: each.contest.started, reverse=True)
     parts = [recorded(context, order[0])]
     if order[0].contest.id != order[1].contest.id:
-        known = set(zip(parts[0].ids, parts[0].texts, strict=True))
+        known = set(zip(parts[0].ids, parts[0].asked, strict=True))
         other = recorded(context, order[1])
         ids = set(parts[0].ids)
         # The same id with another text is another example, and two of an id cannot be told apart.
         new = [
             i
-            for i, (identity, text) in enumerate(zip(other.ids, other.texts, strict=True))
+            for i, (identity, text) in enumerate(zip(other.ids, other.asked, strict=True))
             if (identity, text) not in known and identity not in ids
         ]
         parts.append(other.take(new))
@@ -155,7 +155,13 @@ def _recorded(context: Context, pair: tuple[Competitor, Competitor]) -> _Shared:
 def _on_file(
     context: Context, task: Task, pair: tuple[Competitor, Competitor], on: object
 ) -> _Shared:
-    read = read_examples([on], task, context.settings, unknown_labels="keep")
+    read = read_examples(
+        [on],
+        task,
+        context.settings,
+        unknown_labels="keep",
+        prepare=context.preparation(task.prepare),
+    )
     examples = read.examples.take(read.examples.labelled_rows)
     if not len(examples):
         raise DataError(
@@ -332,6 +338,7 @@ def _joined(context: Context, parts: Sequence[Examples]) -> Examples:
         return parts[0]
     names = dict.fromkeys(name for part in parts for name in part.metadata)
     owned = any(part.owners for part in parts)
+    prepared = any(part.originals for part in parts)
     whole = Examples(
         ids=_all(part.ids for part in parts),
         texts=_all(part.texts for part in parts),
@@ -343,6 +350,7 @@ def _joined(context: Context, parts: Sequence[Examples]) -> Examples:
             for name in names
         },
         owners=_all(part.owners or (None,) * len(part) for part in parts) if owned else (),
+        originals=_all(part.asked for part in parts) if prepared else (),
     )
     return regroup([whole], context.settings.near_duplicate)[0]
 

@@ -11,6 +11,7 @@ from milepost.entities.example import Dataset, SourceFile
 from milepost.entities.ids import Digest
 from milepost.entities.lineage import Edge, Lineage, Move, Node, NodeKind, reachable
 from milepost.entities.release import AuditEntry, Channel, Look, Manifest, Release
+from milepost.entities.serving import Trace
 from milepost.predictors.bundle import read_manifest
 from milepost.reports import words
 from milepost.storage.ledger import TaskVersion
@@ -19,7 +20,7 @@ from milepost.workflows.release.subjects import Subject
 
 ORDER: tuple[NodeKind, ...] = (
     "file", "snapshot", "task", "code", "encoder", "contest", "candidate", "predictions", "bundle",
-    "approval", "release", "channel",
+    "approval", "release", "channel", "answer",
 )  # fmt: skip
 
 
@@ -107,6 +108,28 @@ class Graph:
         )
         for source in dataset.sources:
             self._edge(self._file(source), here, "read into")
+        return here
+
+    def add_answer(self, trace: Trace) -> str:
+        """A recorded answer, behind the release that gave it."""
+        here = self._add(
+            "answer",
+            trace.id,
+            name=f"answer {trace.id}",
+            at=trace.at,
+            actor=trace.key,
+            words=f"{trace.label or 'withheld'} {trace.confidence:.3f}, by {trace.channel}",
+            facts={
+                "task": trace.task,
+                "release": trace.release,
+                "channel": trace.channel,
+                "label": trace.label,
+                "confidence": trace.confidence,
+                "rung": trace.rung,
+                "request": trace.request,
+            },
+        )
+        self._edge(f"release:{trace.task}#{trace.release}", here, "answered")
         return here
 
     def around(self, asked: str, subject: Subject) -> Lineage:

@@ -4,9 +4,11 @@ from collections.abc import Iterable
 
 from milepost.entities.contest import Contest
 from milepost.entities.lineage import Lineage, Node
+from milepost.serving.recording.ids import is_id
 from milepost.workflows.context import Context
 from milepost.workflows.release.graph import Graph
 from milepost.workflows.release.subjects import Subject, find_subject
+from milepost.workflows.serving.recording import trace
 
 
 def lineage(context: Context, asked: str) -> Lineage:
@@ -15,18 +17,31 @@ def lineage(context: Context, asked: str) -> Lineage:
     Args:
         context: The workspace.
         asked: ``route@production``, ``route#3``, ``route`` for all its releases, a raw file's
-            path, or at least six digits of a digest, contest or candidate.
+            path, at least six digits of a digest, contest or candidate, or the id of a trace.
 
     Raises:
         UnknownNameError: If nothing is called that; offers the nearest name.
         InputError: If it fits several things; names them.
     """
+    if is_id(asked.strip()):
+        return _of_answer(context, asked.strip())
     subject = find_subject(context.ledger, context.root, asked)
     graph = Graph(context, subject)
     for contest in subject.contests:
         graph.add_contest(contest)
     for dataset in subject.datasets:
         graph.add_dataset(dataset)
+    return graph.around(asked, subject)
+
+
+def _of_answer(context: Context, asked: str) -> Lineage:
+    """What a recorded answer came from: its release, and all that went into that."""
+    answer = trace(context, asked)
+    contest = context.ledger.contest(context.ledger.release(answer.task, answer.release).contest)
+    subject = Subject(kind="answer", contests=(contest,), keys=frozenset({answer.id}))
+    graph = Graph(context, subject)
+    graph.add_contest(contest)
+    graph.add_answer(answer)
     return graph.around(asked, subject)
 
 

@@ -18,7 +18,6 @@ import numpy as np
 from milepost._base.clock import Deadline
 from milepost.contests.runner import Events, HeldVectors, run
 from milepost.data.snapshot import snapshot_digest
-from milepost.data.splitting.folding import fold_examples
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.errors import InputError, UnknownNameError
 from milepost.entities.ids import Digest
@@ -31,7 +30,13 @@ from milepost.strategies.registry import STRATEGIES
 from milepost.strategy import Problem, Strategy
 from milepost.workflows.contest.datasets import Material, Split, prepared
 from milepost.workflows.contest.examining import examine_chosen, with_examination
-from milepost.workflows.contest.improve import CHANNEL, bench_of, decided, problem_of
+from milepost.workflows.contest.improve import (
+    CHANNEL,
+    bench_of,
+    decided,
+    folding_of,
+    problem_of,
+)
 from milepost.workflows.contest.judge import Bench, Judgement, judge
 from milepost.workflows.contest.naive import naive_of, with_naive
 from milepost.workflows.contest.options import competing, entering
@@ -317,7 +322,7 @@ def _judged(context: Context, past: _Past, problem: Problem, bench: Bench) -> Ju
     """Every strategy fitted and judged again, and the chosen one examined."""
     entries = run(
         problem,
-        fold_examples(past.material.train, problem.y, context.settings.folds, problem.seed),
+        folding_of(context, past.material, problem),
         past.strategies,
         lambda what, share: context.on_event(past.task.name, what, 0.7 * share),
     )

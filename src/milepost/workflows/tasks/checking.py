@@ -15,9 +15,16 @@ from milepost.entities.example import QualityReport
 from milepost.entities.task import Task
 from milepost.entities.taskfile import line_of
 from milepost.evaluation.slices import slice_masks
-from milepost.workflows.contest.datasets import check_groups, declared_cases, load
+from milepost.workflows.contest.datasets import (
+    check_groups,
+    check_repeatable,
+    declared_cases,
+    load,
+    task_preparation,
+)
 from milepost.workflows.context import Context
 from milepost.workflows.tasks.files import read_task, task_names
+from milepost.workflows.tasks.guarding import WHERE, guard_problems
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,13 +68,26 @@ def _check(context: Context, name: str) -> Checked:
         task = read_task(context.root, name)
     except TaskFileError as error:
         return Checked(task=name, problems=error.problems)
+    unguarded = [
+        _at(context, task, (WHERE, at), error) for at, error in guard_problems(context, task)
+    ]
+    try:
+        task_preparation(context, task)
+    except InputError as error:
+        place = ("inputs", task.input_name, "prepare")
+        return Checked(task=name, problems=(*unguarded, _at(context, task, place, error)))
     try:
         loaded = load(context, task)
     except InputError as error:
         what = Problem(file=error.where or file, line=None, field="data", what=error.what,
                        advice=error.advice or "")  # fmt: skip
-        return Checked(task=name, problems=(what,))
-    problems: list[Problem] = []
+        return Checked(task=name, problems=(*unguarded, what))
+    problems: list[Problem] = unguarded
+    try:
+        check_repeatable(task_preparation(context, task), loaded.examples.examples)
+    except InputError as error:
+        place = ("inputs", task.input_name, "prepare")
+        problems.append(_at(context, task, place, error, error.where or ""))
     for slice_name, predicate in task.objective.slices.items():
         try:
             slice_masks(

@@ -25,6 +25,7 @@ from milepost.entities.example import QualityReport
 from milepost.entities.task import Objective, Task
 from milepost.entities.taskfile import dump_task, parse_task
 from milepost.evaluation.slices import slice_masks
+from milepost.predictors.preparation import Preparation, preparation
 from milepost.workflows.context import Context
 from milepost.workflows.tasks.files import (
     append_data_file,
@@ -91,11 +92,13 @@ def make_task(table: Table, name: str, columns: Columns, objective: Objective) -
     return draft
 
 
-def with_labels(task: Task, tables: Sequence[Table], settings: Settings) -> Task:
+def with_labels(
+    task: Task, tables: Sequence[Table], settings: Settings, prepare: Preparation
+) -> Task:
     """The task with the labels of its data, where it declares none."""
     if task.labels:
         return task
-    found = gather_examples(tables, task, settings).examples.labels
+    found = gather_examples(tables, task, settings, prepare=prepare).examples.labels
     names = sorted({label for label in found if label is not None})
     return msgspec.structs.replace(task, labels=dict.fromkeys(names, ""))
 
@@ -155,13 +158,19 @@ def add_task(
     files: list[tuple[Role, bytes, str]] = []
     if examples is not None:
         table, content, suffix = bring(examples)
-        plan = _plan(table, content, suffix, task)
+        plan = _plan(table, content, suffix, task, context.root)
         task, quality = plan.task, plan.quality
         files.append(("examples", content, suffix))
     if test is not None:
         table, content, suffix = bring(test)
         check_columns(table, task)
-        read_examples([table], task, context.settings, unknown_labels="keep")
+        read_examples(
+            [table],
+            task,
+            context.settings,
+            unknown_labels="keep",
+            prepare=context.preparation(task.prepare),
+        )
         files.append(("test", content, suffix))
     context.record_configuration()
     data = task.data
@@ -229,11 +238,14 @@ def _as_declared(table: Table, task: Task, columns: Columns) -> Table:
 
 def _fits(context: Context, task: Task, table: Table, role: Role) -> QualityReport:
     """Whether the task still works with one more file: its columns, labels and ids."""
+    prepare = context.preparation(task.prepare)
     if role == "test":
         check_columns(table, task)
-        return read_examples([table], task, context.settings, unknown_labels="keep").quality
+        return read_examples(
+            [table], task, context.settings, unknown_labels="keep", prepare=prepare
+        ).quality
     present = [load_table(context.root / file, name=file) for file in task.data.example_files]
-    return read_examples([*present, table], task, context.settings).quality
+    return read_examples([*present, table], task, context.settings, prepare=prepare).quality
 
 
 def free_name(root: Path, stem: str, suffix: str) -> str:
@@ -283,11 +295,12 @@ def carry_out(context: Context, plan: Plan) -> tuple[Task, QualityReport]:
     return task, plan.quality
 
 
-def _plan(table: Table, content: bytes, suffix: str, task: Task) -> Plan:
+def _plan(table: Table, content: bytes, suffix: str, task: Task, root: Path | None = None) -> Plan:
     settings = Settings()
+    prepare = preparation(task.prepare, root, settings.max_text_chars)
     # Profiled before the labels count as declared: declared ones are never taken for misspellings.
-    reading = read_examples([table], task, settings)
+    reading = read_examples([table], task, settings, prepare=prepare)
     slice_masks(reading.examples.take([0]), task.input_name, task.objective.slices)
     quality = reading.quality
-    task = with_labels(task, [table], settings)
+    task = with_labels(task, [table], settings, prepare)
     return Plan(task=task, content=content, suffix=suffix, quality=quality)

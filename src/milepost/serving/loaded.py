@@ -1,0 +1,53 @@
+"""A release in memory, ready to answer."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from milepost.entities.ids import Digest
+from milepost.entities.release import Manifest
+from milepost.predictors.base import Predictor
+from milepost.predictors.preparation.preparing import Preparation
+from milepost.serving.engine.work import TrunkKey
+
+MOST_CHARS = 20_000
+"""Characters of a text that are read where nobody says how many."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, weakref_slot=True)
+class Loaded:
+    """One verified release. Never changes, and is shared by all threads.
+
+    Releases with the same bundle share predictor and manifest.
+
+    Attributes:
+        task: Name of the task.
+        release: Its number.
+        bundle: Digest of the bundle.
+        strategy: Name of the strategy that made it.
+        predictor: Answers batches.
+        manifest: What it is and where it came from.
+        variant: Variant of the encoder that it answers on; ``None`` where it reads text.
+        why: Why on that one, in words.
+        created: When it was made, UTC; ``None`` where that is not known.
+        cost_usd_per_1k: Measured cost of a thousand answers, in USD.
+        prepare: From what was sent to what the predictor reads.
+    """
+
+    task: str
+    release: int
+    bundle: Digest
+    strategy: str
+    predictor: Predictor
+    manifest: Manifest
+    variant: str | None = None
+    why: str = ""
+    created: datetime | None = None
+    cost_usd_per_1k: float = 0.0
+    prepare: Preparation = field(default_factory=lambda: Preparation((), (), MOST_CHARS))
+
+    @property
+    def trunk(self) -> TrunkKey | None:
+        """Encoder and variant whose vectors it reads; ``None`` where it reads text."""
+        if self.manifest.encoder is None or self.variant is None:
+            return None
+        return self.manifest.encoder, self.variant

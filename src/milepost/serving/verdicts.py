@@ -1,0 +1,102 @@
+"""From probabilities to what is answered: labels, abstention, verdicts of guards. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from milepost.entities.serving import Guard, Shadowed, Verdict
+from milepost.serving.loaded import Loaded
+from milepost.serving.routing.plan import Guarding
+
+DIGITS = 6
+"""Decimals of a probability in an answer; float32 holds no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a release says of one input.
+
+    Attributes:
+        label: Most probable label; ``None`` where it is withheld.
+        confidence: Its probability.
+        probabilities: The most probable labels, most probable first.
+        abstained: Whether it is withheld because it is not sure enough.
+    """
+
+    label: str | None
+    confidence: float
+    probabilities: dict[str, float]
+    abstained: bool
+
+
+WITHHELD = Given(None, 0.0, {}, abstained=False)
+"""What is given of an answer that a guard stopped: nothing."""
+
+
+def given(head: Loaded, row: NDArray[np.float32], top: int) -> Given:
+    """The answer of a release to one input, as ``Predictions`` has it.
+
+    Args:
+        head: The release.
+        row: ``(k,) float32`` probabilities.
+        top: Most labels that are told, ≥ 1.
+    """
+    labels = head.predictor.labels
+    found: list[float] = row.tolist()
+    # Stable, so that of equally probable labels the first is answered. numpy would let other
+    # threads run while it sorts, and the event loop wait for its turn.
+    order = sorted(range(len(found)), key=found.__getitem__, reverse=True)[:top]
+    confidence = found[order[0]]
+    limit = head.manifest.abstain_below
+    abstained = not isinstance(limit, msgspec.UnsetType) and confidence < limit
+    return Given(
+        None if abstained else labels[order[0]],
+        round(confidence, DIGITS),
+        {labels[i]: round(found[i], DIGITS) for i in order},
+        abstained,
+    )
+
+
+def shadowed(head: Loaded, row: NDArray[np.float32]) -> Shadowed:
+    """What a release in the shadow would have answered."""
+    said = given(head, row, 1)
+    return Shadowed(release=head.release, label=said.label, confidence=said.confidence)
+
+
+def verdict(guarding: Guarding, row: NDArray[np.float32]) -> Verdict:
+    """What a guard says of one input.
+
+    A guard without labels only tells its most probable label and that label's probability.
+
+    Args:
+        guarding: The guard and its release.
+        row: ``(k,) float32`` probabilities of that release.
+    """
+    best = int(row.argmax())
+    label = guarding.head.predictor.labels[best]
+    if not guarding.columns:
+        return Verdict(label=label, probability=round(float(row[best]), DIGITS))
+    together = float(sum(row[list(guarding.columns)].tolist()))
+    return Verdict(
+        label=label,
+        probability=round(min(together, 1.0), DIGITS),
+        tripped=together >= guarding.guard.at_least,
+        action=guarding.guard.action,
+    )
+
+
+def stopped_by(guards: Sequence[Guarding], verdicts: Sequence[Verdict]) -> Guard | None:
+    """The guard that decides about an input; ``None`` where the task answers.
+
+    One that blocks goes before one that routes, else the first in the task file.
+    """
+    routing: Guard | None = None
+    for guarding, said in zip(guards, verdicts, strict=True):
+        if said.tripped and guarding.guard.action == "block":
+            return guarding.guard
+        if said.tripped and guarding.guard.action == "route" and routing is None:
+            routing = guarding.guard
+    return routing

@@ -1,0 +1,112 @@
+"""Answers with the rows that they belong to, and as a table."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+
+from milepost.entities.prediction import Predictions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Which:
+    """What answers: a candidate by id, a release by number, or production when both are None.
+
+    ``cover`` asks for sets of labels too, that hold the right one so often.
+    """
+
+    release: int | None = None
+    candidate: str | None = None
+    cover: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Answered:
+    """Predictions with the rows that they belong to.
+
+    Attributes:
+        task: Task name.
+        release: Number of the release that answered, or ``None`` for a candidate.
+        candidate: Id of the candidate that answered.
+        texts: The inputs.
+        predictions: One answer per row.
+        columns: Columns of the input file, by name; empty for bare texts.
+        cover: What the sets of labels promise that were asked for; ``None`` for none.
+    """
+
+    task: str
+    release: int | None
+    candidate: str
+    texts: tuple[str, ...]
+    predictions: Predictions
+    columns: Mapping[str, Sequence[object]]
+    cover: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def sets(self) -> tuple[tuple[str, ...], ...] | None:
+        """Labels that each input may have, where they were asked for."""
+        return None if self.cover is None else self.predictions.sets(self.cover)
+
+    def table(self) -> dict[str, Sequence[object]]:
+        """The input's columns, then ``label``, ``confidence`` and ``release``.
+
+        Where answers may be withheld there is ``abstained`` too, and ``label`` is ``None`` then.
+        Where sets of labels were asked for there is ``set``.
+
+        An input column of one of these names is kept as ``input_<name>``.
+        """
+        confidence = [round(float(c), 6) for c in self.predictions.confidence]
+        added: dict[str, Sequence[object]] = {
+            "label": self.predictions.answers,
+            "confidence": confidence,
+            "release": [self.release] * len(self),
+        }
+        if self.predictions.abstain_below is not None:
+            added["abstained"] = self.predictions.abstained.tolist()
+        if self.sets is not None:
+            added["set"] = self.sets
+        kept = {f"input_{k}" if k in added else k: v for k, v in self.columns.items()}
+        return {**kept, **added}
+
+    def names(self) -> dict[str, str]:
+        """Names of the table's columns that are the input's, and how the input calls them."""
+        return dict(zip(self.table(), self.columns, strict=False))
+
+    def csv(self) -> str:
+        """The table as CSV text with a header; a set is a JSON array in its cell."""
+        out = io.StringIO()
+        write_csv(out, self.table(), header=True)
+        return out.getvalue()
+
+    def write(self, path: Path) -> None:
+        """Write the table as .csv, .jsonl or .parquet, whole or not at all.
+
+        Raises:
+            InputError: If the suffix is none of these.
+            WorkspaceError: If the place cannot be written.
+        """
+        from milepost.workflows.answering.writing import written
+
+        with written(path) as writer:
+            writer.write(self)
+
+
+def write_csv(out: TextIO, table: Mapping[str, Sequence[object]], *, header: bool) -> None:
+    """Rows as CSV; a set of labels is a JSON array in its cell."""
+    cells = dict(table)
+    if "set" in cells:
+        cells["set"] = [
+            each if isinstance(each, str) else msgspec.json.encode(each).decode()
+            for each in cells["set"]
+        ]
+    writer = csv.writer(out, lineterminator="\n")
+    if header:
+        writer.writerow(cells)
+    writer.writerows(zip(*cells.values(), strict=True))

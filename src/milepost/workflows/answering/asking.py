@@ -1,0 +1,288 @@
+"""Answers to texts and dataframes in memory, and to files of any length."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from milepost.data.clean import Kind, Plain, as_text, plain
+from milepost.data.load import Table
+from milepost.data.streaming.stream import Stream, as_kind, open_stream
+from milepost.entities.errors import DataError, InputError
+from milepost.entities.example import Examples, Finding
+from milepost.entities.prediction import Predictions, set_threshold
+from milepost.entities.task import Task
+from milepost.evaluation.slices import where_mask
+from milepost.predictors.exported import as_released
+from milepost.predictors.preparation import Preparation
+from milepost.predictors.preparation.preparing import StepError
+from milepost.workflows.answering.answered import Answered, Which
+from milepost.workflows.answering.bulk import KEPT_TEXTS, in_parts, opened
+from milepost.workflows.answering.writing import output_format, written
+from milepost.workflows.context import Context
+from milepost.workflows.release.bundles import Answerer, find_answerer
+from milepost.workflows.tasks.current import current_task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A file of answers.
+
+    Attributes:
+        path: Where it is; ``None`` for a file that was open.
+        rows: Rows in it.
+        findings: What had to be assumed or left out to read the input.
+    """
+
+    path: Path | None
+    rows: int
+    findings: tuple[Finding, ...]
+
+
+def answer_texts(context: Context, name: str, inputs: object, which: Which) -> Answered:
+    """Answer texts, or the rows of a dataframe.
+
+    Args:
+        context: The workspace.
+        name: Name of the task.
+        inputs: Texts; or a column or dataframe of pandas, polars or pyarrow.
+        which: What answers.
+
+    Raises:
+        InputError: If there is no such task, release or candidate, or a text is not a string.
+    """
+    texts = _texts_of(inputs)
+    if texts is None:
+        return replace(answer_table(context, name, inputs, which, None), columns={})
+    current_task(context, name)
+    answerer = _answerer(context, name, which)
+    prepared = context.preparation(answerer.manifest.prepare)(texts)
+    return _answered(context, name, answerer, (prepared, {}), which)
+
+
+def answer_table(
+    context: Context, name: str, source: object, which: Which, where: str | None
+) -> Answered:
+    """Answer every row of a file or dataframe in memory; its columns are kept.
+
+    Raises:
+        InputError: As ``answer_texts``; also if the text column is missing or ``where`` is not a
+            predicate.
+    """
+    task = current_task(context, name)
+    answerer = _answerer(context, name, which)
+    prepare = context.preparation(answerer.manifest.prepare)
+    with open_stream(source, (task.input_column, task.input_name)) as stream:
+        texts: list[str] = []
+        columns: dict[str, list[object]] = {name: [] for name in stream.kinds}
+        for part in _Rows(stream, task, prepare, where).parts():
+            texts.extend(part.texts)
+            for column, values in part.columns.items():
+                columns[column].extend(values)
+    return _answered(context, name, answerer, (texts, columns), which)
+
+
+def answer_into(
+    context: Context,
+    name: str,
+    source: object,
+    output: Path | BinaryIO,
+    which: Which,
+    where: str | None,
+) -> Written:
+    """Answer every row of a file of any length into another, which is there whole or not at all.
+
+    An open file gets CSV, part by part.
+
+    Raises:
+        InputError: As ``answer_table``; also if the output's suffix is none that is known.
+        WorkspaceError: If the output cannot be written.
+    """
+    if isinstance(output, Path):
+        output_format(output)  # a suffix that cannot be written is refused before the work
+    task = current_task(context, name)
+    answerer = _answerer(context, name, which)
+    prepare = context.preparation(answerer.manifest.prepare)
+    rows = done = 0
+    with open_stream(source, (task.input_column, task.input_name)) as stream:
+        reading = _Rows(stream, task, prepare, where)
+        kinds: dict[str, Kind] = {
+            k: kind if stream.typed else "text" for k, kind in stream.kinds.items()
+        }
+        with (
+            written(output, kinds) as writer,
+            opened(context, answerer, keep=stream.total <= KEPT_TEXTS) as bulk,
+        ):
+            for part, found in bulk.answers((part, part.texts) for part in reading.parts()):
+                writer.write(_of(name, answerer, which, part, found))
+                rows += len(part.texts)
+                done += part.read
+                _tell(context, name, done, stream.total)
+    path = output if isinstance(output, Path) else None
+    return Written(path=path, rows=rows, findings=stream.findings)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """Rows to answer.
+
+    Attributes:
+        texts: Their prepared texts.
+        columns: The columns of the input.
+        read: Rows of the input that were read for it, those included that the filter left out.
+    """
+
+    texts: list[str]
+    columns: Mapping[str, Sequence[object]]
+    read: int
+
+
+class _Rows:
+    """The rows of a stream that are to be answered.
+
+    Raises:
+        InputError: If the text column is missing.
+    """
+
+    def __init__(self, stream: Stream, task: Task, prepare: Preparation, where: str | None) -> None:
+        self._stream = stream
+        self._prepare = prepare
+        self._where = where
+        self._input = task.input_name
+        found = (c for c in (task.input_column, task.input_name) if c in stream.kinds)
+        self._column = next(found, "")
+        if not self._column:
+            next(stream.parts()).column(task.input_column, "column")
+
+    def parts(self) -> Iterator[_Part]:
+        """The parts in order; at least one, which may be empty."""
+        for table in self._stream.parts():
+            texts = self._texts(table)
+            if self._where is None:
+                yield _Part(texts, table.columns, len(table))
+                continue
+            kept = np.flatnonzero(self._mask(table, texts, self._where)).tolist()
+            columns = {k: [v[i] for i in kept] for k, v in table.columns.items()}
+            yield _Part([texts[i] for i in kept], columns, len(table))
+
+    def _texts(self, table: Table) -> list[str]:
+        try:
+            return self._prepare([as_text(value) for value in table.columns[self._column]])
+        except StepError as error:
+            raise DataError(
+                error.what, where=f"{table.name}:{table.rows[error.row]}", advice=error.advice
+            ) from error
+
+    def _mask(self, table: Table, texts: list[str], where: str) -> NDArray[np.bool_]:
+        """Rows that fulfil the predicate, judged by what each column is throughout."""
+        stream, n = self._stream, len(texts)
+        metadata: dict[str, list[Plain]] = {}
+        stands_in = False
+        for column, values in table.columns.items():
+            if column == self._column:
+                continue
+            kind = stream.kinds[column]
+            typed = as_kind(values, kind, typed=stream.typed)
+            metadata[column] = typed
+            stands_in |= kind in _WITNESSES and all(value is None for value in typed)
+        if stands_in and n:
+            # One row more, which is not asked about, shows what a column is that is empty here.
+            for column, values in metadata.items():
+                empty = all(value is None for value in values)
+                witness = _WITNESSES.get(stream.kinds[column]) if empty else values[0]
+                metadata[column] = [*values, witness]
+            texts = [*texts, texts[0]]
+        return where_mask(_examples(texts, metadata), self._input, where)[:n]
+
+
+_WITNESSES: Mapping[str, Plain] = {"int": 1, "float": 1.0, "bool": True}
+
+
+def _examples(texts: Sequence[str], metadata: Mapping[str, Sequence[Plain]]) -> Examples:
+    n = len(texts)
+    return Examples(
+        ids=tuple(str(i) for i in range(n)),
+        texts=tuple(texts),
+        labels=(None,) * n,
+        groups=("",) * n,
+        sources=("",) * n,
+        metadata={column: tuple(values) for column, values in metadata.items()},
+    )
+
+
+def _answerer(context: Context, name: str, which: Which) -> Answerer:
+    """What answers; refuses sets of labels that nobody examined before anything is encoded."""
+    answerer = find_answerer(context, name, which.release, which.candidate)
+    known = answerer.manifest.set_thresholds
+    if which.cover is not None:
+        set_threshold({} if isinstance(known, msgspec.UnsetType) else known, which.cover)
+    return answerer
+
+
+def _answered(
+    context: Context,
+    name: str,
+    answerer: Answerer,
+    given: tuple[list[str], Mapping[str, Sequence[object]]],
+    which: Which,
+) -> Answered:
+    """Answers to texts in memory, with the columns that they came with."""
+    texts, columns = given
+    found = [np.zeros((0, len(answerer.predictor.labels)), np.float32)]
+    with opened(context, answerer, keep=len(texts) <= KEPT_TEXTS) as bulk:
+        for done, probabilities in bulk.answers(in_parts(texts)):
+            found.append(probabilities)
+            _tell(context, name, done, len(texts))
+    return _of(name, answerer, which, _Part(texts, columns, 0), np.concatenate(found))
+
+
+def _of(
+    name: str, answerer: Answerer, which: Which, part: _Part, found: NDArray[np.float32]
+) -> Answered:
+    return Answered(
+        task=name,
+        release=answerer.release,
+        candidate=answerer.candidate,
+        texts=tuple(part.texts),
+        predictions=as_released(Predictions(answerer.predictor.labels, found), answerer.manifest),
+        columns=part.columns,
+        cover=which.cover,
+    )
+
+
+def _tell(context: Context, name: str, done: int, total: int) -> None:
+    context.on_event(name, f"answering {done:,} of {total:,} texts", done / max(1, total))
+
+
+def _texts_of(inputs: object) -> list[str] | None:
+    """Texts of a sequence or a column; ``None`` for what has columns.
+
+    Raises:
+        InputError: If the inputs are one text, or one of them is none.
+    """
+    if isinstance(inputs, str):
+        raise InputError("the inputs are one text.", advice="Give a list, such as [text].")
+    if isinstance(inputs, Sequence):
+        given = cast("Sequence[object]", inputs)
+        for at, text in enumerate(given):
+            if not isinstance(text, str):
+                raise InputError(
+                    f"input {at} is {type(text).__name__}, not text.", advice="Give strings."
+                )
+        return [str(text) for text in given]
+    column = _column_of(inputs)
+    return None if column is None else [as_text(plain(value)) for value in column]
+
+
+def _column_of(inputs: object) -> list[object] | None:
+    """Values of a column of pandas, polars, pyarrow or numpy; ``None`` for anything else."""
+    import narwhals as nw
+
+    if isinstance(inputs, np.ndarray) and inputs.ndim == 1:
+        return cast("list[object]", inputs.tolist())
+    series = nw.from_native(cast("Any", inputs), series_only=True, pass_through=True)
+    return cast("list[object]", series.to_list()) if isinstance(series, nw.Series) else None

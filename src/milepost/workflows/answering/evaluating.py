@@ -1,0 +1,136 @@
+"""A release or candidate measured on a labelled file from outside."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+
+from milepost.contests.runner import predict
+from milepost.data.duplicates import regroup
+from milepost.data.read import read_examples
+from milepost.entities.contest import Evaluation
+from milepost.entities.errors import DataError
+from milepost.entities.example import Examples
+from milepost.entities.task import Task
+from milepost.evaluation.measuring import measure_of, row_units
+from milepost.evaluation.scorecard import Evidence, build_scorecard
+from milepost.evaluation.slices import slice_masks, where_mask
+from milepost.metrics.inference.intervals import Sampling, estimate_of
+from milepost.metrics.scoring.measures import Sample
+from milepost.workflows.answering.answered import Which
+from milepost.workflows.answering.bulk import check_encoder
+from milepost.workflows.contest.honest import trained_on
+from milepost.workflows.contest.timing import Encoders, latencies
+from milepost.workflows.context import Context
+from milepost.workflows.looking.looks import look_by_evaluation
+from milepost.workflows.release.bundles import Answerer, find_answerer
+from milepost.workflows.tasks.current import current_task
+from milepost.workflows.versions import code_version
+
+
+def evaluate(
+    context: Context, name: str, source: object, which: Which, where: str | None
+) -> Evaluation:
+    """Measure a release or candidate on a labelled file from outside.
+
+    Rows that the candidate was trained on, or near-duplicates of such, are measured too, but
+    counted, and the objective's metric is given without them as well; labels that the task does
+    not know count as wrong. Rows that contests judge on are recorded as a look.
+
+    Raises:
+        InputError: As ``answer_file``; also if no row has a label.
+    """
+    task = current_task(context, name)
+    answerer = find_answerer(context, name, which.release, which.candidate)
+    read = read_examples(
+        [source],
+        task,
+        context.settings,
+        unknown_labels="keep",
+        prepare=context.preparation(answerer.manifest.prepare),
+    )
+    examples = read.examples
+    if where is not None:
+        columns = {**examples.metadata, task.data.label: examples.labels}
+        mask = where_mask(replace(examples, metadata=columns), task.input_name, where)
+        examples = examples.take(np.flatnonzero(mask).tolist())
+    examples = examples.take(examples.labelled_rows)
+    if not len(examples):
+        raise DataError(
+            "no row has a label.",
+            where=read.sources[0].path,
+            advice=f"Is {task.data.label!r} the column?",
+        )
+    found = _evaluation(context, task, answerer, examples)
+    who = f"release {answerer.release}" if answerer.release else f"candidate {answerer.candidate}"
+    look_by_evaluation(context, name, examples, f"evaluate {who} on {read.sources[0].path}")
+    return found
+
+
+def _evaluation(context: Context, task: Task, answerer: Answerer, examples: Examples) -> Evaluation:
+    predictor = answerer.predictor
+    encoder = context.encoder()
+    if predictor.uses == "vectors":
+        check_encoder(answerer, encoder.digest)
+    position = {label: i for i, label in enumerate(predictor.labels)}
+    y = np.asarray([position.get(str(label), -1) for label in examples.labels], np.int64)
+    probabilities = predict(predictor, examples.texts, encoder)
+    measure = measure_of(task.objective, predictor.labels, context.root)
+    sampling = Sampling(
+        confidence=context.settings.confidence, resamples=context.settings.bootstrap
+    )
+    seen = _trained_rows(context, answerer, examples)
+    unseen = np.setdiff1d(np.arange(len(y)), seen)
+    card = build_scorecard(
+        Evidence(
+            labels=predictor.labels,
+            objective=task.objective,
+            regime="test_file",
+            y=y,
+            probabilities=probabilities,
+            ids=examples.ids,
+            texts=examples.texts,
+            slice_masks=slice_masks(examples, task.input_name, task.objective.slices),
+            temperature=predictor.temperature,
+            sampling=sampling,
+            notes=_seen_notes(examples, seen),
+            measure=measure,
+            units=row_units(examples.groups),
+            provenance={
+                "bundle_examples": answerer.manifest.examples or "",
+                "code": code_version(),
+            },
+        )
+    )
+    encoders = Encoders(context.bare_encoder(), encoder)
+    timed = latencies({"this": predictor}, examples.texts, encoders, context.settings)
+    return Evaluation(
+        task=task.name,
+        release=answerer.release,
+        candidate=answerer.candidate,
+        scorecard=msgspec.structs.replace(card, latency=timed["this"]),
+        seen=len(seen),
+        on_unseen=estimate_of(
+            measure.found(Sample(y[unseen], probabilities[unseen])), sampling.confidence
+        )
+        if seen and len(unseen)
+        else None,
+    )
+
+
+def _trained_rows(context: Context, answerer: Answerer, examples: Examples) -> list[int]:
+    """Rows that were trained on, word for word or nearly."""
+    trained = trained_on(context, context.ledger.contest_of(answerer.candidate))
+    ours, theirs = regroup([examples, trained], context.settings.near_duplicate)
+    known = set(theirs.duplicates)
+    return [i for i, group in enumerate(ours.duplicates) if group in known]
+
+
+def _seen_notes(examples: Examples, seen: Sequence[int]) -> tuple[str, ...]:
+    if not seen:
+        return ()
+    return (
+        f"{len(seen):,} of {len(examples):,} rows were trained on, word for word or nearly; the "
+        f"first is {examples.sources[seen[0]]}.",
+    )

@@ -1,0 +1,158 @@
+"""Takes in what somebody says of a served answer; what is taken in can become an example."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+
+import msgspec
+
+from milepost.entities.errors import InputError, UnknownNameError
+from milepost.entities.release import Manifest
+from milepost.entities.serving import Feedback, Trace
+from milepost.serving.asking import Said
+from milepost.serving.recording.ids import new_feedback_id
+from milepost.serving.recording.policy import text_digest
+from milepost.serving.recording.sinks import TraceSink
+from milepost.workflows.context import Context
+from milepost.workflows.serving.recording import found_trace, open_sink, require_task
+
+MOST_COMMENT = 2000
+"""Longest comment, in characters."""
+
+
+def give_feedback(context: Context, sink: TraceSink, said: Said) -> tuple[Feedback, bool]:
+    """Keep what somebody said of an answer; the same said again by the same key is kept once.
+
+    Reads and writes the ledger: an event loop calls it in a thread. It is on the disk when this
+    returns.
+
+    Args:
+        context: The workspace.
+        sink: Where the trace is.
+        said: What was said, and by whom.
+
+    Returns:
+        The record, and whether it is new.
+
+    Raises:
+        UnknownNameError: If there is no such trace, or it is of a task that the key may not speak
+            of, or there is no such label; the nearest is named.
+        InputError: If nothing was said, or the input is needed and missing, or is not the one.
+        OverloadedError: If the key has said as much as it may in 24 hours.
+    """
+    _check(said)
+    trace = found_trace(sink, said.trace)
+    if said.tasks and trace.task not in said.tasks:
+        # Whether there is such a trace of another task is nobody's business.
+        raise UnknownNameError("trace of a task of this key", said.trace, ())
+    if said.label is not None:
+        labels = _labels(context, trace)
+        if said.label not in labels:
+            raise UnknownNameError("label", said.label[:200], labels, where=f"task {trace.task}")
+    feedback = Feedback(
+        id=new_feedback_id(),
+        trace=trace.id,
+        task=trace.task,
+        release=trace.release,
+        channel=trace.channel,
+        at=context.clock(),
+        key=said.key,
+        label=said.label,
+        rating=said.rating,
+        comment=said.comment,
+        text=_text(trace, said),
+        answered=trace.label,
+    )
+    return context.ledger.add_feedback(feedback, most=context.settings.feedback_per_key)
+
+
+def _check(said: Said) -> None:
+    if said.label is None and said.rating is None and not said.comment:
+        raise InputError(
+            "nothing was said of the answer.",
+            advice="Give the right label, a rating from 0 to 1, or a comment.",
+        )
+    if said.rating is not None and not (math.isfinite(said.rating) and 0 <= said.rating <= 1):
+        raise InputError(
+            f"the rating {said.rating:g} is out of range.",
+            where="rating",
+            advice="It is a number from 0 (useless) to 1 (right).",
+        )
+    if said.comment is not None and len(said.comment) > MOST_COMMENT:
+        raise InputError(
+            f"the comment has {len(said.comment):,} characters.",
+            where="comment",
+            advice=f"It may have {MOST_COMMENT:,}.",
+        )
+    for name in ("label", "comment", "text"):
+        value = getattr(said, name)
+        try:
+            (value or "").encode()
+        except UnicodeEncodeError:
+            raise InputError("it holds half a character.", where=name) from None
+
+
+def _labels(context: Context, trace: Trace) -> tuple[str, ...]:
+    """Labels of the task as it is now; those of the release where the task file names none."""
+    task = context.ledger.task(trace.task).task
+    if task.labels:
+        return tuple(task.labels)
+    release = context.ledger.release(trace.task, trace.release)
+    return msgspec.json.decode(context.artifacts.get(release.bundle), type=Manifest).labels
+
+
+def _text(trace: Trace, said: Said) -> str | None:
+    """The input that this is about, where it is known."""
+    if trace.text is not None:
+        if said.text is not None and said.text != trace.text:
+            raise InputError(
+                "this is not the input of the trace.",
+                where="text",
+                advice="Leave it out: the trace has kept it.",
+            )
+        return trace.text
+    if said.text is None:
+        if said.label is not None:
+            raise InputError(
+                "the input of this trace was not kept, and a correction is of no use without it.",
+                where="text",
+                advice="Give the input again, as it was asked.",
+            )
+        return None
+    if trace.text_sha256 is not None and text_digest(said.text) != trace.text_sha256:
+        raise InputError(
+            "this is not the input of the trace: its digest is another.",
+            where="text",
+            advice="Give it exactly as it was asked.",
+        )
+    return said.text
+
+
+def give(context: Context, said: Said) -> tuple[Feedback, bool]:
+    """``give_feedback`` where nothing serves; see there."""
+    with closing(open_sink(context)) as sink:
+        return give_feedback(context, sink, said)
+
+
+def said_of(
+    context: Context, task: str | None, *, trace: str | None = None, key: str | None = None
+) -> list[Feedback]:
+    """What was said of a task's answers, or of one trace, or by one key, newest first.
+
+    Raises:
+        UnknownNameError: If there is no such task.
+    """
+    require_task(context, task)
+    return list(context.ledger.feedback(task, trace=trace, key=key))
+
+
+def feedback_of(
+    context: Context, sink: TraceSink
+) -> Callable[[Said], Awaitable[tuple[Feedback, bool]]]:
+    """``give_feedback`` for an event loop: the ledger is asked in a thread."""
+
+    async def give(said: Said) -> tuple[Feedback, bool]:
+        return await asyncio.to_thread(give_feedback, context, sink, said)
+
+    return give

@@ -1,0 +1,182 @@
+"""Releases from the ledger into memory: every byte verified, warmed, shared where equal."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from weakref import WeakSet, WeakValueDictionary
+
+from milepost.entities.errors import CorruptError, InputError, MilepostError
+from milepost.entities.ids import Digest
+from milepost.entities.release import Manifest, Release
+from milepost.models.export import Variant
+from milepost.models.trunk import Trunk
+from milepost.predictors.base import Predictor
+from milepost.predictors.preparation import Preparation
+from milepost.serving.engine.engine import Engine
+from milepost.serving.engine.work import Stack, Work
+from milepost.serving.loaded import Loaded
+from milepost.workflows.context import Context
+from milepost.workflows.release.bundles import load_bundle
+from milepost.workflows.serving.fidelity import trunk_for, variant_for
+
+WARM_SECONDS = 120.0
+"""Longest time that warming may take; a server that waits longer for its own engine is lost."""
+
+_WARM_TEXT = "A first question, so that nobody else has to wait for it."
+_AT_ONCE = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class _Bundle:
+    """What releases with the same bundle share."""
+
+    predictor: Predictor
+    manifest: Manifest
+    variant: str | None
+    why: str
+    prepare: Preparation
+
+
+class Loader:
+    """Loads releases. Any thread may call; one loads at a time, and nothing is loaded twice.
+
+    Holds what it loaded only as long as somebody else does.
+
+    Args:
+        context: The workspace.
+        engine: Where they will answer; it is given the encoders that they need.
+        variant: The encoder's variant that all serve on; ``None`` chooses by fidelity.
+    """
+
+    def __init__(self, context: Context, engine: Engine, variant: Variant | None = None) -> None:
+        self._context = context
+        self._engine = engine
+        self._variant = variant
+        self._lock = threading.RLock()
+        self._bundles: WeakValueDictionary[Digest, _Bundle] = WeakValueDictionary()
+        self._releases: WeakValueDictionary[tuple[str, int], Loaded] = WeakValueDictionary()
+        self._warm: WeakSet[Loaded] = WeakSet()
+        self._trunks: dict[str, Trunk] = {}
+
+    def release(self, task: str, number: int) -> Loaded:
+        """A release, verified; not yet warm.
+
+        Raises:
+            UnknownNameError: If there is no such release.
+            InputError: If it was measured with another encoder than the workspace's.
+            CorruptError: If a byte of it is not what it was.
+            StorageError: If it cannot be read.
+        """
+        with self._lock:
+            known = self._releases.get((task, number))
+            if known is not None:
+                return known
+            row = self._context.ledger.release(task, number)
+            loaded = self._loaded(row, self._bundle(row.bundle))
+            self._releases[task, number] = loaded
+            return loaded
+
+    def pinned(self, task: str, number: int) -> Loaded:
+        """A release that a request names, verified and warm.
+
+        Raises:
+            UnknownNameError: If there is no such release.
+            InputError: If it lacks approvals, or its encoder is not the workspace's.
+            StorageError: If it cannot be read.
+        """
+        state = self._context.ledger.approvals(task, number)
+        if state.lacking:
+            raise InputError(
+                f"release {number} of {task!r} lacks approvals, so that it answers nobody yet.",
+                where="release",
+                advice="Name another, or leave it out to get what is in production.",
+            )
+        loaded = self.release(task, number)
+        failed = self.warm([loaded])
+        if failed:
+            raise failed[loaded]
+        return loaded
+
+    def trunks(self) -> list[Trunk]:
+        """The encoders that are in memory."""
+        return list(self._trunks.values())
+
+    def warm(self, releases: Sequence[Loaded]) -> dict[Loaded, MilepostError]:
+        """Let each answer once that has not yet, so that nobody waits for what is done only once.
+
+        Returns:
+            Why a release cannot answer, for each that cannot.
+
+        Raises:
+            OverloadedError: If the engine is full.
+        """
+        failed: dict[Loaded, MilepostError] = {}
+        releases = [each for each in releases if each not in self._warm]
+        for start in range(0, len(releases), _AT_ONCE):
+            part = releases[start : start + _AT_ONCE]
+            works = [
+                Work(each.prepare([_WARM_TEXT])[0], Stack((each,)), deadline=None) for each in part
+            ]
+            outcomes = self._engine.run_blocking(works, WARM_SECONDS)
+            for each, outcome in zip(part, outcomes, strict=True):
+                why = outcome.error or (outcome.failures or {}).get(0)
+                row = outcome.probabilities[0] if outcome.probabilities else None
+                if why is None and row is not None and abs(float(row.sum()) - 1.0) < 1e-3:
+                    self._warm.add(each)
+                    continue
+                failed[each] = CorruptError(
+                    f"release {each.release} gives no answer: {why or 'no probabilities'}.",
+                    where=f"{each.task}#{each.release}",
+                    advice="Put another release into production.",
+                )
+        return failed
+
+    def _bundle(self, digest: Digest) -> _Bundle:
+        known = self._bundles.get(digest)
+        if known is not None:
+            return known
+        predictor, manifest = load_bundle(self._context, digest)
+        reads = predictor.uses == "vectors"
+        bundle = _Bundle(
+            predictor,
+            manifest,
+            *(self._trunk(digest, manifest) if reads else (None, "it reads the text itself")),
+            self._context.preparation(manifest.prepare),
+        )
+        self._bundles[digest] = bundle
+        return bundle
+
+    def _trunk(self, digest: Digest, manifest: Manifest) -> tuple[Variant, str]:
+        """The variant that a bundle serves on, and why; the engine has it afterwards."""
+        variant = self._variant
+        why = "it was asked for"
+        if variant is None:
+            chosen = variant_for(self._context, digest, manifest)
+            variant, why = chosen.variant, chosen.reason
+        trunk = trunk_for(self._context, variant)
+        if trunk.digest != manifest.encoder:
+            raise InputError(
+                "the workspace's encoder is not the one that the release was measured with.",
+                where="milepost.toml: encoder",
+                advice="Set the encoder back, or run `milepost improve` with the new one.",
+            )
+        self._engine.add_trunk(trunk)
+        self._trunks[variant] = trunk
+        return variant, why
+
+    def _loaded(self, row: Release, bundle: _Bundle) -> Loaded:
+        card = self._context.ledger.candidate(row.candidate).scorecard
+        timed = card.latency if card is not None else None
+        return Loaded(
+            task=row.task,
+            release=row.number,
+            bundle=row.bundle,
+            strategy=row.strategy,
+            predictor=bundle.predictor,
+            manifest=bundle.manifest,
+            variant=bundle.variant,
+            why=bundle.why,
+            created=row.created,
+            cost_usd_per_1k=timed.cost_per_1k_usd if timed is not None else 0.0,
+            prepare=bundle.prepare,
+        )
