@@ -68,12 +68,30 @@ def predict(
             advice=f'For example: milepost predict {task} "some text".',
         )
     if output is not None:
-        from milepost.workflows.answer import output_format
+        from milepost.workflows.answering.writing import output_format
 
         output_format(output)  # a suffix that cannot be written is refused before the work
     opened = open_workspace(workspace)
-    with progress() as on_event:
-        if source is not None:
+    if source is not None and not (as_json and output is None):
+        to = sys.stdout.buffer if output is None else output
+        with progress() as on_event:
+            written = opened.predict_into(
+                to,
+                task,
+                source,
+                release=release,
+                candidate=candidate,
+                where=where,
+                cover=cover,
+                on_event=on_event,
+            )
+        for finding in written.findings:
+            warn(" ".join((finding.summary, *finding.examples)))
+        if output is not None:
+            stdout().print(f"Wrote {written.rows:,} rows to {output}.")
+        return
+    if source is not None:
+        with progress() as on_event:
             answered = opened.predict_file(
                 task,
                 source,
@@ -83,17 +101,15 @@ def predict(
                 cover=cover,
                 on_event=on_event,
             )
-        else:
-            answered = opened.answer(
-                task, texts or [], release=release, candidate=candidate, cover=cover
-            )
+    else:
+        answered = opened.answer(
+            task, texts or [], release=release, candidate=candidate, cover=cover
+        )
     if output is not None:
         answered.write(output)
         stdout().print(f"Wrote {len(answered):,} rows to {output}.")
     elif as_json:
         print_json(predict_json(answered))
-    elif source is not None:
-        sys.stdout.write(answered.csv())
     else:
         stdout().print(predictions_table(answered.texts, answered.predictions, answered.cover))
 

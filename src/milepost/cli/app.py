@@ -22,11 +22,15 @@ from milepost.cli import (
     improving,
     jobs,
     keeping,
+    keys,
     lineage,
     looking,
+    recording,
     releasing,
     reporting,
+    serving,
     suspecting,
+    trying,
     workspaces,
 )
 from milepost.cli.shared import GIVEN_WORKSPACE, WorkspaceOption, complain
@@ -38,7 +42,8 @@ PANELS: dict[str, tuple[ModuleType, ...]] = {
     "Tasks and data": (workspaces, data, suspecting),
     "Contests": (improving, comparing, looking, jobs),
     "Answers": (answering, behaving),
-    "Releases": (releasing, lineage, examining, reporting),
+    "Releases": (releasing, trying, lineage, examining, reporting),
+    "Serving": (serving, keys, recording,),
     "Keeping what is there": (keeping, backups, auditing),
 }
 """Where the help shows the commands of each module."""

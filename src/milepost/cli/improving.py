@@ -20,6 +20,7 @@ from milepost.cli.shared import (
 )
 from milepost.reports.leaderboard import Leaderboard
 from milepost.reports.plain import improve_json
+from milepost.reports.traces import learned_from
 
 AGAINST = ("rejected", "insufficient_evidence")
 
@@ -46,6 +47,12 @@ def improve(
             help="Only this strategy; give it again for more. majority always takes part.",
         ),
     ] = None,
+    with_feedback: Annotated[
+        bool,
+        typer.Option(
+            "--with-feedback", help="Train also on what was said of answers; it judges nothing."
+        ),
+    ] = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -61,11 +68,18 @@ def improve(
     with _notes(), progress() as on_event:
         for name in opened.task_names(tasks):
             result = opened.improve(
-                name, budget=limit, seed=seed, strategies=strategy, on_event=on_event
+                name,
+                budget=limit,
+                seed=seed,
+                strategies=strategy,
+                with_feedback=with_feedback,
+                on_event=on_event,
             )
             contests.append(result.contest)
             if not as_json:
                 console.print(Leaderboard(result.contest))
+                if with_feedback:
+                    console.print(learned_from(result.quality))
     if as_json:
         print_json(improve_json(contests))
     if any(contest.decision.verdict in AGAINST for contest in contests):

@@ -25,7 +25,8 @@ def lineage(
         str,
         typer.Argument(
             help="A channel (route@production), a release (route#3), a task for all its "
-            "releases, a data file, or six or more digits of a digest, contest or candidate."
+            "releases, a data file, six or more digits of a digest, contest or candidate, or the "
+            "id of a recorded answer."
         ),
     ],
     output: Annotated[

@@ -47,10 +47,12 @@ def releases(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the newest releases of a task, who approved them, and which one is in production."""
+    """List the newest releases of a task, who approved them, and where each one runs."""
     opened = open_workspace(workspace)
-    rows, channel = opened.releases(task, None if every else SHOWN), opened.channel(task)
+    rows, channels = opened.releases(task, None if every else SHOWN), opened.channels(task)
     approvals = opened.approvals(task, rows)
+    channel = next((each for each in channels if each.name == "production"), None)
+    beside = [each for each in channels if each is not channel]
     if as_json:
         more = rows[-1].number - 1 if rows else 0
         states = [approvals[row.number] for row in rows]
@@ -58,13 +60,14 @@ def releases(
             {
                 "task": task,
                 "production": channel,
+                "channels": channels,
                 "releases": rows,
                 "approvals": states,
                 "more": more,
             }
         )
         return
-    stdout().print(releases_table(rows, channel, approvals))
+    stdout().print(releases_table(rows, channel, approvals, beside))
 
 
 def approve(

@@ -123,14 +123,14 @@ def progress() -> Generator[Events]:
 
 
 def seconds(text: str | None, where: str = "--budget", *, zero: bool = False) -> float | None:
-    """Seconds in a duration such as ``90``, ``60s``, ``2m`` or ``1h``; ``None`` stays ``None``.
+    """Seconds in a duration such as ``90``, ``60s``, ``2m``, ``1h`` or ``30d``; or ``None``.
 
     Raises:
         InputError: If it is not a positive duration; 0 is one only with ``zero``.
     """
     if text is None:
         return None
-    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
     unit = units.get(text[-1:])
     number = text[:-1] if unit else text
     try:
@@ -141,6 +141,6 @@ def seconds(text: str | None, where: str = "--budget", *, zero: bool = False) ->
         raise InputError(
             f"{text!r} is not a duration.",
             where=where,
-            advice="Write seconds, or a number with s, m or h, such as 60s.",
+            advice="Write seconds, or a number with s, m, h or d, such as 60s.",
         )
     return value

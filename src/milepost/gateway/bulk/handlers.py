@@ -1,0 +1,261 @@
+"""The routes for many inputs: lines as a stream, and files."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from milepost.entities.errors import InputError
+from milepost.entities.serving import Answers, ServedTask
+from milepost.gateway.bulk.delimited import CsvSource
+from milepost.gateway.bulk.pipeline import AnsweredRow, AskThese, answered
+from milepost.gateway.bulk.rows import Row, Rows, bounded, checked, field_row, json_rows, too_large
+from milepost.gateway.bulk.sinks import COLUMNS, answer_line, columns, csv_head, csv_row, row_line
+from milepost.gateway.call import Call, Reply
+from milepost.gateway.errors import RefusedError
+from milepost.gateway.routes import Route
+from milepost.workflows.serving.parquet import read_parquet, rows_of, write_parquet
+
+Format = Literal["csv", "jsonl", "parquet"]
+
+TYPES: dict[str, Format] = {
+    "text/csv": "csv",
+    "application/csv": "csv",
+    "application/x-ndjson": "jsonl",
+    "application/ndjson": "jsonl",
+    "application/jsonl": "jsonl",
+    "application/x-jsonlines": "jsonl",
+    "application/vnd.apache.parquet": "parquet",
+    "application/x-parquet": "parquet",
+}
+"""Formats by media type; the first of each is the one that is answered."""
+
+NDJSON = b"application/x-ndjson"
+PARQUET = b"application/vnd.apache.parquet"
+FILES = ("text/csv", NDJSON.decode(), PARQUET.decode())
+_ANSWERED = {"csv": b"text/csv; charset=utf-8", "jsonl": NDJSON, "parquet": PARQUET}
+
+
+async def stream(call: Call) -> Reply:
+    """Answers lines in order while they are still coming in."""
+    task = call.gate.task(call.caller, call.arguments["task"])
+    ask = _asking(call, task)
+    rows = json_rows(call.chunks(), task.input, call.gate.most_chars)
+    return Reply(body=_lines(rows, ask), content_type=NDJSON)
+
+
+async def _lines(rows: Rows, ask: AskThese) -> AsyncIterator[bytes]:
+    async for some in answered(rows, ask):
+        yield b"".join(map(answer_line, some))
+
+
+def _asking(call: Call, task: ServedTask) -> AskThese:
+    """How the rows of a request are asked about; what its headers say holds for each."""
+    first = call.ask(task.name, (), top=_top(call), protocol="batch")
+    patience = call.deadline - call.began
+
+    async def ask(texts: tuple[str, ...]) -> Answers:
+        deadline = time.monotonic() + patience
+        return await call.gate.answer(call.caller, replace(first, texts=texts, deadline=deadline))
+
+    return ask
+
+
+def _top(call: Call) -> int | None:
+    given = call.query.get("top_k")
+    if given is None:
+        return None
+    if not (given.isascii() and given.isdigit() and 1 <= len(given) <= 6 and int(given)):
+        raise RefusedError(
+            400, "invalid_value", "top_k is not a number from 1 to 999999.", param="top_k"
+        )
+    return int(given)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _File:
+    """A file that is read: its rows, and its columns and their delimiter where they are known."""
+
+    rows: Rows
+    names: tuple[str, ...] | None = None
+    delimiter: str = ","
+    table: Any = None
+
+
+async def batch(call: Call) -> Reply:
+    """Answers every row of a file; CSV and NDJSON while they are still coming in."""
+    task = call.gate.task(call.caller, call.arguments["task"])
+    given, charset = _given(call)
+    wanted = _wanted(call, given)
+    most = call.gate.limits.batch_bytes
+    length = call.header(b"content-length")
+    if length is not None and int(length) > most:
+        raise too_large(most)
+    ask = _asking(call, task)
+    file = await _open(call, given, charset, task)
+    if wanted == "jsonl":
+        pieces = _json(file, ask)
+    elif wanted == "csv" and file.names is not None:
+        pieces = _csv(file, file.names, ask)
+    else:
+        found = [each async for some in answered(file.rows, ask) for each in some]
+        pieces = _pieces(await asyncio.to_thread(_whole, wanted, file, found))
+    return Reply(body=pieces, content_type=_ANSWERED[wanted])
+
+
+def _given(call: Call) -> tuple[Format, str]:
+    """Format and encoding of the body."""
+    media, _, parameters = (call.header(b"content-type") or "").partition(";")
+    found = TYPES.get(media.strip().lower())
+    if found is None:
+        raise RefusedError(
+            415,
+            "wrong_type",
+            f"files of type {media.strip()[:60]!r} are not read.",
+            param="Content-Type",
+            advice="Send text/csv, application/x-ndjson or application/vnd.apache.parquet.",
+        )
+    charset = "utf-8"
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            charset = value.strip().strip('"').lower()
+    return found, charset
+
+
+def _wanted(call: Call, given: Format) -> Format:
+    """The first format of ``Accept`` that can be written; without one that of the body."""
+    accept = call.header(b"accept") or "*/*"
+    types = [each.partition(";")[0].strip().lower() for each in accept.split(",")]
+    for each in types:
+        if each in TYPES:
+            return TYPES[each]
+    if any(each in ("*/*", "text/*", "application/*", "") for each in types):
+        return given
+    raise RefusedError(
+        406,
+        "wrong_type",
+        f"answers of type {accept[:60]!r} are not written.",
+        param="Accept",
+        advice="Accept text/csv, application/x-ndjson or application/vnd.apache.parquet.",
+    )
+
+
+async def _open(call: Call, given: Format, charset: str, task: ServedTask) -> _File:
+    chars = call.gate.most_chars
+    most = call.gate.limits.batch_bytes
+    chunks = bounded(call.chunks(), most)
+    wanted = call.query.get("column")
+    if given == "csv":
+        source = CsvSource(chunks, charset, chars)
+        names = await source.open([wanted] if wanted else [task.input, "text"])
+        rows = source.rows(_column(wanted, names, task))
+        return _File(rows=rows, names=names, delimiter=source.delimiter)
+    if given == "jsonl":
+        return _File(rows=json_rows(chunks, wanted or task.input, chars))
+    body = b"".join([chunk async for chunk in chunks])
+    table = await asyncio.to_thread(read_parquet, body, most)
+    names = tuple(table.column_names)
+    column = _column(wanted, names, task)
+    found = await asyncio.to_thread(rows_of, table)
+    rows = (checked(field_row(i, row, column), chars) for i, row in enumerate(found, start=1))
+    return _File(rows=_some(rows), names=names, table=table)
+
+
+async def _some(rows: Iterable[Row]) -> Rows:
+    for row in rows:
+        yield (row,)
+
+
+def _column(wanted: str | None, names: Sequence[str], task: ServedTask) -> str:
+    """The column that is asked about.
+
+    Raises:
+        RefusedError: 422 if it is not there.
+    """
+    tried = [wanted] if wanted else [task.input, "text"]
+    found = next((name for name in tried if name in names), None)
+    if found is None and wanted is None and len(names) == 1:
+        found = names[0]
+    if found is None:
+        shown = ", ".join(name[:40] for name in names[:20])
+        raise RefusedError(
+            422,
+            "unknown_column",
+            f"there is no column {tried[0][:100]!r}.",
+            param="column",
+            advice=f"The file has {shown}. Name one: ?column=NAME.",
+        )
+    return found
+
+
+async def _json(file: _File, ask: AskThese) -> AsyncIterator[bytes]:
+    async for some in answered(file.rows, ask):
+        yield b"".join(map(row_line, some))
+
+
+async def _csv(file: _File, names: Sequence[str], ask: AskThese) -> AsyncIterator[bytes]:
+    yield csv_head(names, file.delimiter)
+    async for some in answered(file.rows, ask):
+        yield b"".join(csv_row(each, names, file.delimiter) for each in some)
+
+
+def _whole(wanted: Format, file: _File, found: Sequence[AnsweredRow]) -> bytes:
+    """A file that can only be written once all rows are known."""
+    rows = [each.row.data for each in found]
+    if wanted == "csv":
+        names = tuple(dict.fromkeys(name for row in rows for name in row))
+        body = (csv_row(each, names, ",") for each in found)
+        return b"".join((csv_head(names, ","), *body))
+    if not found:
+        raise InputError("there is no row.", advice="Send at least one.")
+    added = [columns(each) for each in found]
+    by_name = {name: [row[name] for row in added] for name in COLUMNS}
+    return write_parquet(rows, by_name, file.table)
+
+
+_PIECE = 65_536
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(body), _PIECE):
+        yield body[at : at + _PIECE]
+
+
+_HEADERS = {
+    "X-Milepost-Release": "Number of the release that must answer.",
+    "X-Milepost-Subject": "Who the answers are for; the same subject gets the same release.",
+    "X-Request-Timeout": "Seconds for which each row waits for its answer at most.",
+    "X-Request-ID": "Id of the request; echoed, and kept with the traces.",
+    "traceparent": "Trace that the request belongs to (W3C Trace Context).",
+}
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/v1/tasks/{task}/predict/stream",
+        handler=stream,
+        right="ask",
+        summary="Ask a task about a stream of lines (NDJSON), answered in order as they come.",
+        tag="bulk",
+        content_type=NDJSON.decode(),
+        body_types=(NDJSON.decode(),),
+        headers=_HEADERS,
+        query={"top_k": "Most labels in probabilities; left out, 5."},
+    ),
+    Route(
+        method="POST",
+        path="/v1/tasks/{task}/batch",
+        handler=batch,
+        right="ask",
+        summary="Ask a task about every row of a CSV, NDJSON or Parquet file.",
+        tag="bulk",
+        content_type="text/csv",
+        body_types=FILES,
+        answer_types=FILES,
+        headers=_HEADERS,
+        query={"column": "Column that is asked about; left out, the task's input."},
+    ),
+)
+"""The rows for many inputs in the table of routes."""

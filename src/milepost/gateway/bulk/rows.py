@@ -1,0 +1,160 @@
+"""Bytes as they arrive to rows: one line, or one CSV record, is one row with a number.
+
+What is wrong with one row is said of that row; the others go on.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from milepost._base.untrusted import strict_json
+from milepost.entities.errors import MilepostError
+from milepost.gateway.errors import RefusedError
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Row:
+    """One row of what was sent.
+
+    Attributes:
+        number: Line or record on which it stands, from 1; a CSV's header counts.
+        text: What is asked about; ``None`` where that cannot be read.
+        data: Its fields by name, to be given back.
+        error: Why it cannot be asked.
+    """
+
+    number: int
+    text: str | None = None
+    data: dict[str, Any]
+    error: MilepostError | None = None
+
+
+Rows = AsyncIterator[Sequence[Row]]
+"""Rows as they arrive, some at a time."""
+
+_decode_text = msgspec.json.Decoder(str).decode
+
+
+async def lines(chunks: AsyncIterator[bytes], most: int) -> AsyncIterator[list[bytes | None]]:
+    """Lines without their ends, as they arrive; ``None`` for one of more than ``most`` bytes.
+
+    A line that is too long is skipped to its end, so that memory stays bounded.
+    """
+    rest = bytearray()
+    skipping = False
+    async for chunk in chunks:
+        found: list[bytes | None] = []
+        *whole, last = chunk.split(b"\n")
+        for piece in whole:
+            if skipping or len(rest) + len(piece) > most:
+                found.append(None)
+            else:
+                found.append(bytes(rest + piece) if rest else piece)
+            rest.clear()
+            skipping = False
+        if not skipping:
+            rest += last
+            if len(rest) > most:
+                skipping = True
+                rest.clear()
+        if found:
+            yield found
+    if skipping:
+        yield [None]
+    elif rest:
+        yield [bytes(rest)]
+
+
+def longest_line(most_chars: int) -> int:
+    """Bytes that a JSON line may have: any text, with each character escaped as two units."""
+    return 12 * most_chars + 4096
+
+
+async def json_rows(chunks: AsyncIterator[bytes], column: str, most_chars: int) -> Rows:
+    """Rows of NDJSON: a text, or an object whose field ``column`` is the text.
+
+    Args:
+        chunks: The bytes.
+        column: Name of the field.
+        most_chars: Longest text, in characters.
+    """
+    number = 0
+    most = longest_line(most_chars)
+    async for some in lines(chunks, most):
+        found: list[Row] = []
+        for line in some:
+            number += 1
+            if line is None:
+                found.append(Row(number=number, data={}, error=_line_too_long(most)))
+            elif line and not line.isspace():
+                found.append(_json_row(number, line, column, most_chars))
+        if found:
+            yield found
+
+
+def _json_row(number: int, line: bytes, column: str, most_chars: int) -> Row:
+    try:
+        if line.lstrip()[:1] == b'"':
+            text = _decode_text(line)
+            return checked(Row(number=number, text=text, data={column: text}), most_chars)
+        given = strict_json(line)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        what = str(error).rstrip(".")[:300]
+        return Row(
+            number=number, data={}, error=_wrong("not_json", f"this line is no JSON: {what}.")
+        )
+    if not isinstance(given, dict):
+        said = _wrong("wrong_line", "a line must be a text in quotes or an object.")
+        return Row(number=number, data={}, error=said)
+    return checked(field_row(number, given, column), most_chars)
+
+
+def field_row(number: int, data: dict[str, Any], column: str) -> Row:
+    """A row of named values, asked about one of them."""
+    text = data.get(column)
+    if isinstance(text, str):
+        return Row(number=number, text=text, data=data)
+    what = f"there is no field {column!r}" if column not in data else f"{column!r} is no text"
+    return Row(number=number, data=data, error=_wrong("wrong_row", f"{what}."))
+
+
+def checked(row: Row, most_chars: int) -> Row:
+    """The row, or the same with the error that its text is too long."""
+    if row.text is None or len(row.text) <= most_chars:
+        return row
+    what = f"an input may have at most {most_chars:,} characters; this has {len(row.text):,}."
+    return Row(number=row.number, data=row.data, error=_wrong("input_too_long", what))
+
+
+def _line_too_long(most: int) -> RefusedError:
+    return _wrong("line_too_long", f"a line may have at most {most:,} bytes.")
+
+
+def _wrong(code: str, what: str) -> RefusedError:
+    return RefusedError(422, code, what)
+
+
+async def bounded(chunks: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:
+    """The same bytes, of which there may be ``most``.
+
+    Raises:
+        RefusedError: 413 once there are more.
+    """
+    seen = 0
+    async for chunk in chunks:
+        seen += len(chunk)
+        if seen > most:
+            raise too_large(most)
+        yield chunk
+
+
+def too_large(most: int) -> RefusedError:
+    """That a file is too large."""
+    return RefusedError(
+        413,
+        "body_too_large",
+        f"a file may have at most {most:,} bytes.",
+        advice="Split it, or stream it as NDJSON to …/predict/stream, which takes any length.",
+    )

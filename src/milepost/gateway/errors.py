@@ -1,0 +1,207 @@
+"""Every error as an HTTP answer of one shape: ``{"error": {type, code, message, param, hint}}``.
+
+What is inside the server never shows: an error that nobody meant is told as an id to look for in
+the log.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import msgspec
+
+from milepost.entities.errors import (
+    ConflictError,
+    InputError,
+    LateError,
+    MilepostError,
+    OverloadedError,
+    RecordingError,
+    UnknownNameError,
+    UnreachableError,
+    WorkspaceError,
+)
+
+TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    406: "invalid_request_error",
+    408: "timeout_error",
+    409: "conflict_error",
+    413: "invalid_request_error",
+    415: "invalid_request_error",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
+    431: "invalid_request_error",
+    500: "server_error",
+    501: "invalid_request_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+"""Class of an error by status, in the words of the OpenAI API, so that its clients know them."""
+
+
+class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """What went wrong with a request.
+
+    Attributes:
+        type: Class of the error; follows from the status.
+        code: The one mistake, for programs.
+        message: One sentence for people: what is wrong.
+        param: Which part of the request it is about, as a JSON path or the name of a header.
+        hint: What to do about it.
+    """
+
+    type: str
+    code: str
+    message: str
+    param: str | None = None
+    hint: str | None = None
+
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of every answer that is an error."""
+
+    error: ErrorDetail
+
+
+class RefusedError(MilepostError):
+    """A request that cannot be answered, with the status that says why.
+
+    Args:
+        status: HTTP status, one of ``TYPES``.
+        code: The one mistake, for programs.
+        what: One sentence: what is wrong.
+        param: Which part of the request it is about.
+        advice: What to do about it.
+        headers: Further headers of the answer, such as ``allow``.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        what: str,
+        *,
+        param: str | None = None,
+        advice: str | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(what, advice=advice)
+        self.status = status
+        self.code = code
+        self.param = param
+        self.headers = headers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """An error as it is answered.
+
+    Attributes:
+        status: HTTP status.
+        detail: What the body says.
+        headers: Further headers, such as ``retry-after``.
+        unforeseen: Whether nobody meant it: it belongs into the log.
+    """
+
+    status: int
+    detail: ErrorDetail
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    unforeseen: bool = False
+
+    def body(self) -> bytes:
+        """JSON of the answer."""
+        return msgspec.json.encode(ErrorBody(error=self.detail))
+
+
+def refusal(error: BaseException, request: str = "") -> Refusal:
+    """How an error is answered.
+
+    Args:
+        error: What was raised.
+        request: Id of the request, named where the error is not meant for the outside.
+    """
+    for kind, answer in _ANSWERS:
+        if isinstance(error, kind):
+            return answer(cast("MilepostError", error))
+    return Refusal(
+        status=500,
+        detail=ErrorDetail(
+            type=TYPES[500],
+            code="internal",
+            message="the server failed to answer this request.",
+            hint=f"Look for request {request} in the server's log." if request else None,
+        ),
+        unforeseen=True,
+    )
+
+
+def _plain(status: int, code: str) -> Callable[[MilepostError], Refusal]:
+    def answer(error: MilepostError) -> Refusal:
+        # `where` may name a file of the server; what is wrong and the advice never do.
+        return _refusal(status, code, error)
+
+    return answer
+
+
+def _refusal(
+    status: int,
+    code: str,
+    error: MilepostError,
+    *,
+    param: str | None = None,
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+) -> Refusal:
+    detail = ErrorDetail(
+        type=TYPES[status], code=code, message=error.what, param=param, hint=error.advice
+    )
+    return Refusal(status=status, detail=detail, headers=headers)
+
+
+def _refused(error: MilepostError) -> Refusal:
+    refused = cast("RefusedError", error)
+    return _refusal(
+        refused.status, refused.code, error, param=refused.param, headers=refused.headers
+    )
+
+
+def _unknown(error: MilepostError) -> Refusal:
+    kind = cast("UnknownNameError", error).kind.replace(" ", "_")
+    return _refusal(404, f"unknown_{kind}", error, param=kind)
+
+
+def _overloaded(error: MilepostError) -> Refusal:
+    overloaded = cast("OverloadedError", error)
+    status, code = (429, "rate_limited") if overloaded.own else (503, "overloaded")
+    return _refusal(status, code, error, headers=retry_after(overloaded.retry_after))
+
+
+def _try_again(code: str) -> Callable[[MilepostError], Refusal]:
+    def answer(error: MilepostError) -> Refusal:
+        return _refusal(503, code, error, headers=retry_after(1.0))
+
+    return answer
+
+
+def retry_after(seconds: float) -> tuple[tuple[bytes, bytes], ...]:
+    """The header that says when to try again, in whole seconds (RFC 9110, 10.2.3)."""
+    return ((b"retry-after", b"%d" % max(1, math.ceil(seconds))),)
+
+
+_ANSWERS: tuple[tuple[type[BaseException], Callable[[MilepostError], Refusal]], ...] = (
+    (RefusedError, _refused),
+    (UnknownNameError, _unknown),
+    (InputError, _plain(422, "unusable_input")),
+    (OverloadedError, _overloaded),
+    (LateError, _plain(504, "deadline_exceeded")),
+    (RecordingError, _try_again("not_recorded")),
+    (UnreachableError, _try_again("ledger_unreachable")),
+    (ConflictError, _plain(409, "conflict")),
+    (WorkspaceError, _plain(409, "nothing_to_serve")),
+)
+"""First match answers; subclasses stand before what they are derived from."""

@@ -1,0 +1,268 @@
+"""Tensors of the Open Inference Protocol: texts from them, and answers as them.
+
+The binary form is that of the protocol's binary data extension and of ``raw_input_contents`` over
+gRPC: numbers little-endian, row by row; each string after its length as four bytes.
+"""
+
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from milepost.entities.errors import UnknownNameError
+from milepost.entities.serving import Answer, Answers, ServedTask
+from milepost.gateway.errors import RefusedError
+from milepost.gateway.inference.wire import Datatype, ModelMetadata, Tensor
+
+INPUT = "text"
+_LENGTH = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Output:
+    """One output of a model.
+
+    Attributes:
+        name: Its name.
+        datatype: Its elements.
+        shape: Its sizes.
+        values: Its elements, row by row: a list of strings, or an array.
+    """
+
+    name: str
+    datatype: Datatype
+    shape: tuple[int, ...]
+    values: list[str] | NDArray[np.float32] | NDArray[np.bool_]
+
+    def raw(self) -> bytes:
+        """Its elements as bytes."""
+        if isinstance(self.values, list):
+            return packed(self.values)
+        return self.values.astype("<f4" if self.datatype == "FP32" else "?", copy=False).tobytes()
+
+
+def packed(texts: Iterable[str]) -> bytes:
+    """Strings as a binary ``BYTES`` tensor."""
+    parts: list[bytes] = []
+    for text in texts:
+        encoded = text.encode()
+        parts.append(_LENGTH.pack(len(encoded)))
+        parts.append(encoded)
+    return b"".join(parts)
+
+
+def unpacked(raw: bytes | memoryview, most: int) -> list[str]:
+    """Strings of a binary ``BYTES`` tensor.
+
+    Args:
+        raw: The bytes.
+        most: Most strings that are read.
+
+    Raises:
+        RefusedError: If it ends within a string, one is not UTF-8, or there are more.
+    """
+    texts: list[str] = []
+    at, end = 0, len(raw)
+    while at < end:
+        if len(texts) == most:
+            raise _wrong("holds more elements than its shape says")
+        if at + 4 > end:
+            raise _wrong("ends within the length of an element")
+        (size,) = _LENGTH.unpack_from(raw, at)
+        at += 4
+        if at + size > end:
+            raise _wrong(f"ends within element {len(texts)}")
+        texts.append(text_of(raw[at : at + size], len(texts)))
+        at += size
+    return texts
+
+
+def text_of(raw: bytes | memoryview, at: int) -> str:
+    """The text of element ``at``.
+
+    Raises:
+        RefusedError: If it is not UTF-8.
+    """
+    try:
+        return str(raw, "utf-8")
+    except UnicodeDecodeError:
+        raise _wrong(f"has an element that is not UTF-8: {at}") from None
+
+
+def flat_texts(data: Sequence[Any]) -> list[str]:
+    """Strings of a JSON tensor, flat or in rows of one.
+
+    Raises:
+        RefusedError: If an element is not a string.
+    """
+    texts: list[str] = []
+    for at, each in enumerate(data):
+        element: Any = each[0] if isinstance(each, list) and len(each) == 1 else each
+        if not isinstance(element, str):
+            raise _wrong(f"has an element that is not a string: {at}")
+        texts.append(element)
+    return texts
+
+
+def check_input(name: str, datatype: str, shape: Sequence[int]) -> int:
+    """How many texts an input announces, at least one.
+
+    Raises:
+        RefusedError: If it is not what a task reads.
+    """
+    if name != INPUT:
+        raise UnknownNameError("input", name[:60], [INPUT])
+    if datatype != "BYTES":
+        raise _wrong(f"has datatype {datatype[:20]!r}, not 'BYTES'")
+    if len(shape) not in (1, 2) or tuple(shape[1:]) not in ((), (1,)):
+        raise _wrong(f"has shape {list(shape[:8])}, not [n] or [n, 1]")
+    if shape[0] < 1:
+        raise _wrong("has no element")
+    return shape[0]
+
+
+def check_count(texts: Sequence[str], announced: int) -> None:
+    """Refuse a tensor that does not hold as many texts as its shape says.
+
+    Raises:
+        RefusedError: If it does not.
+    """
+    if len(texts) != announced:
+        raise _wrong(f"has {len(texts)} elements, but its shape says {announced}")
+
+
+def _wrong(what: str) -> RefusedError:
+    return RefusedError(
+        400, "invalid_tensor", f"the tensor {INPUT!r} {what}.", param=f"inputs.{INPUT}"
+    )
+
+
+def _strings(answers: Answers, get: Callable[[Answer], str]) -> list[str]:
+    return [get(each) for each in answers.predictions]
+
+
+def _label(task: ServedTask, answers: Answers) -> Output:
+    values = _strings(answers, lambda each: each.label or "")
+    return Output("label", "BYTES", (len(values),), values)
+
+
+def _confidence(task: ServedTask, answers: Answers) -> Output:
+    values = np.array([each.confidence for each in answers.predictions], np.float32)
+    return Output("confidence", "FP32", values.shape, values)
+
+
+def _probabilities(task: ServedTask, answers: Answers) -> Output:
+    labels = labels_of(task, answers)
+    rows = [
+        [each.probabilities.get(label, 0.0) for label in labels] for each in answers.predictions
+    ]
+    values = np.array(rows, np.float32).reshape(len(rows), len(labels))
+    return Output("probabilities", "FP32", values.shape, values)
+
+
+def _abstained(task: ServedTask, answers: Answers) -> Output:
+    values = np.array([each.abstained for each in answers.predictions], np.bool_)
+    return Output("abstained", "BOOL", values.shape, values)
+
+
+def _trace_id(task: ServedTask, answers: Answers) -> Output:
+    values = _strings(answers, lambda each: each.trace_id)
+    return Output("trace_id", "BYTES", (len(values),), values)
+
+
+_OUTPUTS: dict[str, tuple[Datatype, Callable[[ServedTask, Answers], Output]]] = {
+    "label": ("BYTES", _label),
+    "confidence": ("FP32", _confidence),
+    "probabilities": ("FP32", _probabilities),
+    "abstained": ("BOOL", _abstained),
+    "trace_id": ("BYTES", _trace_id),
+}
+
+
+def labels_of(task: ServedTask, answers: Answers) -> list[str]:
+    """Labels in the order of the columns of ``probabilities``.
+
+    Those of the production release; a release that is asked by its number, or that answers for a
+    while as a canary, may know others, which follow in the order of the alphabet.
+    """
+    known = set(task.labels)
+    more = {label for each in answers.predictions for label in each.probabilities} - known
+    return [*task.labels, *sorted(more)]
+
+
+def outputs(task: ServedTask, answers: Answers, wanted: Sequence[str]) -> list[Output]:
+    """Answers as the tensors that were asked for; all, where none was named."""
+    return [_OUTPUTS[name][1](task, answers) for name in wanted or _OUTPUTS]
+
+
+def check_outputs(wanted: Sequence[str]) -> None:
+    """Refuse an output that there is not, before anything is asked.
+
+    Raises:
+        UnknownNameError: If one is unknown.
+        RefusedError: If one is asked for twice.
+    """
+    for name in wanted:
+        if name not in _OUTPUTS:
+            raise UnknownNameError("output", name[:60], _OUTPUTS)
+    if len(set(wanted)) < len(wanted):
+        raise RefusedError(
+            400, "duplicate_output", "an output is asked for twice.", param="outputs"
+        )
+
+
+def version_of(version: str | None) -> int | None:
+    """The release that a version names; ``None`` follows the channels.
+
+    Raises:
+        UnknownNameError: If it is not a number.
+    """
+    if not version:
+        return None
+    if not (version.isascii() and version.isdigit() and len(version) <= 9):
+        raise UnknownNameError("version", version[:20], [])
+    return int(version)
+
+
+def ready_version(task: ServedTask, version: str | None) -> bool:
+    """Whether a release is loaded for a channel, or any where none is named.
+
+    Raises:
+        UnknownNameError: If the version is not a number.
+    """
+    release = version_of(version)
+    return release is None or release in _in_channels(task)
+
+
+def _in_channels(task: ServedTask) -> list[int]:
+    found = {task.production, task.canary, task.shadow}
+    return sorted(release for release in found if release is not None)
+
+
+def labels_json(labels: Sequence[str]) -> str:
+    """Labels as parameters and properties carry them, which hold no lists: a JSON array."""
+    return msgspec.json.encode(labels).decode()
+
+
+def model_metadata(task: ServedTask) -> ModelMetadata:
+    """A task as a model."""
+    width = len(task.labels)
+    return ModelMetadata(
+        name=task.name,
+        versions=tuple(str(release) for release in _in_channels(task)),
+        platform="milepost",
+        inputs=(Tensor(name=INPUT, datatype="BYTES", shape=(-1,)),),
+        outputs=tuple(
+            Tensor(
+                name=name,
+                datatype=datatype,
+                shape=(-1, width) if name == "probabilities" else (-1,),
+            )
+            for name, (datatype, _) in _OUTPUTS.items()
+        ),
+        properties={"labels": labels_json(task.labels)},
+    )

@@ -1,0 +1,315 @@
+"""The native protocol: ask a task, see what can be asked, say what was wrong, look at health."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from milepost.entities.errors import nearest
+from milepost.entities.serving import Answers, Guard, ServedTask
+from milepost.gateway.call import Call, Reply, as_json
+from milepost.gateway.errors import RefusedError
+from milepost.gateway.reading import Reader
+from milepost.gateway.routes import Route
+from milepost.serving.asking import Said
+
+
+class PredictRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is asked of a task.
+
+    Attributes:
+        inputs: Texts, or objects with the task's one input by its name.
+        top_k: Most labels in ``probabilities``; left out, 5.
+        subject: Who or what the answers are for; the same subject always gets the same release.
+    """
+
+    inputs: list[str | dict[str, str]]
+    top_k: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    subject: Annotated[str, msgspec.Meta(max_length=512)] | None = None
+
+
+class FeedbackRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What somebody says about an answer: at least one of label, rating and comment.
+
+    Attributes:
+        trace_id: Id of the answer's trace.
+        label: The right label.
+        rating: From 0 (useless) to 1 (right).
+        comment: In words.
+        text: The input, where the server did not keep it.
+    """
+
+    trace_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    label: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
+    rating: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] | None = None
+    comment: Annotated[str, msgspec.Meta(max_length=20_000)] | None = None
+    text: str | None = None
+
+
+class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A task as whoever asks it sees it.
+
+    Attributes:
+        name: Its name.
+        instruction: The question in words.
+        input: Name of its input.
+        labels: Its labels with their descriptions.
+        release: Release in production.
+        canary: Release that answers a share of the traffic.
+        share: That share, 0 to 1.
+        shadow: Release whose answers are compared and not given.
+        variant: Variant of the encoder that serves.
+        created: When the release in production was made, UTC.
+        guards: Its guards.
+        guards_for: Tasks whose traffic it guards.
+    """
+
+    name: str
+    instruction: str
+    input: str
+    labels: dict[str, str]
+    release: int
+    canary: int | None
+    share: float
+    shadow: int | None
+    variant: str | None
+    created: datetime | None
+    guards: tuple[Guard, ...]
+    guards_for: tuple[str, ...]
+
+
+class TaskList(msgspec.Struct, frozen=True, kw_only=True):
+    """The tasks that a key may ask."""
+
+    tasks: tuple[TaskInfo, ...]
+
+
+class FeedbackReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """Feedback as it was kept, without the input: that may be another caller's.
+
+    Attributes:
+        id: Id of the feedback.
+        trace_id: Id of the answer's trace.
+        task: Task of the answer.
+        release: Release that had answered.
+        label: The right label, where it was said.
+        rating: From 0 (useless) to 1 (right), where it was said.
+        comment: In words, where it was said.
+    """
+
+    id: str
+    trace_id: str
+    task: str
+    release: int
+    label: str | None
+    rating: float | None
+    comment: str | None
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whether a server lives, or should get traffic.
+
+    Attributes:
+        status: ``ok`` or ``unready``.
+        reason: Why it should get none.
+    """
+
+    status: str
+    reason: str | None = None
+
+
+_read_predict = Reader(PredictRequest)
+_read_feedback = Reader(FeedbackRequest)
+
+
+async def predict(call: Call) -> Reply:
+    """Answers of one release to all inputs."""
+    task = call.arguments["task"]
+    # Before the body, so that a key learns nothing by what is said about it.
+    call.gate.check_right(call.caller, task)
+    request = await call.read(_read_predict)
+    texts = texts_of(call, task, request.inputs)
+    ask = call.ask(task, texts, top=request.top_k, subject=request.subject)
+    return as_json(await call.gate.answer(call.caller, ask))
+
+
+def texts_of(call: Call, task: str, inputs: Sequence[str | dict[str, str]]) -> tuple[str, ...]:
+    """The texts of inputs that may be named.
+
+    Raises:
+        RefusedError: 422 if an object holds anything but the task's one input.
+        UnknownNameError: If there is no such task.
+    """
+    if all(type(given) is str for given in inputs):
+        return tuple(inputs)  # pyright: ignore[reportReturnType] - all are texts
+    name = call.gate.task(call.caller, task).input
+    texts: list[str] = []
+    for index, given in enumerate(inputs):
+        if isinstance(given, str):
+            texts.append(given)
+            continue
+        if given.keys() != {name}:
+            other = next((key for key in given if key != name), None)
+            what = "there is nothing in it" if other is None else f"there is no {other[:100]!r}"
+            near = nearest(other, [name]) if other else None
+            raise RefusedError(
+                422,
+                "wrong_input",
+                f"the input of {task} is {name!r}; {what}.",
+                param=f"inputs[{index}]",
+                advice=(f"Did you mean {near!r}? " if near else "")
+                + "Send a text, or an object with this one field.",
+            )
+        texts.append(given[name])
+    return tuple(texts)
+
+
+async def list_tasks(call: Call) -> Reply:
+    """The tasks that the key may ask."""
+    return as_json(TaskList(tasks=tuple(_info(task) for task in call.gate.tasks(call.caller))))
+
+
+async def one_task(call: Call) -> Reply:
+    """One task."""
+    return as_json(_info(call.gate.task(call.caller, call.arguments["task"])))
+
+
+def _info(task: ServedTask) -> TaskInfo:
+    return TaskInfo(
+        name=task.name,
+        instruction=task.instruction,
+        input=task.input,
+        labels={label: task.descriptions.get(label, "") for label in task.labels},
+        release=task.production,
+        canary=task.canary,
+        share=task.share,
+        shadow=task.shadow,
+        variant=task.variant,
+        created=task.created,
+        guards=task.guards,
+        guards_for=task.guards_for,
+    )
+
+
+async def feedback(call: Call) -> Reply:
+    """Keeps what somebody says about an answer; the same again changes nothing."""
+    request = await call.read(_read_feedback)
+    said = Said(
+        trace=request.trace_id,
+        label=request.label,
+        rating=request.rating,
+        comment=request.comment,
+        text=request.text,
+    )
+    record, new = await call.gate.feedback(call.caller, said)
+    receipt = FeedbackReceipt(
+        id=record.id,
+        trace_id=record.trace,
+        task=record.task,
+        release=record.release,
+        label=record.label,
+        rating=record.rating,
+        comment=record.comment,
+    )
+    return as_json(receipt, 201 if new else 200)
+
+
+async def live(call: Call) -> Reply:
+    """Whether the process answers at all."""
+    del call
+    return as_json(Health(status="ok"))
+
+
+async def ready(call: Call) -> Reply:
+    """Whether traffic should come here now."""
+    reason = call.gate.unready()
+    if reason is None:
+        return as_json(Health(status="ok"))
+    return as_json(Health(status="unready", reason=reason), 503)
+
+
+async def metrics(call: Call) -> Reply:
+    """What is measured, as Prometheus reads it."""
+    body, content_type = await call.gate.telemetry.render()
+    return Reply(body=body, content_type=content_type.encode())
+
+
+_ASKING = {
+    "X-Request-Timeout": "Seconds after which nobody waits for the answer any more.",
+    "X-Request-ID": "Id of the request; echoed, and kept with the traces.",
+    "traceparent": "Trace that the request belongs to (W3C Trace Context).",
+}
+_PREDICTING: dict[str, Any] = {
+    "X-Milepost-Release": "Number of the release that must answer.",
+    "X-Milepost-Subject": "As the field subject, which goes before it.",
+    **_ASKING,
+}
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/v1/tasks/{task}/predict",
+        handler=predict,
+        right="ask",
+        summary="Ask a task about one or many inputs.",
+        body=PredictRequest,
+        answer=Answers,
+        headers=_PREDICTING,
+    ),
+    Route(
+        method="GET",
+        path="/v1/tasks",
+        handler=list_tasks,
+        right="ask",
+        summary="List the tasks that the key may ask.",
+        answer=TaskList,
+    ),
+    Route(
+        method="GET",
+        path="/v1/tasks/{task}",
+        handler=one_task,
+        right="ask",
+        summary="See one task: its labels, releases and guards.",
+        answer=TaskInfo,
+    ),
+    Route(
+        method="POST",
+        path="/v1/feedback",
+        handler=feedback,
+        right="ask",
+        summary="Say which label would have been right, or how useful an answer was.",
+        body=FeedbackRequest,
+        answer=FeedbackReceipt,
+        statuses={201: "Kept.", 200: "It was said before; nothing changed."},
+    ),
+    Route(
+        method="GET",
+        path="/health/live",
+        handler=live,
+        right="open",
+        summary="See whether the process answers.",
+        tag="health",
+        answer=Health,
+    ),
+    Route(
+        method="GET",
+        path="/health/ready",
+        handler=ready,
+        right="open",
+        summary="See whether traffic should come here.",
+        tag="health",
+        answer=Health,
+        statuses={200: "It should.", 503: "It should not; the reason is told."},
+    ),
+    Route(
+        method="GET",
+        path="/metrics",
+        handler=metrics,
+        right="watch",
+        summary="Read what is measured, as Prometheus does.",
+        tag="health",
+        content_type="text/plain",
+    ),
+)
+"""The native rows of the table of routes."""

@@ -1,0 +1,136 @@
+"""Lines and records come out the same however the bytes arrive, and in bounded memory."""
+
+import asyncio
+import csv
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from milepost.gateway.bulk.delimited import MOST_RECORD_BYTES, CsvSource
+from milepost.gateway.bulk.rows import bounded, json_rows, lines
+from milepost.gateway.errors import RefusedError
+
+
+async def pieces(body: bytes, size: int):
+    for at in range(0, len(body), size):
+        yield body[at : at + size]
+
+
+def gathered(some) -> list:
+    async def all_of() -> list:
+        return [each async for group in some for each in group]
+
+    return asyncio.run(all_of())
+
+
+@given(st.lists(st.binary(max_size=12).filter(lambda b: b"\n" not in b)), st.integers(1, 9))
+def test_lines_do_not_depend_on_where_the_bytes_are_cut(given_lines, size):
+    body = b"\n".join(given_lines)
+    found = gathered(lines(pieces(body, size), 8))
+    wanted = [line if len(line) <= 8 else None for line in body.split(b"\n")]
+    if wanted and wanted[-1] == b"":
+        wanted.pop()  # the last line's end
+    assert found == wanted
+
+
+def json_of(body: bytes, size: int = 7, most_chars: int = 10):
+    return gathered(json_rows(pieces(body, size), "text", most_chars))
+
+
+def test_texts_and_objects_are_rows_and_the_rest_errors_with_their_lines():
+    deep = "[" * 5000
+    body = "\n".join(
+        ['"a"', "", '{"text": "b", "id": 4}', "no", "3", '{"x": "a"}', '{"text": 1}',
+         '{"text": "a", "text": "b"}', '"12345678901"', '{"text": NaN}', deep, '"\\ud800"', '"é"']
+    )  # fmt: skip
+    found = json_of(body.encode("utf-8"))
+    assert [row.number for row in found] == [1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]
+    good = {row.number: row.text for row in found if row.error is None}
+    assert {1: "a", 3: "b", 13: "é"}.items() <= good.items()
+    assert set(good) <= {1, 3, 12, 13}
+    assert found[1].data["id"] == 4
+
+
+def test_a_line_that_is_too_long_is_skipped_to_its_end():
+    body = b'"a"\n"' + b"x" * 500_000 + b'"\n"b"'
+    found = json_of(body, size=65_536, most_chars=10)
+    assert [(row.number, row.text) for row in found] == [(1, "a"), (2, None), (3, "b")]
+    assert found[1].error.code == "line_too_long"
+
+
+def test_more_than_the_limit_is_refused():
+    assert bytes(gathered(bounded(pieces(b"abc", 1), 3))) == b"abc"
+    with pytest.raises(RefusedError) as refused:
+        gathered(bounded(pieces(b"abcd", 1), 3))
+    assert refused.value.status == 413
+
+
+def read_csv(body: bytes, size: int = 5, column: str = "text", charset: str = "utf-8"):
+    async def all_of():
+        source = CsvSource(pieces(body, size), charset, 1000)
+        names = await source.open([column])
+        rows = [row async for some in source.rows(column) for row in some]
+        return names, source.delimiter, rows
+
+    return asyncio.run(all_of())
+
+
+CELL = st.text(st.sampled_from('ab",;\n\t| é'), max_size=6)
+
+
+@given(
+    st.lists(st.tuples(CELL.filter(str.strip), CELL.filter(str.strip)), min_size=1, max_size=6),
+    st.sampled_from(",;\t|"),
+    st.integers(1, 20),
+)
+def test_records_are_those_of_the_standard_library_however_they_arrive(rows, delimiter, size):
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(["id", "text"])
+    writer.writerows(rows)
+    names, found_delimiter, found = read_csv(out.getvalue().encode(), size)
+    assert (names, found_delimiter) == (("id", "text"), delimiter)
+    assert [(row.data["id"], row.text) for row in found] == rows
+    assert [row.number for row in found] == list(range(2, len(rows) + 2))
+
+
+def test_csv_in_the_wild():
+    body = b'\xef\xbb\xbfid;text\r\n1;5" tv;\r\n\r\n2\r\n3;a;b\r\n4;"last'
+    names, delimiter, rows = read_csv(body)
+    assert (names, delimiter) == (("id", "text"), ";")
+    assert [(row.number, row.text) for row in rows if row.error is None] == [
+        (2, '5" tv'), (4, ""), (6, "last"),
+    ]  # fmt: skip
+    assert [row.number for row in rows if row.error] == [5]
+
+
+def test_bytes_that_do_not_fit_the_encoding_are_that_rows_error():
+    _, _, rows = read_csv(b"id,text\n1,caf\xe9\n2,b\n")
+    assert [row.error is None for row in rows] == [False, True]
+    assert read_csv(b"id,text\n1,caf\xe9\n", charset="windows-1252")[2][0].text == "café"
+    with pytest.raises(RefusedError) as refused:
+        read_csv(b"", charset="utf-16")
+    assert refused.value.status == 415
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "no_inputs"),
+        (b"\n\n", "no_inputs"),
+        (b"text,text\na,b\n", "duplicate_column"),
+        (b'id,text\n1,"' + b"never closed\n" * (MOST_RECORD_BYTES // 12), "record_too_long"),
+    ],
+)
+def test_files_that_cannot_be_read_are_refused(body, code):
+    with pytest.raises(RefusedError) as refused:
+        read_csv(body, size=65_536)
+    assert refused.value.code == code
+
+
+def test_rows_given_back_as_they_came():
+    (row,) = json_of(b'{"text": "b", "n": {"x": [1, 2.5, null]}, "f": false}', most_chars=100)
+    assert row.data == json.loads('{"text": "b", "n": {"x": [1, 2.5, null]}, "f": false}')

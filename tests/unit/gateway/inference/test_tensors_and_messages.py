@@ -1,0 +1,150 @@
+"""Tensors of the Open Inference Protocol, against the public client's own reading of them."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from milepost.entities.errors import UnknownNameError
+from milepost.entities.serving import Answer, Answers, ServedTask, Usage
+from milepost.gateway.errors import RefusedError
+from milepost.gateway.inference.messages import MESSAGES
+from milepost.gateway.inference.tensors import (
+    check_input,
+    check_outputs,
+    flat_texts,
+    model_metadata,
+    outputs,
+    packed,
+    ready_version,
+    unpacked,
+    version_of,
+)
+
+TASK = ServedTask(name="route", labels=("a", "b"), production=2, canary=3)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+
+
+@given(st.lists(TEXT, max_size=8))
+def test_strings_survive_the_binary_form_which_is_the_public_clients(texts):
+    from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
+
+    raw = packed(texts)
+    assert unpacked(raw, len(texts)) == texts
+    assert [each.decode() for each in deserialize_bytes_tensor(raw)] == texts
+    if texts:
+        theirs = serialize_byte_tensor(np.array([each.encode() for each in texts], object))
+        assert theirs.item() == raw
+
+
+@given(st.binary(max_size=40), st.integers(0, 5))
+def test_any_bytes_are_strings_or_refused(raw, most):
+    try:
+        texts = unpacked(raw, most)
+    except RefusedError:
+        return
+    assert packed(texts) == raw
+    assert len(texts) <= most
+
+
+@pytest.mark.parametrize(
+    ("name", "datatype", "shape"),
+    [
+        ("text", "FP32", [1]),
+        ("text", "BYTES", []),
+        ("text", "BYTES", [1, 2]),
+        ("text", "BYTES", [1, 1, 1]),
+        ("text", "BYTES", [0]),
+        ("text", "BYTES", [-1]),
+    ],
+)
+def test_other_tensors_are_refused(name, datatype, shape):
+    with pytest.raises(RefusedError):
+        check_input(name, datatype, shape)
+
+
+def test_an_unknown_input_names_the_one_that_there_is():
+    with pytest.raises(UnknownNameError, match="text"):
+        check_input("txt", "BYTES", [1])
+
+
+def test_rows_of_one_are_flat():
+    assert flat_texts(["a", ["b"]]) == ["a", "b"]
+    for wrong in (1, None, ["a", "b"], [1], {}):
+        with pytest.raises(RefusedError):
+            flat_texts([wrong])
+
+
+def some_answers() -> Answers:
+    def answer(label, shares):
+        return Answer(
+            label=label, confidence=0.5, probabilities=shares, abstained=label is None,
+            rung="head", guards={}, trace_id="t1",
+        )  # fmt: skip
+
+    predictions = (answer("b", {"b": 0.5, "a": 0.25, "c": 0.25}), answer(None, {"a": 0.5}))
+    return Answers(
+        task="route", release=3, channel="canary", predictions=predictions, usage=Usage(inputs=2)
+    )
+
+
+def test_answers_are_tensors_in_the_order_asked_for():
+    found = {each.name: each for each in outputs(TASK, some_answers(), [])}
+    assert list(found) == ["label", "confidence", "probabilities", "abstained", "trace_id"]
+    assert found["label"].values == ["b", ""]
+    # A label that only the canary knows stands behind those of production.
+    assert found["probabilities"].values.tolist() == [[0.25, 0.5, 0.25], [0.5, 0.0, 0.0]]
+    assert found["probabilities"].shape == (2, 3)
+    raw = np.frombuffer(found["probabilities"].raw(), "<f4").reshape(2, 3)
+    assert raw.tolist() == found["probabilities"].values.tolist()
+    assert found["abstained"].raw() == b"\x00\x01"
+    some = outputs(TASK, some_answers(), ["trace_id", "label"])
+    assert [each.name for each in some] == ["trace_id", "label"]
+
+
+def test_outputs_are_checked_before_anything_is_asked():
+    check_outputs(["label", "abstained"])
+    with pytest.raises(UnknownNameError, match="'label'"):
+        check_outputs(["lable"])
+    with pytest.raises(RefusedError):
+        check_outputs(["label", "label"])
+
+
+def test_versions_are_releases():
+    assert version_of("") is None
+    assert version_of("7") == 7
+    with pytest.raises(UnknownNameError):
+        version_of("latest")
+    assert [ready_version(TASK, v) for v in (None, "", "2", "3", "4")] == [True] * 4 + [False]
+
+
+def test_metadata_names_the_releases_in_channels_and_the_labels():
+    found = model_metadata(TASK)
+    assert found.versions == ("2", "3")
+    assert json.loads(found.properties["labels"]) == ["a", "b"]
+    assert {each.name: each.shape for each in found.outputs}["probabilities"] == (-1, 2)
+
+
+def test_the_messages_are_those_of_the_public_client():
+    """Every field has the name, number, type and label of tritonclient's generated code."""
+    import tritonclient.grpc.service_pb2 as public
+
+    def fields(descriptor):
+        return {
+            field.name: (
+                field.number,
+                field.type,
+                field.is_repeated,
+                field.containing_oneof.name if field.containing_oneof else None,
+                fields(field.message_type) if field.message_type else None,
+            )
+            for field in descriptor.fields
+        }
+
+    assert len(MESSAGES) == 14
+    for name, ours in MESSAGES.items():
+        theirs = getattr(public, name).DESCRIPTOR
+        assert ours.DESCRIPTOR.full_name == theirs.full_name
+        assert fields(ours.DESCRIPTOR) == fields(theirs), name
