@@ -17,6 +17,7 @@ BENCHMARKS = {
     "statistics": False,
     "scorecard_speed": True,
     "peeking": False,
+    "sequential": False,
     "leaks": False,
     "slice_discovery": False,
     "functional": False,
@@ -25,6 +26,7 @@ BENCHMARKS = {
     "forecast": False,
     "label_noise": False,
     "membership": False,
+    "serving": False,
 }
 """Name of each benchmark, and whether it belongs to the quarter of an hour that runs unasked."""
 

@@ -138,6 +138,7 @@ def _judged(fits: Fits, metric: str) -> str:
         train=train,
         train_y=fits.y,
         counted=counted,
+        own=len(train),
         judged=train.take(counted.tolist()),
         judged_y=fits.y[counted],
         encoder=encoder,

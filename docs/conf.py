@@ -17,6 +17,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "from_code",
     "from_bench",
+    "from_serving",
 ]
 exclude_patterns = ["_build"]
 templates_path: list[str] = []

@@ -17,6 +17,7 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from milepost._base.limits import Limits
 from milepost._base.settings import Settings
 from milepost.cli.app import app as command_line
 from milepost.entities import task as task_records
@@ -133,9 +134,13 @@ def _shape(shape: Schema) -> str:
 
 def settings_fields() -> str:
     """Every field of ``milepost.toml`` from the docstrings, with its default and range."""
-    top = _fields(Configuration, skip={"settings"})
+    top = _fields(Configuration, skip={"settings", "limits"})
     inner = _fields(Settings, skip=set())
-    return f"## Top level\n\n{top}\n\n## `[settings]`\n\n{inner}"
+    limits = _fields(Limits, skip=set())
+    return (
+        f"## Top level\n\n{top}\n\n## `[settings]`\n\n{inner}\n\n"
+        f"## `[limits]`\n\nOf a server.\n\n{limits}"
+    )
 
 
 def _fields(record: type[msgspec.Struct], skip: set[str]) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 from milepost.entities.audit import AuditReport
 from milepost.entities.backup import BackupMade, BackupManifest, Restored, StoreMoved
@@ -27,28 +28,36 @@ from milepost.entities.looking import Looks
 from milepost.entities.prediction import Predictions
 from milepost.entities.release import ApprovalState, Approved, AuditEntry, Channel, Release
 from milepost.entities.reproduction import Reproduction
+from milepost.entities.serving import Feedback, Key, KeyRole, Trace, TraceFilter
 from milepost.entities.suspect import Suspects
 from milepost.entities.task import Objective, Task
+from milepost.entities.trying import Trial
 from milepost.entities.upkeep_artifacts import Collection, Verification
 from milepost.reports.examination.behaved import BehaviourSheet
 from milepost.reports.examination.sheet import ExaminationSheet
 from milepost.reports.leaderboard import Leaderboard
 from milepost.reports.plain import improve_json
 from milepost.reports.records import TaskRow
-from milepost.workflows import answer, listening, opening, publishing
-from milepost.workflows.answer import Answered, Which
+from milepost.serving.asking import Said
+from milepost.workflows import listening, opening, publishing
+from milepost.workflows.answering import asking, evaluating
+from milepost.workflows.answering.answered import Answered, Which
+from milepost.workflows.answering.asking import Written
 from milepost.workflows.contest import improve
 from milepost.workflows.contest.options import Options
 from milepost.workflows.context import Context, Events
 from milepost.workflows.looking import looks as looking
 from milepost.workflows.release import behave as behaving
-from milepost.workflows.release import cards
+from milepost.workflows.release import cards, comparing_live, trying
 from milepost.workflows.release import channels as releasing
 from milepost.workflows.release import differences as comparing
 from milepost.workflows.release import examined as examining
 from milepost.workflows.release import lineage as tracing
 from milepost.workflows.release import reproduce as reproducing
 from milepost.workflows.release.cards import ModelCard
+from milepost.workflows.serving import feedback as feeding
+from milepost.workflows.serving import keys as keyring
+from milepost.workflows.serving import recording as recorded
 from milepost.workflows.tasks import checking, ingest
 from milepost.workflows.tasks import suspects as suspecting
 from milepost.workflows.tasks.files import read_task, task_names
@@ -247,6 +256,7 @@ class Workspace:
         budget: float | None = None,
         seed: int = 0,
         strategies: Sequence[str] | None = None,
+        with_feedback: bool = False,
         on_event: Events | None = None,
     ) -> Improvement:
         """Let strategies compete, judge them, and release what passes the gate.
@@ -256,12 +266,15 @@ class Workspace:
             budget: Wall seconds; ``None`` for no limit.
             seed: The same seed gives the same choice and quality columns.
             strategies: Names of those that compete; ``None`` for all.
+            with_feedback: Whether to train also on what was said of answers; it judges nothing.
             on_event: Called with (task, what is being done, share done in [0, 1]).
 
         Raises:
             InputError: If the task file, its data or a name cannot be used.
         """
-        options = Options(budget=budget, seed=seed, strategies=strategies)
+        options = Options(
+            budget=budget, seed=seed, strategies=strategies, with_feedback=with_feedback
+        )
         done = improve.improve(self._telling(on_event), name, options)
         return Improvement(done.contest, done.quality)
 
@@ -286,10 +299,59 @@ class Workspace:
         """
         return jobs.cancel(self._context, job, reason)
 
+    def create_key(
+        self,
+        role: KeyRole = "consumer",
+        *,
+        tasks: Sequence[str] = (),
+        name: str = "",
+        expires_in: float | None = None,
+        per_second: float | None = None,
+        reason: str = "made by hand",
+    ) -> tuple[Key, str]:
+        """Make a key to a server.
+
+        Args:
+            role: What its holder may do.
+            tasks: Tasks that it may ask; empty for all.
+            name: For people.
+            expires_in: Seconds for which it works; ``None`` for ever.
+            per_second: Most inputs per second; ``None`` for no limit.
+            reason: Why, for the audit log.
+
+        Returns:
+            Its record, and its secret, which is kept nowhere.
+
+        Raises:
+            UnknownNameError: If there is no such task.
+            InputError: If a number or the name cannot be used.
+        """
+        wanted = keyring.NewKey(
+            role=role,
+            tasks=tuple(tasks),
+            name=name,
+            seconds=expires_in,
+            per_second=per_second,
+        )
+        return keyring.create_key(self._context, wanted, reason)
+
+    def keys(self) -> list[Key]:
+        """All keys to a server, also revoked and expired ones, oldest first."""
+        return list(keyring.keys(self._context))
+
+    def revoke_key(self, key: str, *, reason: str = "revoked by hand") -> Key:
+        """Let a key work no more, for good; running servers follow within a moment.
+
+        Raises:
+            UnknownNameError: If there is none of this id.
+            InputError: If it was revoked before.
+        """
+        return keyring.revoke_key(self._context, key, reason)
+
     def answer(
         self,
         name: str,
-        inputs: Sequence[str],
+        inputs: object,
         *,
         release: int | None = None,
         candidate: str | None = None,
@@ -300,17 +362,24 @@ class Workspace:
         With ``cover``, such as 0.9, also sets of labels that hold the right one so often.
         """
         which = Which(release=release, candidate=candidate, cover=cover)
-        return answer.answer_texts(self._context, name, inputs, which)
+        return asking.answer_texts(self._context, name, inputs, which)
 
     def predict(
         self,
         name: str,
-        inputs: Sequence[str],
+        inputs: object,
         *,
         release: int | None = None,
         candidate: str | None = None,
     ) -> Predictions:
         """Answer texts with what is in production, a numbered release, or a candidate.
+
+        Args:
+            name: Name of the task.
+            inputs: Texts, such as a list of strings; a column of pandas, polars, pyarrow or NumPy;
+                or a dataframe that has the task's input as a column.
+            release: Number of the release that answers.
+            candidate: Id of the candidate that answers.
 
         Returns:
             Labels and calibrated probabilities ``(n, k) float32``.
@@ -332,9 +401,38 @@ class Workspace:
         cover: float | None = None,
         on_event: Events | None = None,
     ) -> Answered:
-        """Answer every row of a file or dataframe; its columns are kept."""
+        """Answer every row of a file or dataframe in memory; its columns are kept."""
         which = Which(release=release, candidate=candidate, cover=cover)
-        return answer.answer_file(self._telling(on_event), name, source, which, where)
+        return asking.answer_table(self._telling(on_event), name, source, which, where)
+
+    def predict_into(
+        self,
+        output: str | Path | BinaryIO,
+        name: str,
+        source: object,
+        *,
+        release: int | None = None,
+        candidate: str | None = None,
+        where: str | None = None,
+        cover: float | None = None,
+        on_event: Events | None = None,
+    ) -> Written:
+        """Answer every row of a file of any length into another, in bounded memory.
+
+        Args:
+            output: .csv, .jsonl or .parquet, there whole or not at all; an open file gets CSV.
+            name: Name of the task.
+            source: CSV, JSONL or Parquet, ``-`` for standard input; or a dataframe.
+            release: Number of the release that answers.
+            candidate: Id of the candidate that answers.
+            where: Answer only rows for which this holds, in SQL.
+            cover: Also sets of labels that hold the right one so often.
+            on_event: Called with (task, what is being done, share done in [0, 1]).
+        """
+        to = Path(output) if isinstance(output, str) else output
+        told = self._telling(on_event)
+        which = Which(release=release, candidate=candidate, cover=cover)
+        return asking.answer_into(told, name, source, to, which, where)
 
     def evaluate(
         self,
@@ -348,7 +446,7 @@ class Workspace:
     ) -> Evaluation:
         """Measure a release or candidate on a labelled file or dataframe from outside."""
         which = Which(release=release, candidate=candidate)
-        return answer.evaluate(self._telling(on_event), name, data, which, where)
+        return evaluating.evaluate(self._telling(on_event), name, data, which, where)
 
     def compare(
         self,
@@ -464,6 +562,55 @@ class Workspace:
     def channel(self, name: str, channel: str = "production") -> Channel | None:
         """Where a channel points, or ``None`` before the first release."""
         return releasing.channel(self._context, name, channel)
+
+    def channels(self, name: str) -> list[Channel]:
+        """All channels of a task, production first: what each points at, with its share."""
+        return trying.channels(self._context, name)
+
+    def canary(
+        self,
+        name: str,
+        release: int | None,
+        *,
+        share: float | None = None,
+        reason: str = "tried by hand",
+    ) -> Channel:
+        """Let a release answer a share of the traffic beside production; ``None`` ends it.
+
+        Args:
+            name: Name of the task.
+            release: Number of the release; ``None`` switches the canary off.
+            share: 0 to 1; ``None`` leaves it as it is, at first 0.1.
+            reason: Why, for the audit log.
+
+        Raises:
+            UnknownNameError: If there is no such release.
+            InputError: If it is in production, lacks approvals, or the share is none.
+        """
+        if release is None:
+            return trying.stop_trying(self._context, name, "canary", reason)
+        return trying.try_release(self._context, name, "canary", release, share, reason)
+
+    def shadow(
+        self,
+        name: str,
+        release: int | None,
+        *,
+        share: float | None = None,
+        reason: str = "tried by hand",
+    ) -> Channel:
+        """Ask a release along with production, unheard; ``None`` ends it. As :meth:`canary`."""
+        if release is None:
+            return trying.stop_trying(self._context, name, "shadow", reason)
+        return trying.try_release(self._context, name, "shadow", release, share, reason)
+
+    def ab(self, name: str) -> Trial:
+        """The canary against production on what users said; may be asked at any time.
+
+        Raises:
+            WorkspaceError: If nothing is in production.
+        """
+        return comparing_live.compare_live(self._context, name)
 
     def approvals(self, name: str, releases: Sequence[Release]) -> dict[int, ApprovalState]:
         """Who has approved those releases of a task, and how many must, by number."""
@@ -612,12 +759,80 @@ class Workspace:
         """The public key that signs your checkpoints; makes a key where there is none."""
         return auditing.public_key()
 
+    def traces(
+        self,
+        task: str | None = None,
+        *,
+        limit: int = 100,
+        before: str | None = None,
+        only: TraceFilter | None = None,
+    ) -> list[Trace]:
+        """Recorded answers, newest first.
+
+        Args:
+            task: Name of the task; ``None`` takes all.
+            limit: The most to return.
+            before: Only those older than the trace of this id.
+            only: Which; ``None`` takes all.
+
+        Raises:
+            UnknownNameError: If there is no such task.
+        """
+        return recorded.traces(self._context, task, limit=limit, before=before, only=only)
+
+    def trace(self, id: str) -> Trace:  # noqa: A002 - the record's own word
+        """One recorded answer.
+
+        Raises:
+            UnknownNameError: If there is none of this id, or it has expired.
+        """
+        return recorded.trace(self._context, id)
+
+    def feedback(
+        self, task: str | None = None, *, trace: str | None = None, key: str | None = None
+    ) -> list[Feedback]:
+        """What was said of answers, newest first; of one task, trace or key where it is named.
+
+        Raises:
+            UnknownNameError: If there is no such task.
+        """
+        return feeding.said_of(self._context, task, trace=trace, key=key)
+
+    def give_feedback(
+        self,
+        trace: str,
+        *,
+        label: str | None = None,
+        rating: float | None = None,
+        comment: str | None = None,
+        text: str | None = None,
+    ) -> tuple[Feedback, bool]:
+        """Say what the right answer would have been, or how good it was.
+
+        Args:
+            trace: Id of the trace.
+            label: The right label.
+            rating: From 0 (useless) to 1 (right).
+            comment: In words.
+            text: The input, where the trace did not keep it.
+
+        Returns:
+            The record, and whether it is new: the same said again is kept once.
+
+        Raises:
+            UnknownNameError: If there is no such trace or label.
+            InputError: If nothing was said, or the input is needed.
+        """
+        said = Said(trace=trace, label=label, rating=rating, comment=comment, text=text)
+        return feeding.give(self._context, said)
+
     def lineage(self, subject: str) -> Lineage:
         """What something came from and what came of it.
 
         Args:
             subject: A channel (``route@production``), a release (``route#3``), a task for all its
-                releases, a data file, or six or more digits of a digest, contest or candidate.
+                releases, a data file, six or more digits of a digest, contest or candidate, or
+                the id of a recorded answer.
 
         Raises:
             UnknownNameError: If nothing is called that.

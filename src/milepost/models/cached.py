@@ -94,6 +94,18 @@ class CachedEncoder(WrappedEncoder):
         vectors[missing] = fresh[[rank[texts[i]] for i in missing]]
         return vectors
 
+    def known(self, texts: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        """Which texts are in the store ``(n,) bool``, and their vectors ``(n, d) float32``."""
+        return self._store.get(self._space, text_keys(texts), self.dimensions)
+
+    def keep(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        """Keep vectors ``(n, d) float32`` of texts that were encoded elsewhere.
+
+        Raises:
+            StorageError: If they cannot be written.
+        """
+        self._store.put(self._space, text_keys(texts), vectors)
+
 
 class _Scaled:
     """Progress of one part, told as progress of the whole."""

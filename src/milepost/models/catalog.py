@@ -5,17 +5,22 @@ Knows where encoders come from; leaves the reading, exporting and running to the
 
 import os
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from milepost.entities.errors import EncoderError, UnknownNameError
 from milepost.models.cached import CachedEncoder
 from milepost.models.embedded import EMBEDDED_NAME, read_embedded
 from milepost.models.encoder import Encoder
-from milepost.models.export import Notify, exported
+from milepost.models.export import Notify, Variant, Wanted, exported, place_of
 from milepost.models.folder import EncoderFolder, read_folder
 from milepost.models.onnx_encoder import OnnxEncoder
 from milepost.models.packaged import read_package, write_package
+from milepost.models.trunk import Trunk
 
 EMBEDDED = "embedded"
 
@@ -34,13 +39,37 @@ class EncoderOptions:
     Attributes:
         max_tokens: Longest input in tokens, ≥ 1; ``None`` takes the encoder's own limit. Part of
             the encoder's digest.
+        variant: ``fp32``, the reference, or ``int8``, which is faster.
+        adapts: Linear layers that adapters may change, such as ``("query", "value")``; see
+            ``milepost.models.graphs.bert.ADAPTABLE``.
         threads: Threads of a bulk encode, ≥ 1; ``None`` takes the processors of this process.
+        apart: Whether an export that is needed is made in a process of its own, so that this one
+            loads neither onnx nor torch.
         notify: Told in one sentence what takes long or was repaired.
     """
 
     max_tokens: int | None = None
+    variant: Variant = "fp32"
+    adapts: tuple[str, ...] = ()
     threads: int | None = None
+    apart: bool = False
     notify: Notify = _silent
+
+
+class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process that exports and ends is asked for; as ``EncoderOptions``."""
+
+    spec: str
+    cache_dir: str
+    variant: Variant
+    adapts: tuple[str, ...]
+    max_tokens: int | None
+
+
+class _Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    what: str
+    where: str | None = None
+    advice: str | None = None
 
 
 def open_encoder(spec: str, cache_dir: Path, options: EncoderOptions | None = None) -> OnnxEncoder:
@@ -59,8 +88,53 @@ def open_encoder(spec: str, cache_dir: Path, options: EncoderOptions | None = No
         StorageError: If the cache cannot be written.
     """
     chosen = options or EncoderOptions()
+    return OnnxEncoder(open_trunk(spec, cache_dir, chosen), chosen.threads)
+
+
+def open_trunk(spec: str, cache_dir: Path, options: EncoderOptions | None = None) -> Trunk:
+    """Opens an encoder for a server, which forms batches itself; otherwise as `open_encoder`.
+
+    Imports neither torch nor onnx where the export is there already, or is made apart.
+    """
+    chosen = options or EncoderOptions()
     folder = _find(spec, cache_dir, chosen)
-    return OnnxEncoder(exported(folder, cache_dir, chosen.notify), chosen.threads)
+    wanted = [Wanted(chosen.variant)]
+    if chosen.adapts:
+        wanted.append(Wanted(chosen.variant, chosen.adapts))
+    for graph in wanted:
+        if chosen.apart and not place_of(folder, cache_dir, graph).exists():
+            _export_apart(spec, cache_dir, chosen)
+    return Trunk(*(exported(folder, cache_dir, chosen.notify, graph) for graph in wanted))
+
+
+def _export_apart(spec: str, cache_dir: Path, options: EncoderOptions) -> None:
+    """Exports in a process of its own, so that this one never holds what an export needs.
+
+    Raises:
+        EncoderError: As an export here would.
+    """
+    options.notify(f"Exporting {spec} to ONNX as {options.variant}, once.")
+    request = ExportRequest(
+        spec=spec,
+        cache_dir=str(cache_dir),
+        variant=options.variant,
+        adapts=options.adapts,
+        max_tokens=options.max_tokens,
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "milepost.models.exporting"],
+        input=msgspec.json.encode(request),
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode == 0:
+        return
+    try:
+        refusal = msgspec.json.decode(done.stdout, type=_Refusal)
+    except msgspec.DecodeError:
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no output"]
+        refusal = _Refusal(what=f"the export of {spec} ended with {lines[-1]}")
+    raise EncoderError(refusal.what, where=refusal.where, advice=refusal.advice)
 
 
 def save_encoder(encoder: Encoder, directory: Path) -> None:
@@ -102,7 +176,7 @@ def load_encoder(directory: Path, threads: int | None = None) -> OnnxEncoder:
         CorruptError: If a byte is not what the manifest says.
         EncoderError: If the model refers to other files, or cannot be loaded.
     """
-    return OnnxEncoder(read_package(directory), threads)
+    return OnnxEncoder(Trunk(read_package(directory)), threads)
 
 
 def _find(spec: str, cache_dir: Path, options: EncoderOptions) -> EncoderFolder:

@@ -4,14 +4,18 @@ Knows folders and packages; never runs the encoder.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from milepost._base.digest import digest_of
-from milepost.entities.errors import CorruptError, EncoderError, StorageError
-from milepost.models import bert_graph, torch_graph
+from milepost.entities.errors import CorruptError, EncoderError, StorageError, UnknownNameError
 from milepost.models.folder import EncoderFolder
+from milepost.models.graphs import bert, calibration, through_torch
+from milepost.models.graphs.parts import Float, StaticInt8
+from milepost.models.graphs.pooling import VECTORS
 from milepost.models.packaged import (
     Manifest,
     Package,
@@ -19,42 +23,89 @@ from milepost.models.packaged import (
     remove_package,
     write_package,
 )
-from milepost.models.pooling import VECTORS
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 Notify = Callable[[str], None]
 """Told in one sentence what takes long or was repaired."""
 
-VARIANT = "fp32"
-BERT_EXPORTER = "bert-1"
+Variant = Literal["fp32", "int8"]
+BERT_EXPORTER = "bert-2"
+INT8_EXPORTER = "bert-int8-1"
 TORCH_EXPORTER = "torch-1"
 
 
-def exported(folder: EncoderFolder, cache_dir: Path, notify: Notify) -> Package:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which graph of an encoder.
+
+    Attributes:
+        variant: ``fp32``, the reference, or ``int8``.
+        adapts: Linear layers that take adapters as further inputs, of ``bert.ADAPTABLE``.
+    """
+
+    variant: Variant = "fp32"
+    adapts: tuple[str, ...] = ()
+
+
+def exported(
+    folder: EncoderFolder, cache_dir: Path, notify: Notify, wanted: Wanted | None = None
+) -> Package:
     """The package of a folder: from the cache, or exported into it.
 
     Any number of processes may do this at once: each builds its own, the first to finish is
-    kept, and all read that one.
+    kept, and all read that one. Imports neither onnx nor torch where the package is there.
 
     Args:
         folder: The encoder.
         cache_dir: Packages lie at ``cache_dir/<digest>/``.
         notify: Told before an export and about a damaged cache.
+        wanted: ``None`` for fp32 without adapters.
 
     Raises:
-        EncoderError: If the encoder cannot be exported.
+        EncoderError: If the encoder cannot be exported, or not in this variant.
         StorageError: If the cache cannot be written.
     """
-    exporter = BERT_EXPORTER if bert_graph.supports(folder) else TORCH_EXPORTER
-    place = cache_dir / digest_of([folder.digest, VARIANT, exporter])
+    graph = wanted or Wanted()
+    place = place_of(folder, cache_dir, graph)
     if place.exists():
         try:
             return _cached(place, folder)
         except (CorruptError, EncoderError) as error:
             notify(f"The cached export of {folder.name} is damaged and is made again: {error}")
             remove_package(place)
-    notify(f"Exporting {folder.name} to ONNX, once.")
-    _export(folder, exporter, place)
+    notify(f"Exporting {folder.name} to ONNX as {graph.variant}, once.")
+    _export(folder, graph, place)
     return _cached(place, folder)
+
+
+def place_of(folder: EncoderFolder, cache_dir: Path, wanted: Wanted) -> Path:
+    """Where the package of a folder lies or will lie.
+
+    Raises:
+        EncoderError: If the encoder cannot be had in this variant.
+    """
+    exporter = _exporter(folder, wanted)
+    return cache_dir / digest_of([folder.digest, wanted.variant, exporter, *wanted.adapts])
+
+
+def _exporter(folder: EncoderFolder, wanted: Wanted) -> str:
+    """Names what decides the bits of a graph, apart from the folder."""
+    if not bert.supports(folder):
+        if wanted != Wanted():
+            raise EncoderError(
+                f"an encoder of type {folder.model_type!r} runs in fp32 and without adapters only.",
+                where=str(folder.path),
+                advice="Serve it in fp32, or use an encoder of type bert.",
+            )
+        return TORCH_EXPORTER
+    unknown = [part for part in wanted.adapts if part not in bert.ADAPTABLE]
+    if unknown:
+        raise UnknownNameError("layer", unknown[0], bert.ADAPTABLE, where="adapters")
+    if wanted.variant == "fp32":
+        return BERT_EXPORTER
+    return f"{INT8_EXPORTER}+{calibration.calibration_digest()[:12]}"
 
 
 def _cached(place: Path, folder: EncoderFolder) -> Package:
@@ -70,9 +121,17 @@ def _renamed(package: Package, name: str) -> Package:
     return Package(package.directory, manifest, package.model, package.tokenizer)
 
 
-def _export(folder: EncoderFolder, exporter: str, place: Path) -> None:
-    build = bert_graph.build if exporter == BERT_EXPORTER else torch_graph.build
-    proto = build(folder)
+def _graph(folder: EncoderFolder, wanted: Wanted) -> "ModelProto":
+    if not bert.supports(folder):
+        return through_torch.build(folder)
+    int8 = wanted.variant == "int8"
+    arithmetic = StaticInt8(calibration.find_ranges(folder)) if int8 else Float()
+    return bert.build(folder, bert.Plan(arithmetic=arithmetic, adapts=wanted.adapts))
+
+
+def _export(folder: EncoderFolder, wanted: Wanted, place: Path) -> None:
+    exporter = _exporter(folder, wanted)
+    proto = _graph(folder, wanted)
     widths = {
         output.name: output.type.tensor_type.shape.dim[-1].dim_value
         for output in proto.graph.output
@@ -86,8 +145,11 @@ def _export(folder: EncoderFolder, exporter: str, place: Path) -> None:
     manifest = Manifest(
         name=folder.name,
         digest=folder.digest,
-        variant=VARIANT,
+        variant=wanted.variant,
         exporter=exporter,
+        layout="padded" if exporter == TORCH_EXPORTER else "flat",
+        adapts=wanted.adapts,
+        calibration=calibration.calibration_digest() if wanted.variant == "int8" else None,
         dimensions=widths[VECTORS],
         max_tokens=folder.max_tokens,
         pad_id=_pad_id(folder),

@@ -15,6 +15,7 @@ from milepost._base.digest import sha256_bytes
 from milepost._base.untrusted import read_plain, strict_json
 from milepost.entities.errors import CorruptError, StorageError
 from milepost.models.external_data import refuse_external_data
+from milepost.models.graphs.layout import Layout
 
 MODEL, TOKENIZER, MANIFEST = "model.onnx", "tokenizer.json", "manifest.json"
 _FORMAT = 1
@@ -33,6 +34,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         dimensions: Length of a vector, ≥ 1.
         max_tokens: Longest input in tokens, special tokens included, ≥ 1.
         pad_id: Token id that fills shorter rows of a batch.
+        layout: How tokens are handed to the graph.
+        adapts: Linear layers that take adapters as further inputs.
+        calibration: Digest of the texts that fixed the scales of integers; ``None`` in fp32.
         files: SHA-256 of each file by name.
         format: Version of this record.
     """
@@ -44,6 +48,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     dimensions: int
     max_tokens: int
     pad_id: int
+    layout: Layout = "padded"
+    adapts: tuple[str, ...] = ()
+    calibration: str | None = None
     files: dict[str, str]
     format: int = _FORMAT
 

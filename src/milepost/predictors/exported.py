@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from milepost._base.digest import sha256_bytes
+from milepost._base.settings import Settings
 from milepost._base.untrusted import read_plain
 from milepost.entities.errors import CorruptError, StorageError
 from milepost.entities.prediction import Predictions
@@ -18,6 +19,7 @@ from milepost.models.catalog import load_encoder
 from milepost.models.encoder import Encoder
 from milepost.predictors.base import Batch, Predictor
 from milepost.predictors.bundle import read_bundle
+from milepost.predictors.preparation import Preparation, preparation
 
 PREDICTOR = "predictor"
 ENCODER = "encoder"
@@ -37,14 +39,17 @@ class Exported:
         predictor: Answers batches.
         manifest: What it is and where it came from.
         encoder: Turns text into vectors; ``None`` where the predictor reads text itself.
+        prepare: Prepares each input as it was prepared when the predictor was fitted.
     """
 
     predictor: Predictor
     manifest: Manifest
     encoder: Encoder | None
+    prepare: Preparation
 
     def predict(self, texts: Sequence[str]) -> Predictions:
         """Calibrated answers to ``n`` texts; no texts give an empty answer."""
+        texts = self.prepare(texts)
         vectors = self.encoder.encode(texts) if self.encoder is not None else None
         return as_released(self.predictor.predict(Batch(tuple(texts), vectors)), self.manifest)
 
@@ -59,10 +64,17 @@ def as_released(predictions: Predictions, manifest: Manifest) -> Predictions:
     )
 
 
-def load_exported(directory: str | Path) -> Exported:
+def load_exported(directory: str | Path, root: str | Path | None = None) -> Exported:
     """Load and verify what ``milepost export`` wrote.
 
+    Args:
+        directory: The folder.
+        root: Folder that holds the file of each own function that prepares inputs, as the
+            workspace did; the export holds no code. Only a file of the recorded digest is executed.
+
     Raises:
+        InputError: If inputs are prepared by an own function and its file is not there, or is
+            another.
         CorruptError: If a byte is not what the manifests say, or the encoder is not the one that
             the predictor was measured with.
     """
@@ -70,8 +82,12 @@ def load_exported(directory: str | Path) -> Exported:
     _require_folder(directory)
     _check_sums(directory)
     predictor, manifest = read_bundle(directory / PREDICTOR)
+    folder = None if root is None else Path(root)
+    prepare = preparation(
+        manifest.prepare, folder, Settings().max_text_chars, str(directory / PREDICTOR)
+    )
     if manifest.encoder is None:
-        return Exported(predictor, manifest, None)
+        return Exported(predictor, manifest, None, prepare)
     encoder = load_encoder(directory / ENCODER)
     if encoder.digest != manifest.encoder:
         raise CorruptError(
@@ -79,7 +95,7 @@ def load_exported(directory: str | Path) -> Exported:
             where=str(directory / ENCODER),
             advice=_ADVICE,
         )
-    return Exported(predictor, manifest, encoder)
+    return Exported(predictor, manifest, encoder, prepare)
 
 
 def _require_folder(directory: Path) -> None:

@@ -7,12 +7,19 @@ from milepost.predictors.base import Predictor
 from milepost.predictors.constant import ConstantPredictor
 from milepost.predictors.linear import LinearPredictor
 from milepost.predictors.neighbours import NeighboursPredictor
+from milepost.predictors.static import StaticPredictor
 from milepost.predictors.tfidf import TfidfPredictor
 
 PLAIN: Mapping[str, type[Predictor]] = MappingProxyType(
     {
         kind.kind: kind
-        for kind in (ConstantPredictor, LinearPredictor, NeighboursPredictor, TfidfPredictor)
+        for kind in (
+            ConstantPredictor,
+            LinearPredictor,
+            NeighboursPredictor,
+            StaticPredictor,
+            TfidfPredictor,
+        )
     }
 )
 """Class of each kind that needs no other predictor."""

@@ -98,6 +98,7 @@ def releases_table(
     releases: Sequence[Release],
     channel: Channel | None,
     approvals: Mapping[int, ApprovalState] | None = None,
+    beside: Sequence[Channel] = (),
 ) -> Document:
     """The newest releases of a task, newest first, and which one is in production.
 
@@ -105,10 +106,11 @@ def releases_table(
         releases: The newest ones, or all.
         channel: Where production points.
         approvals: How far each is with its approvals, by number; ``None`` shows none.
+        beside: The canary and the shadow, where there are any.
     """
     if not releases:
         return Document((sentence("There is no release yet."),))
-    parts: list[Part] = [releases_grid(releases, channel, approvals)]
+    parts: list[Part] = [releases_grid(releases, channel, approvals, beside)]
     # Numbers have no gaps: below the oldest one shown are as many as its number says.
     older = min(release.number for release in releases) - 1
     if older:
@@ -126,6 +128,7 @@ def releases_grid(
     releases: Sequence[Release],
     channel: Channel | None,
     approvals: Mapping[int, ApprovalState] | None = None,
+    beside: Sequence[Channel] = (),
 ) -> Grid:
     """Releases, newest first; the one in production is marked."""
     asked = any(state.needed or state.approvals for state in (approvals or {}).values())
@@ -141,17 +144,24 @@ def releases_grid(
     )
     newest_first = sorted(releases, key=lambda release: -release.number)
     states = approvals or {}
+    channels = (*([channel] if channel else []), *beside)
     return Grid(
         columns,
         tuple(
-            _release_row(r, channel, states.get(r.number) if asked else None) for r in newest_first
+            _release_row(r, channels, states.get(r.number) if asked else None) for r in newest_first
         ),
     )
 
 
-def _release_row(release: Release, channel: Channel | None, approvals: ApprovalState | None) -> Row:
-    runs = channel is not None and channel.release == release.number
-    before = channel is not None and channel.previous == release.number
+def _release_row(
+    release: Release, channels: Sequence[Channel], approvals: ApprovalState | None
+) -> Row:
+    production = next((each for each in channels if each.name == "production"), None)
+    runs = production is not None and production.release == release.number
+    before = production is not None and production.previous == release.number
+    roles = [_role(each) for each in channels if each.release == release.number and _on(each)]
+    if before and not roles:
+        roles.append("rollback")
     return Row(
         (
             Cell("●" if runs else ""),
@@ -161,10 +171,20 @@ def _release_row(release: Release, channel: Channel | None, approvals: ApprovalS
             Cell(release.actor),
             Cell(words.digest(release.bundle, 8), "dim"),
             *([Cell(_approvers(approvals))] if approvals else []),
-            Cell(channel.name if channel and runs else "rollback" if before else "", "dim"),
+            Cell(", ".join(roles), "dim"),
         ),
         "strong" if runs else "",
     )
+
+
+def _on(channel: Channel) -> bool:
+    return channel.name == "production" or bool(channel.share)
+
+
+def _role(channel: Channel) -> str:
+    """Name of a channel, with its share where it has one of less than everything."""
+    share = channel.share
+    return channel.name if share is None or share >= 1.0 else f"{channel.name} {100 * share:g} %"
 
 
 def _approvers(state: ApprovalState) -> str:

@@ -9,7 +9,7 @@ from milepost.entities.decision import Verdict
 from milepost.entities.errors import UnknownNameError
 from milepost.entities.estimate import UNDEFINED, Estimate
 from milepost.entities.measures import MeasureKind, measure_kind
-from milepost.entities.release import Approved
+from milepost.entities.release import Approved, Channel
 from milepost.entities.scorecard import Scorecard
 from milepost.entities.task import Objective
 
@@ -258,6 +258,20 @@ def approved_words(came: Approved) -> str:
         f"{said} {where} {runs}: it was moved since release {came.release} was made, which was "
         f"measured against something else. To put it into production all the same: "
         f"milepost promote {came.task} {came.release}"
+    )
+
+
+def channel_words(now: Channel) -> str:
+    """What a canary or shadow does from now on."""
+    where = f"{now.task}@{now.name}"
+    if not now.share:
+        return f"{where} is off."
+    part = "all" if now.share >= 1.0 else f"{100 * now.share:g} %"
+    if now.name == "shadow":
+        return f"{where} is release {now.release}: it sees {part} of the traffic, unheard."
+    return (
+        f"{where} is release {now.release}: it answers {part} of the traffic. "
+        f"How it does: milepost ab {now.task}"
     )
 
 

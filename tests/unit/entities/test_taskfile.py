@@ -95,7 +95,7 @@ def test_every_problem_is_found_at_once_with_its_line_and_the_nearest_name():
         ("labels: {a: b, c: d}", 1, "'name' is missing"),
         ("name: r\nlabels: {a: x}", 2, "at least two labels"),
         ("name: r\ninputs: {a: string, b: string}", 2, "exactly one input"),
-        ("name: r\nguards: [toxicity]", 2, "no such field"),
+        ("name: r\nalerts: [toxicity]", 2, "no such field"),
         ("name: r\n? [a]\n: b", 2, "plain name"),
         ("name: r\nobjective: {at_least: .nan}", 2, "a number"),
         ("name: r\nobjective:\n  metric: log_loss\n  at_least: 0.3", 4, "use at_most"),

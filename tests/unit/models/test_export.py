@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from milepost.entities.errors import EncoderError
-from milepost.models import bert_graph, torch_graph
 from milepost.models.catalog import EncoderOptions, open_encoder
 from milepost.models.export import BERT_EXPORTER, TORCH_EXPORTER
 from milepost.models.folder import read_folder
+from milepost.models.graphs import bert, through_torch
 from milepost.models.onnx_encoder import OnnxEncoder
 
 TEXTS = [
@@ -75,7 +75,7 @@ def test_other_architectures_match_transformers(
 
 
 def test_a_bert_with_another_activation_goes_through_torch(tiny: Callable[..., Path]) -> None:
-    assert not bert_graph.supports(read_folder(tiny("bert", hidden_act="relu")))
+    assert not bert.supports(read_folder(tiny("bert", hidden_act="relu")))
 
 
 def test_weights_saved_with_a_task_head_are_found(tiny_bert: Path, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_an_unknown_architecture_is_refused(tiny_bert: Path, tmp_path: Path) -> 
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "no-such-thing"}))
     with pytest.raises(EncoderError, match="no-such-thing"):
-        torch_graph.build(read_folder(folder))
+        through_torch.build(read_folder(folder))
 
 
 def test_the_second_opening_exports_nothing(tiny_bert: Path, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost.models.catalog import EncoderOptions, load_encoder, open_encoder
-from milepost.models.onnx_encoder import PADDED_TOKENS, OnnxEncoder, _batches, _encodable
+from milepost.models.onnx_encoder import PADDED_TOKENS, OnnxEncoder, _batches
+from milepost.models.trunk import _encodable
 
 WORDS = st.sampled_from(["card", "stolen", "a", "the", "Köln", "日本", "👍", "incomprehensible"])
 MIXED = st.lists(st.lists(WORDS, max_size=60).map(" ".join), min_size=1, max_size=12)

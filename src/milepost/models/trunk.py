@@ -1,0 +1,237 @@
+"""One encoder in one variant, as a server runs it: tokens in, vectors and token states out.
+
+Knows the graph and the tokenizer; knows no queue, no thread of its own, no cache and no task.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milepost.entities.errors import EncoderError
+from milepost.models.adapters import Adapter, AdapterStacks
+from milepost.models.graphs.layout import Feeds, flat, padded
+from milepost.models.packaged import Package
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+_VECTORS, _STATES, _FLAT_STATES = "vectors", "token_states", "flat_states"
+
+_CHARACTERS_PER_TOKEN = 32
+_MAX_CHARACTERS = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Passed:
+    """What one pass gives.
+
+    Attributes:
+        vectors: ``(n, d) float32`` of unit length, in the order of the rows.
+        states: Per row the last hidden states ``(tokens, d) float32``; ``None`` unless asked for.
+    """
+
+    vectors: NDArray[np.float32]
+    states: list[NDArray[np.float32]] | None = None
+
+
+class Trunk:
+    """An encoder of fixed weights. Thread safe.
+
+    Each call runs on the one thread that makes it; one caller per core shares the session, which
+    does more than one call with many threads. The same text gives the same vector within 1e-5
+    whatever is beside it.
+
+    Args:
+        package: The verified package; its bytes are not kept.
+        adapted: The package of the same encoder and variant whose graph takes adapters; its
+            session is made when the first adapter comes. ``None`` where there are none.
+    """
+
+    def __init__(self, package: Package, adapted: Package | None = None) -> None:
+        from tokenizers import Tokenizer
+
+        self._manifest = package.manifest
+        self.directory: Path = package.directory
+        self._session = _session(package)
+        self._adapted = None if adapted is None else _Adapted(adapted)
+        try:
+            self._tokenizer = Tokenizer.from_str(package.tokenizer)
+        except Exception as error:  # tokenizers raises nothing narrower
+            raise _cannot_load(package, error) from error
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(self._manifest.max_tokens)
+
+    @property
+    def name(self) -> str:
+        """Name for people."""
+        return self._manifest.name
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over weights, tokenizer, pooling, normalisation and token limit."""
+        return self._manifest.digest
+
+    @property
+    def variant(self) -> str:
+        """Numeric variant that runs: ``fp32`` or ``int8``."""
+        return self._manifest.variant
+
+    @property
+    def exporter(self) -> str:
+        """Which exporter wrote the graph. Exporters agree within 1e-5, not to the last bit."""
+        return self._manifest.exporter
+
+    @property
+    def dimensions(self) -> int:
+        """Length ``d`` of a vector."""
+        return self._manifest.dimensions
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest input in tokens, special tokens included; the rest of a text is not read."""
+        return self._manifest.max_tokens
+
+    def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids per text, at least one and at most ``max_tokens``. Any thread may call.
+
+        A tokenizer reads all of a text before it truncates. A long text is therefore cut first,
+        and cut later again when the part did not fill all tokens. Of a text longer than a million
+        characters only those before are read.
+        """
+        cut = self.max_tokens * _CHARACTERS_PER_TOKEN
+        tokens = self._ids([_encodable(text[:cut]) for text in texts])
+        for i, text in enumerate(texts):
+            size = cut
+            while len(tokens[i]) < self.max_tokens and size < min(len(text), _MAX_CHARACTERS):
+                size = min(size * 8, _MAX_CHARACTERS)
+                tokens[i] = self._ids([_encodable(text[:size])])[0]
+        return tokens
+
+    def forward(
+        self,
+        tokens: Sequence[Sequence[int]],
+        *,
+        states: bool = False,
+        adapters: Sequence[Adapter | None] | None = None,
+    ) -> Passed:
+        """One pass of all rows together, on the calling thread.
+
+        Args:
+            tokens: Ids per row, each at least one and at most ``max_tokens``; at least one row.
+            states: Whether to give the states of the tokens too.
+            adapters: Per row the adapter that it runs with; ``None`` for none. Where no row has
+                one, the plain graph runs.
+
+        Raises:
+            EncoderError: If an adapter does not belong to this encoder, or the trunk was opened
+                without the layers that it changes.
+        """
+        session, feeds = self._session, self._feeds(tokens)
+        if adapters is not None and any(each is not None for each in adapters):
+            if self._adapted is None:
+                raise EncoderError(
+                    "this encoder was opened without inputs for adapters.",
+                    advice="Open it with `EncoderOptions(adapts=('query', 'value'))`.",
+                )
+            session, stacks = self._adapted.ready()
+            feeds |= stacks.feeds([len(row) for row in tokens], adapters)
+        flat_layout = self._manifest.layout == "flat"
+        wanted = [_VECTORS, _FLAT_STATES if flat_layout else _STATES] if states else [_VECTORS]
+        found = cast("list[NDArray[np.float32]]", session.run(wanted, feeds))
+        if not states:
+            return Passed(found[0])
+        if not flat_layout:
+            return Passed(found[0], [found[1][i, : len(row)] for i, row in enumerate(tokens)])
+        ends = np.cumsum([len(row) for row in tokens])[:-1]
+        return Passed(found[0], np.split(found[1], ends))
+
+    def padded_cost(self, lengths: Sequence[int]) -> int:
+        """What a pass of rows of these lengths costs, in tokens of a pass without padding.
+
+        In the flat layout padding costs attention alone: measured, about an eighth of a token.
+        """
+        whole = len(lengths) * max(lengths, default=0)
+        if self._manifest.layout == "padded":
+            return whole
+        real = sum(lengths)
+        return real + (whole - real) // 8
+
+    def _feeds(self, tokens: Sequence[Sequence[int]]) -> Feeds:
+        if self._manifest.layout == "flat":
+            return flat(tokens)
+        return padded(tokens, self._manifest.pad_id)
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        empty = [self._manifest.pad_id]
+        return [encoding.ids or empty for encoding in self._tokenizer.encode_batch_fast(texts)]
+
+
+class _Adapted:
+    """The graph with inputs for adapters, made when it is first needed. Thread safe."""
+
+    def __init__(self, package: Package) -> None:
+        self._held: Package | tuple[InferenceSession, AdapterStacks] = package
+        self._lock = threading.Lock()
+
+    def ready(self) -> "tuple[InferenceSession, AdapterStacks]":
+        with self._lock:
+            if isinstance(self._held, Package):
+                self._held = _with_stacks(self._held)
+            return self._held
+
+
+def _with_stacks(package: Package) -> "tuple[InferenceSession, AdapterStacks]":
+    session = _session(package)
+    sizes: dict[str, list[int | str]] = {each.name: each.shape for each in session.get_inputs()}
+    shapes = {
+        name.removeprefix("adapter.").removesuffix(".down"): (
+            int(shape[1]),
+            int(sizes[name.removesuffix("down") + "up"][2]),
+        )
+        for name, shape in sizes.items()
+        if name.endswith(".down")
+    }
+    return session, AdapterStacks(package.manifest.digest, shapes)
+
+
+def _session(package: Package) -> "InferenceSession":
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(
+            package.model,
+            options,
+            providers=["CPUExecutionProvider"],
+            # The fused operator is slower on CPUs than addition and normalisation apart.
+            disabled_optimizers=["SkipLayerNormFusion"],
+        )
+    except Exception as error:  # onnxruntime has no one base for what it raises
+        raise _cannot_load(package, error) from error
+
+
+def _cannot_load(package: Package, error: Exception) -> EncoderError:
+    return EncoderError(
+        f"the packaged encoder cannot be loaded: {error}",
+        where=str(package.directory),
+        advice="Update onnxruntime and tokenizers, or export the encoder again.",
+    )
+
+
+def _encodable(text: str) -> str:
+    """The text with lone surrogates, which no tokenizer takes, replaced by U+FFFD."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

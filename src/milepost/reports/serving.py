@@ -1,0 +1,91 @@
+"""What a server says of itself when it has started."""
+
+from milepost.entities.server import News, Served
+from milepost.reports import words
+from milepost.reports.document import BLANK, Cell, Column, Document, Grid, Line, Part, Row, sentence
+
+
+def started(news: News, place: str) -> Document:
+    """Where a server listens, what it serves, and how to ask it.
+
+    Args:
+        news: What the server told.
+        place: How commands name the workspace, such as ``-w desk``; empty where they find it.
+    """
+    heading = Line(
+        (
+            ("milepost serves at ", ""),
+            (news.address, "accent"),
+            (f" with {words.count(news.workers, 'worker')}.", ""),
+        )
+    )
+    parts: list[Part] = [heading]
+    if news.grpc is not None:
+        parts.append(Line((("Open Inference Protocol over gRPC: ", ""), (news.grpc, "accent"))))
+    if not news.tasks:
+        parts += [
+            BLANK,
+            sentence("No task has a release in production yet; one is served once it has."),
+            _code(f"milepost{_before(place)} improve"),
+        ]
+        return Document((*parts, BLANK, sentence("Ctrl-C stops it.", "dim")))
+    return Document((*parts, BLANK, _tasks(news.tasks), BLANK, *_how(news, place)))
+
+
+def _tasks(tasks: tuple[Served, ...]) -> Grid:
+    columns = (
+        Column("", width=1),
+        Column("task", wraps=True),
+        Column("release", "right"),
+        Column("encoder"),
+        Column("beside it", wraps=True),
+    )
+    return Grid(columns, tuple(_row(task) for task in tasks))
+
+
+def _row(task: Served) -> Row:
+    beside = [
+        f"canary {task.canary} at {100 * task.share:g} %" if task.canary is not None else "",
+        f"shadow {task.shadow}" if task.shadow is not None else "",
+    ]
+    return Row(
+        (
+            Cell("✔", "good"),
+            Cell(task.name, "strong"),
+            Cell(str(task.release)),
+            Cell(task.variant or "–", "" if task.variant else "dim"),
+            Cell(", ".join(filter(None, beside)) or "–", "" if any(beside) else "dim"),
+        )
+    )
+
+
+def _how(news: News, place: str) -> list[Part]:
+    """Commands to paste, which are not wrapped."""
+    task = news.tasks[0].name
+    curl = f"curl -s {news.address}/v1/tasks/{task}/predict \\"
+    body = """-d '{"inputs":["my card was stolen"]}'"""
+    if news.insecure:
+        asked = [
+            sentence("Whoever can reach it may ask: it was started with --insecure.", "warn"),
+            sentence("Ask:"),
+            _code(curl),
+            _code(f"  {body}"),
+        ]
+    else:
+        asked = [
+            sentence("Make a key, and ask:"),
+            _code(f"KEY=$(milepost{_before(place)} keys create --task {task})"),
+            _code(curl),
+            _code(f'  -H "Authorization: Bearer $KEY" {body}'),
+        ]
+    pages = f"{news.address}/docs shows everything else; Ctrl-C stops it."
+    return [*asked, BLANK, sentence(pages, "dim")]
+
+
+def _code(text: str) -> Line:
+    """A line to paste: without an indent of the document, which pads lines to their end."""
+    return Line(((f"  {text}", "code"),))
+
+
+def _before(place: str) -> str:
+    return f" {place}" if place else ""

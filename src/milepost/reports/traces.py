@@ -1,0 +1,170 @@
+"""Recorded answers and what was said of them, as tables."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from milepost.entities.example import QualityReport
+from milepost.entities.serving import Feedback, Trace
+from milepost.reports.document import (
+    BLANK,
+    Bullets,
+    Cell,
+    Column,
+    Document,
+    Grid,
+    Line,
+    Part,
+    Role,
+    Row,
+    sentence,
+)
+
+_SHOWN_TEXT = 400
+
+
+def traces_table(traces: Sequence[Trace]) -> Document:
+    """Answers, newest first, each with its input where that was kept."""
+    if not traces:
+        return Document((sentence("There are no such traces."),))
+    columns = (
+        Column("", width=1),
+        Column("trace", width=33),
+        Column("answer", wraps=True),
+        Column("sure", "right"),
+        Column("rel.", "right"),
+        Column("input", wraps=True),
+    )
+    return Document((Grid(columns, tuple(map(_trace_row, traces))),))
+
+
+def trace_document(trace: Trace, said: Sequence[Feedback]) -> Document:
+    """One answer with everything that was kept of it, and what was said of it."""
+    stopped = _tripped(trace)
+    facts: list[tuple[str, str]] = [
+        ("task", trace.task),
+        ("answered", f"{trace.at:%Y-%m-%d %H:%M:%S.%f} UTC in {1000 * trace.seconds:.2f} ms"),
+        ("answer", _answer(trace)[0]),
+        ("labels", ", ".join(f"{name} {p:.3f}" for name, p in trace.probabilities.items())),
+        ("release", f"{trace.release} ({trace.channel}), {trace.rung}"),
+        ("input", _input(trace)),
+        *((f"guard {name}", f"{v.label} {v.probability:.3f}") for name, v in trace.guards.items()),
+        ("tripped", ", ".join(stopped)),
+        ("key", trace.key or ""),
+        ("request", f"{trace.request} by {trace.protocol}" if trace.request else trace.protocol),
+    ]
+    if trace.shadow is not None:
+        shadow = trace.shadow
+        words = f"release {shadow.release} would say {shadow.label} {shadow.confidence:.3f}"
+        facts.append(("shadow", words))
+    rows = tuple(Row((Cell(name, "dim"), Cell(value))) for name, value in facts if value)
+    grid = Grid((Column(""), Column(trace.id, wraps=True)), rows)
+    return Document((grid, *((BLANK, *_feedback_parts(said)) if said else ())))
+
+
+def feedback_table(said: Sequence[Feedback], shown: int) -> Document:
+    """Counts of what was said, and the newest of it."""
+    if not said:
+        return Document((sentence("Nobody has said anything of these answers yet."),))
+    return Document((sentence(_counts(said)), *_feedback_parts(said[:shown])))
+
+
+def learned_from(quality: QualityReport) -> Document:
+    """What of the feedback a contest was trained on, and what not."""
+    parts: list[Part] = []
+    for finding in quality.findings:
+        if finding.check.startswith("feedback"):
+            mark: tuple[str, Role] = (
+                ("!", "warn") if finding.severity == "warning" else ("·", "dim")
+            )
+            parts.append(Line(((finding.summary, ""),), mark=mark))
+            if finding.check == "feedback_left_out":
+                parts.append(Bullets(finding.examples))
+    return Document(tuple(parts))
+
+
+def _counts(said: Sequence[Feedback]) -> str:
+    corrected = sum(each.label not in {None, each.answered} for each in said)
+    confirmed = sum(_confirms(each) for each in said)
+    ratings = [each.rating for each in said if each.rating is not None]
+    keys = Counter(each.key for each in said)
+    words = [
+        f"{len(said):,} from {len(keys):,} {'key' if len(keys) == 1 else 'keys'}",
+        f"{corrected:,} corrected",
+        f"{confirmed:,} confirmed",
+    ]
+    if ratings:
+        words.append(f"mean of {len(ratings):,} ratings {sum(ratings) / len(ratings):.2f}")
+    return ", ".join(words) + "."
+
+
+def _confirms(said: Feedback) -> bool:
+    if said.label is not None:
+        return said.label == said.answered
+    return said.rating is not None and said.rating >= 1.0
+
+
+def _feedback_parts(said: Sequence[Feedback]) -> tuple[Part, ...]:
+    columns = (
+        Column("when"),
+        Column("answered", wraps=True),
+        Column("said", wraps=True),
+        Column("rating", "right"),
+        Column("key"),
+        Column("input or comment", wraps=True),
+    )
+    return (Grid(columns, tuple(map(_feedback_row, said))),)
+
+
+def _feedback_row(said: Feedback) -> Row:
+    right = said.label is None or said.label == said.answered
+    return Row(
+        (
+            Cell(f"{said.at:%m-%d %H:%M}", "dim"),
+            Cell(said.answered or "–"),
+            Cell(said.label or "–", "" if right else "warn"),
+            Cell("–" if said.rating is None else f"{said.rating:g}"),
+            Cell(said.key or "–", "dim"),
+            Cell(_cut(said.comment or said.text or "–", 60)),
+        )
+    )
+
+
+def _trace_row(trace: Trace) -> Row:
+    words, mark, role = _answer(trace)
+    return Row(
+        (
+            Cell(mark, role),
+            Cell(trace.id, "dim"),
+            Cell(words, role),
+            Cell(f"{trace.confidence:.2f}"),
+            Cell(str(trace.release)),
+            Cell(_cut(_input(trace), 60)),
+        )
+    )
+
+
+def _answer(trace: Trace) -> tuple[str, str, Role]:
+    stopped = _tripped(trace)
+    if trace.label is None:
+        if trace.abstained:
+            return "withheld", "○", "warn"
+        return f"stopped by {', '.join(stopped) or trace.rung}", "✘", "bad"
+    if stopped:
+        return f"{trace.label} (guard: {', '.join(stopped)})", "!", "warn"
+    return trace.label, "·", ""
+
+
+def _tripped(trace: Trace) -> list[str]:
+    return [name for name, verdict in trace.guards.items() if verdict.tripped]
+
+
+def _input(trace: Trace) -> str:
+    if trace.text is not None:
+        return _cut(trace.text, _SHOWN_TEXT)
+    return f"SHA-256 {trace.text_sha256}" if trace.text_sha256 else "not kept"
+
+
+def _cut(text: str, most: int) -> str:
+    """One line of at most so many characters, without what a terminal would act on."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= most else line[: most - 1] + "…"
