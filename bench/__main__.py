@@ -18,6 +18,7 @@ BENCHMARKS = {
     "scorecard_speed": True,
     "peeking": False,
     "sequential": False,
+    "rollback": True,
     "leaks": False,
     "slice_discovery": False,
     "functional": False,
@@ -26,7 +27,12 @@ BENCHMARKS = {
     "forecast": False,
     "label_noise": False,
     "membership": False,
+    "int8": True,
+    "adapters": True,
+    "engine": True,
     "serving": False,
+    "recording": False,
+    "faults": False,
 }
 """Name of each benchmark, and whether it belongs to the quarter of an hour that runs unasked."""
 

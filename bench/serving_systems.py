@@ -56,9 +56,10 @@ class Places:
         return self.model / "tokenizer.json"
 
 
-def milepost(workspace: Path, key: str, tasks: Sequence[str]) -> Spec:
+def milepost(workspace: Path, key: str, tasks: Sequence[str], workers: int = 1) -> Spec:
     """``milepost serve`` on a workspace, asked about some of its tasks in turn."""
-    words = (Path(sys.executable).with_name("milepost"), "serve", "-w", workspace)
+    command = Path(sys.executable).with_name("milepost")
+    words = (command, "serve", "-w", workspace, "--workers", str(workers))
     return Spec(
         command=lambda port: [*words, "--port", str(port)],
         paths=tuple(f"/v1/tasks/{task}/predict" for task in tasks),

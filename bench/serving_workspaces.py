@@ -7,7 +7,6 @@ on texts that the head was not fitted to; intents for which it fails are drawn a
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,43 +105,20 @@ def fitted(group: Group) -> Iterator[Fitted]:
 
 
 def _release(context: "Context", group: Group, name: str, found: Fitted) -> None:
-    """One task: its file, its version, a contest with one candidate, and the release."""
+    """One task with its file, its release, and the check that the release needs."""
     import msgspec
 
-    from milepost.entities.contest import Candidate, Contest
-    from milepost.entities.decision import Decision
-    from milepost.entities.ids import CandidateId, ContestId, Digest
-    from milepost.entities.release import Manifest
-    from milepost.entities.scorecard import Scorecard
     from milepost.entities.serving import Fidelity
     from milepost.entities.task import Task
-    from milepost.testing.records import some_digest, some_estimate
-    from milepost.workflows.release.bundles import store_bundle
-    from milepost.workflows.tasks.current import version_of
+    from milepost.testing.releases import add_task, release
 
-    predictor = found.predictor
-    labels = dict.fromkeys(predictor.labels, "")
-    content = {"name": name, "labels": labels, **group.fields}
-    task = msgspec.convert(content, Task)
-    # JSON is YAML.
-    (context.root / "tasks" / f"{name}.yaml").write_bytes(msgspec.json.encode(content))
-    version = version_of(task)
-    context.ledger.save_task(task, version, actor="bench")
-    manifest = Manifest(
-        kind=predictor.kind,
-        task=name,
-        task_version=version,
-        labels=predictor.labels,
-        strategy=group.kind,
-        encoder=context.encoder().digest if predictor.uses == "vectors" else None,
-        variant="fp32" if predictor.uses == "vectors" else None,
-        code="bench",
-    )
-    bundle = store_bundle(context, predictor, manifest)
-    if predictor.uses == "vectors":
+    labels = dict.fromkeys(found.predictor.labels, "")
+    add_task(context, msgspec.convert({"name": name, "labels": labels, **group.fields}, Task))
+    number = release(context, name, found.predictor)
+    if found.predictor.uses == "vectors":
         checked = Fidelity(
-            bundle=bundle,
-            encoder=str(manifest.encoder),
+            bundle=context.ledger.release(name, number).bundle,
+            encoder=context.bare_encoder().digest,
             variant="int8",
             reference="fp32",
             n=found.texts,
@@ -151,41 +127,12 @@ def _release(context: "Context", group: Group, name: str, found: Fitted) -> None
             at=context.clock(),
         )
         context.ledger.add_fidelity(checked, actor="bench")
-    contest = ContestId("c" + some_digest(name)[:12])
-    chosen = Candidate(
-        id=CandidateId(f"{contest}-head"),
-        strategy=manifest.strategy,
-        selection=some_estimate(0.9),
-        scorecard=Scorecard(
-            regime="cross_fitted", metric="accuracy", metrics={"accuracy": some_estimate(0.9)}
-        ),
-        bundle=bundle,
-        chosen=True,
-    )
-    context.ledger.save_contest(
-        Contest(
-            id=contest,
-            task=name,
-            task_version=version,
-            examples=Digest(some_digest("clinc150")),
-            holdout=None,
-            regime="cross_fitted",
-            seed=0,
-            budget_seconds=None,
-            started=datetime.now(UTC),
-            seconds=0.0,
-            candidates=(chosen,),
-            decision=Decision(verdict="released", reasons=("To be served under load.",)),
-            code="bench",
-        )
-    )
-    context.ledger.make_release(chosen.id, expected_version=0, reason="to be served under load")
 
 
 def main() -> None:
-    asked = request()
-    groups = [plain(asked["plain"])] if asked["plain"] else variants(asked["each"])
-    make(Path(asked["root"]), groups, asked["variant"])
+    for asked in request()["workspaces"]:
+        groups = [plain(asked["plain"])] if asked["plain"] else variants(asked["each"])
+        make(Path(asked["root"]), groups, asked["variant"])
 
 
 if __name__ == "__main__":

@@ -16,15 +16,15 @@ from bench.common import ROOT, ChildFailedError, child
 TORCH = "torch==2.13.0"
 NEEDS: dict[str, tuple[str, ...]] = {
     "fastapi": (
-        TORCH, "sentence-transformers==6.2.0", "fastapi==0.165.0", "uvicorn[standard]",
+        TORCH, "sentence-transformers==6.2.0", "fastapi==0.165.0", "uvicorn[standard]==0.54.0",
     ),
     # Its optimum and transformers are the last that it works with; click 8.2 breaks its typer, and
     # it holds numpy below 2, which newer pyarrow does not take.
     "infinity": (
         TORCH, "infinity-emb[server,optimum,torch]==0.0.77", "optimum==1.24.0",
-        "transformers==4.48.3", "click<8.2", "pyarrow<22", "onnxruntime", "onnx",
+        "transformers==4.48.3", "click<8.2", "pyarrow<22", "onnxruntime==1.31.1", "onnx==1.23.2",
     ),
-    "ray": ("ray[serve,haproxy]==2.60.0", "onnxruntime", "tokenizers", "numpy"),
+    "ray": ("ray[serve]==2.60.0", "onnxruntime==1.31.1", "tokenizers==0.23.3"),
     "mlflow": (TORCH, "mlflow==3.17.2", "sentence-transformers==6.2.0"),
 }  # fmt: skip
 SHOWN = (
@@ -68,8 +68,8 @@ def versions(interpreter: Path) -> dict[str, str]:
     """Versions of what is measured in an environment."""
     code = (
         "import importlib.metadata as m, json; "
-        f"have = {{d.name: d.version for d in m.distributions() if d.name in {SHOWN!r}}}; "
-        "print(json.dumps(have))"
+        f"have = {{d.name.replace('_', '-'): d.version for d in m.distributions()}}; "
+        f"print(json.dumps({{name: have[name] for name in {SHOWN!r} if name in have}}))"
     )
     run = subprocess.run([interpreter, "-c", code], check=True, capture_output=True, cwd=ROOT)
     return dict(sorted(json.loads(run.stdout).items()))

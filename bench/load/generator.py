@@ -63,6 +63,9 @@ def main() -> int:
     else:
         tally = client.closed(plan.connections, plan.warm, plan.seconds)
     used = account.stop()
+    if not tally.latencies:
+        print(f"no good answer in {plan.seconds} s; errors: {tally.errors}", file=sys.stderr)
+        return 1
     print(json.dumps(found(plan, tally, used)))
     return 0
 
@@ -113,8 +116,6 @@ def found(plan: Plan, tally: Tally, used: dict[str, float]) -> dict[str, object]
 
 
 def quantiles(latencies: Sequence[float]) -> dict[str, float]:
-    if not latencies:
-        return {}
     times = 1000 * np.asarray(latencies)
     p50, p90, p99, p999 = np.quantile(times, (0.5, 0.9, 0.99, 0.999))
     return {
@@ -129,8 +130,6 @@ def quantiles(latencies: Sequence[float]) -> dict[str, float]:
 
 def histogram(latencies: "array[float]") -> dict[str, int]:
     """Answers by upper end of the bucket in ms; ten buckets to each factor of ten."""
-    if not latencies:
-        return {}
     buckets = np.ceil(10 * np.log10(1000 * np.maximum(np.asarray(latencies), 1e-6)))
     ends, counts = np.unique(buckets, return_counts=True)
     return {f"{10 ** (end / 10):.4g}": int(n) for end, n in zip(ends, counts, strict=True)}

@@ -103,7 +103,11 @@ class Server:
         self._end()
 
     def load(self, **plan: Any) -> dict[str, Any]:
-        """One run of the load generator, see ``bench.load.generator.Plan``."""
+        """One run of the load generator, see ``bench.load.generator.Plan``.
+
+        Raises:
+            ChildFailedError: If there was no good answer.
+        """
         assert self._process is not None
         whole = {
             "port": self.port,

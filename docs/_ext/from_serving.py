@@ -1,7 +1,7 @@
 """Tables of ``bench/results/serving.json``; no number is written by hand.
 
-Adds the directives ``serving-systems``, ``serving-targets`` and ``serving-effects``. Before the
-benchmark has run each says so.
+Adds the directives ``serving-systems``, ``serving-targets``, ``serving-paths``, ``serving-effects``
+and ``serving-machine``. Before the benchmark has run each says so.
 """
 
 import json
@@ -25,6 +25,16 @@ NAMES = {
     "fastapi": "FastAPI + sentence-transformers, one task",
     "mlflow": "MLflow model server, one task",
     "echo": "floor: raw ASGI, JSON in and out",
+}
+PATHS = {
+    "recorded": "as it comes: every answer recorded",
+    "unrecorded": "nothing recorded",
+    "strict": "each record committed before the answer",
+    "guarded": "five guards on every input",
+    "student": "a student that looks words up, no encoder",
+    "cached": "answers from the cache, recorded",
+    "cached_unrecorded": "answers from the cache, nothing recorded",
+    "cached_two_workers": "answers from the cache, recorded, two workers",
 }
 EFFECTS = {
     "recorded_rps_over_unrecorded": "recorded, over not recorded",
@@ -70,12 +80,19 @@ def _row(name: str, found: Result) -> tuple[str, ...]:
     late = [found.get(f"open_{rate}") for rate in (500, 1000, 1500)]
     return (
         name,
-        spread(found["closed_1"]["rps"]),
+        number(found["closed_1"]["rps"]["median"]),
         spread(many["rps"]),
-        f"{number(many['p50_ms']['median'])} / {number(many['p99_ms']['median'])}",
+        _both(many),
         f"{many['cpu_ms']['median']:.2f}",
         " / ".join("–" if run is None else number(run["p99_ms"]["median"]) for run in late),
         number(found["pss_mib"]["median"]),
+    )
+
+
+def _both(load: Result) -> str:
+    """Median and 99th percentile of the latency, in one line of a cell."""
+    return f"{number(load['p50_ms']['median'])} / {number(load['p99_ms']['median'])}".replace(
+        " ", "\N{NO-BREAK SPACE}"
     )
 
 
@@ -96,6 +113,26 @@ def _target(found: Result) -> tuple[str, ...]:
         value += f" [{number(found['low'])}, {number(found['high'])}]"
     missed = "" if found["short_by"] is None else f"no: {number(found['short_by'])} {unit} off"
     return (found["what"], found["aim"], value, missed or "yes")
+
+
+def paths(folder: Path = RESULTS) -> str:
+    """What one server does on each of its paths, and the floor under all of them."""
+    found = results_of(folder, "serving")
+    rows = [(words, found.get("pairs", {}).get(name)) for name, words in PATHS.items()]
+    rows.append((NAMES["echo"], found.get("systems", {}).get("echo", {}).get("closed_64")))
+    shown = [
+        (
+            words,
+            spread(each["rps"]),
+            _both(each),
+            f"{each['cpu_ms']['median']:.3f}",
+        )
+        for words, each in rows
+        if each is not None
+    ]
+    if not shown:
+        return NOTHING
+    return table(("64 connections", "Requests/s", "p50 / p99 ms", "CPU ms a request"), shown)
 
 
 def effects(folder: Path = RESULTS) -> str:
@@ -137,6 +174,7 @@ class FromServing(FromCode):
     makers = {  # noqa: RUF012 — as in the class above
         "serving-systems": systems,
         "serving-targets": targets,
+        "serving-paths": paths,
         "serving-effects": effects,
         "serving-machine": measured_on,
     }

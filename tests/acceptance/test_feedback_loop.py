@@ -103,10 +103,9 @@ def test_from_wrong_answers_to_a_better_release(milepost, questions, desk):
     assert "release" in shown
     out = milepost.ok("-w", "desk", "feedback", TASK, "--limit", 2).out
     assert " corrected, " in out
-    label = next(label for _, label in asked if label != wrong.label)
-    again = ("-w", "desk", "feedback", "add", wrong.trace_id, "--label", label)
-    assert "--with-feedback" in milepost.ok(*again).out
-    assert "was said before" in milepost.ok(*again).out
+    add = ("-w", "desk", "feedback", "add", wrong.trace_id)
+    assert "--with-feedback" in milepost.ok(*add, "--rating", 0, "--comment", "no").out
+    assert "was said before" in milepost.ok(*add, "--rating", 0, "--comment", "no").out
     lineage = milepost.ok("-w", "desk", "lineage", wrong.trace_id).out
     for part in (f"{TASK}#1", "contest", "examples of question", "test of question"):
         assert part in lineage

@@ -1,9 +1,11 @@
 """A declared preparation through the command line: at fit, check, evaluate, predict and export."""
 
 import csv
+import json
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,35 @@ def test_a_mail_and_its_words_get_the_same_answer_everywhere(desk, milepost, tic
         mp.load_exported("folder")
     exported = mp.load_exported("folder", root=desk).predict(mails)
     assert list(exported.answers) == list(bare.answers)
+
+
+def test_a_server_prepares_as_the_command_line_does(desk, milepost, environment, tickets):
+    mails = [as_mail(r["text"], at) for at, r in enumerate(read(tickets / "tickets_later.csv"))]
+    told = mp.Workspace.open(desk).predict("mail", mails)
+    command = [COMMAND, "-w", desk, "serve", "--port", "0", "--insecure"]
+    server = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert server.stdout is not None
+    try:
+        said = []
+        for line in server.stdout:
+            said.append(line)
+            if " at http://" in line:
+                break
+        else:
+            pytest.fail("".join(said))
+        address = line.partition(" at ")[2].split()[0]
+        body = json.dumps({"inputs": mails}).encode()
+        with urllib.request.urlopen(f"{address}/v1/tasks/mail/predict", body) as reply:  # noqa: S310
+            answers = json.load(reply)["predictions"]
+    finally:
+        server.terminate()
+        server.communicate()
+    assert [each["label"] for each in answers] == list(told.answers)
+    assert [each["confidence"] for each in answers] == pytest.approx(
+        told.confidence.tolist(), abs=2e-6
+    )
 
 
 def test_a_release_keeps_its_own_steps(desk, milepost, is_refusal):

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -16,6 +17,9 @@ from milepost.entities.errors import (
 from milepost.entities.serving import Trace, TraceFilter
 from milepost.storage import tables
 from milepost.storage.ledger import Ledger
+from milepost.storage.proof.checkpoints import Checkpoints
+from milepost.storage.proof.places import open_place
+from milepost.storage.proof.verification import verify
 from milepost.testing.records import (
     START,
     Ticking,
@@ -219,3 +223,32 @@ def test_lost_answers_stand_in_the_audit_log(ledger: Ledger) -> None:
     ledger.record_loss(17, reason="a server was killed")
     (entry,) = ledger.audit(action="traces.lost")
     assert entry.details == {"answers": 17}
+
+
+def findings(ledger: Ledger, nothing: Path) -> list[str]:
+    report = verify(ledger.database, Checkpoints(open_place(nothing)), ())
+    return [finding.what for finding in report.findings if finding.kind == "record"]
+
+
+def test_keys_that_were_changed_behind_the_ledger_are_noticed(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    ledger.create_key(KEY, SECRET, reason="new")
+    ledger.create_key(some_key(2), some_digest("two"), reason="new")
+    ledger.revoke_key(KEY.id, reason="left")
+    assert findings(ledger, tmp_path) == []
+    table = tables.keys
+    admin = msgspec.json.encode(msgspec.structs.replace(some_key(2), role="admin")).decode()
+    with ledger.database.write("default") as connection:
+        connection.execute(sa.update(table).where(table.c.id == KEY.id).values(revoked=None))
+        connection.execute(
+            sa.update(table).where(table.c.id == some_key(2).id).values(record=admin)
+        )
+        row = connection.execute(sa.select(table).where(table.c.id == KEY.id)).mappings().one()
+        forged = {**row, "id": "k0000000000ff", "hash": some_digest("forged")}
+        connection.execute(sa.insert(table).values(**forged))
+    told = findings(ledger, tmp_path)
+    assert any(f"key {KEY.id} is not what entry" in what and "revoked" in what for what in told)
+    assert any(f"key {some_key(2).id} is not what entry" in what for what in told)
+    assert "no entry recorded key k0000000000ff, which is in the ledger." in told
+    assert len(told) == 3

@@ -1,10 +1,12 @@
 """The pages, their blocks, and a small inbox to run them on."""
 
+import contextlib
 import csv
 import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -134,6 +136,9 @@ def run_page(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
                 exec(compile(block.text, where, "exec"), names)  # noqa: S102 — the page is ours
 
     yield run
+    for left in desk.rglob("*.pid"):  # a page that broke off before its server was ended
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(left.read_text()), signal.SIGTERM)
     for name in set(sys.modules) - before:
         if getattr(sys.modules[name], "__file__", None) == str(desk / f"{name}.py"):
             del sys.modules[name]

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from milepost import __all__ as public_names
+from milepost._base.limits import Limits
 from milepost._base.settings import Settings
 from milepost.cli.app import app
 from milepost.entities.configuration import Configuration
@@ -65,9 +66,10 @@ def test_shell_blocks_name_commands_and_options_that_exist(
     for block in read_blocks(page):
         if block.language not in ("sh", "bash", "console"):
             continue
-        lines = [line.removeprefix("$ ") for line in block.text.splitlines()]
+        text = block.text.replace("\\\n", " ")  # a command may go on on the next line
+        lines = [line.removeprefix("$ ") for line in text.splitlines()]
         if block.language == "console":
-            lines = [line[2:] for line in block.text.splitlines() if line.startswith("$ ")]
+            lines = [line[2:] for line in text.splitlines() if line.startswith("$ ")]
         for line in lines:
             words = shlex.split(line, comments=True)
             if words[:1] != ["milepost"]:
@@ -108,10 +110,9 @@ def test_task_file_page_has_every_field_of_the_published_schema(from_code: Any) 
 def test_settings_page_has_every_field_with_a_meaning(from_code: Any) -> None:
     said = from_code.settings_fields()
     shown = re.findall(r"^\| `(\w+)` \| .+ \| .+ \| [`\w].+ \|$", said, re.MULTILINE)
-    fields = [
-        f.name for record in (Configuration, Settings) for f in msgspec.structs.fields(record)
-    ]
-    assert shown == [name for name in fields if name != "settings"]
+    records = (Configuration, Settings, Limits)
+    fields = [f.name for record in records for f in msgspec.structs.fields(record)]
+    assert shown == [name for name in fields if name not in ("settings", "limits")]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from types import ModuleType
 
 import pytest
 
+gap = "\N{NO-BREAK SPACE}"
+
 
 @pytest.fixture
 def from_serving(root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -43,7 +45,7 @@ def test_a_system_that_cannot_run_says_why(tmp_path: Path, from_serving: ModuleT
     shown = from_serving.systems(
         written(tmp_path, systems={"milepost": measured, "ray_default": failed})
     )
-    assert "| milepost, 100 tasks, INT8 | 10 (9–11) | 10 (9–11) | 10 / 10 | 10.00 |" in shown
+    assert f"| milepost, 100 tasks, INT8 | 10 | 10 (9–11) | 10{gap}/{gap}10 | 10.00 |" in shown
     assert "| 10 / – / – | 100 |" in shown
     assert "could not run: no wheel for this machine" in shown
 
@@ -63,6 +65,15 @@ def test_an_effect_has_its_interval(tmp_path: Path, from_serving: ModuleType) ->
     effects = {"guarded_rps_over_recorded": {"n": 5, "ratio": 0.97, "low": 0.95, "high": 0.99}}
     shown = from_serving.effects(written(tmp_path, effects=effects))
     assert "| five guards, over none | 0.970 | [0.950, 0.990] | 5 |" in shown
+
+
+def test_paths_stand_beside_the_floor(tmp_path: Path, from_serving: ModuleType) -> None:
+    load = {name: summary(1000.0) for name in ("rps", "p50_ms", "p99_ms", "cpu_ms")}
+    found = written(tmp_path, pairs={"cached": load}, systems={"echo": {"closed_64": load}})
+    shown = from_serving.paths(found)
+    both = f"1,000{gap}/{gap}1,000"
+    assert f"| answers from the cache, recorded | 1,000 (900–1,100) | {both} | 1000.000 |" in shown
+    assert shown.splitlines()[-1].startswith("| floor: raw ASGI")
 
 
 def test_the_machine_is_told(tmp_path: Path, from_serving: ModuleType) -> None:

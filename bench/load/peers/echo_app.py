@@ -11,11 +11,7 @@ class Ask(msgspec.Struct):
 
 decoder = msgspec.json.Decoder(Ask)
 encoder = msgspec.json.Encoder()
-START = {
-    "type": "http.response.start",
-    "status": 200,
-    "headers": [(b"content-type", b"application/json")],
-}
+JSON = (b"content-type", b"application/json")
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -29,5 +25,5 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
             break
     answer = encoder.encode({"predictions": decoder.decode(body).inputs})
     length = (b"content-length", str(len(answer)).encode())
-    await send({**START, "headers": [*START["headers"], length]})
+    await send({"type": "http.response.start", "status": 200, "headers": [JSON, length]})
     await send({"type": "http.response.body", "body": answer})

@@ -43,7 +43,11 @@ PANELS: dict[str, tuple[ModuleType, ...]] = {
     "Contests": (improving, comparing, looking, jobs),
     "Answers": (answering, behaving),
     "Releases": (releasing, trying, lineage, examining, reporting),
-    "Serving": (serving, keys, recording,),
+    "Serving": (
+        serving,
+        keys,
+        recording,
+    ),
     "Keeping what is there": (keeping, backups, auditing),
 }
 """Where the help shows the commands of each module."""

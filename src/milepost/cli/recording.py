@@ -17,25 +17,23 @@ from milepost.entities.serving import TraceFilter
 
 
 class _Listing(TyperGroup):
-    """A group whose first word may be a task: then it is ``list TASK``."""
+    """A group whose first word is one of its commands, or else the task that is listed."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put in the command that is left out."""
-        if args and args[0] not in self.commands and args[0] not in {"-h", "--help"}:
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
+        """Let a command have all words behind it; it has no task, so that a mark stands for one."""
+        named = bool(args) and args[0] in self.commands
+        ctx.allow_interspersed_args = not named
+        return super().parse_args(ctx, ["-", *args] if named else args)
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
-    group = typer.Typer(cls=_Listing, help="Show recorded answers: `milepost traces TASK`.")
-    group.command("list")(traces)
+    group = typer.Typer(cls=_Listing)
+    group.callback(invoke_without_command=True)(traces)
     group.command("show")(show)
     app.add_typer(group, name="traces")
-    group = typer.Typer(
-        cls=_Listing, help="Show or give feedback on answers: `milepost feedback TASK`."
-    )
-    group.command("list")(feedback)
+    group = typer.Typer(cls=_Listing)
+    group.callback(invoke_without_command=True)(feedback)
     group.command("add")(add)
     app.add_typer(group, name="feedback")
 
@@ -48,6 +46,7 @@ TraceArgument = Annotated[str, typer.Argument(metavar="TRACE", help="Id, as the 
 
 
 def traces(
+    context: typer.Context,
     task: TaskArgument,
     limit: LimitOption = 20,
     before: BeforeOption = None,
@@ -68,6 +67,8 @@ def traces(
     as_json: JsonOption = False,
 ) -> None:
     """Show the newest recorded answers of a task."""
+    if context.invoked_subcommand is not None:
+        return
     only = TraceFilter(
         label=label, guard=guard, release=release, key=key, abstained=True if withheld else None
     )
@@ -95,6 +96,7 @@ def show(
 
 
 def feedback(
+    context: typer.Context,
     task: TaskArgument,
     limit: LimitOption = 20,
     key: Annotated[str | None, typer.Option(metavar="ID", help="Only what this key said.")] = None,
@@ -102,6 +104,8 @@ def feedback(
     as_json: JsonOption = False,
 ) -> None:
     """Show what was said of a task's answers, newest first, and count it."""
+    if context.invoked_subcommand is not None:
+        return
     found = open_workspace(workspace).feedback(task, key=key)
     if as_json:
         print_json({"feedback": found[:limit], "count": len(found)})

@@ -79,12 +79,14 @@ def _become_server(order: Order, place: str) -> None:
     """
     read, write = os.pipe()
     sys.stdout.flush()
-    if os.fork() == 0:
+    announcer = os.fork()
+    if announcer == 0:
         os.close(write)
         os._exit(_announce(read, place))
     os.close(read)
     os.set_inheritable(write, True)
-    text = msgspec.json.encode(msgspec.structs.replace(order, announce=write)).decode()
+    order = msgspec.structs.replace(order, announce=write, announcer=announcer)
+    text = msgspec.json.encode(order).decode()
     os.execv(  # noqa: S606 - this program
         sys.executable, [sys.executable, "-m", "milepost.gateway.process.watching", text]
     )

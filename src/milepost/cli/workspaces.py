@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from milepost.cli.shared import JsonOption, print_json, stdout
+from milepost.cli.shared import JsonOption, print_json, progress, stdout
 from milepost.entities.errors import InputError
 from milepost.entities.task import make_objective
 from milepost.reports.tables import doctor_table, findings_table
@@ -75,8 +75,18 @@ def init(
     console.print(f"Next: milepost -w {where} improve {made.name}", soft_wrap=True)
 
 
-def doctor(as_json: JsonOption = False) -> None:
+def doctor(
+    *,
+    speed: Annotated[
+        bool,
+        typer.Option("--speed", help="Measure the encoder's variants here; half a minute."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Show what is installed, what is missing, and what it enables."""
+    if speed:
+        _speed(as_json=as_json)
+        return
     from milepost.workflows.doctor import examine
 
     rows = examine()
@@ -84,3 +94,15 @@ def doctor(as_json: JsonOption = False) -> None:
         print_json(rows)
         return
     stdout().print(doctor_table(rows))
+
+
+def _speed(*, as_json: bool) -> None:
+    from milepost.reports.speed import speed_table
+    from milepost.workflows.speed import measure_speed
+
+    with progress() as on_event:
+        found = measure_speed(lambda what, share: on_event("speed", what, share))
+    if as_json:
+        print_json(found)
+        return
+    stdout().print(speed_table(found))

@@ -16,6 +16,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         insecure: Whether no key is needed.
         reuse_port: Whether another server may listen on the same port at the same time.
         announce: File descriptor for the news that it listens, or why not; ``None`` for none.
+        announcer: Child process that prints the news; ``None`` for none.
     """
 
     directory: str | None = None
@@ -27,6 +28,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     insecure: bool = False
     reuse_port: bool = False
     announce: int | None = None
+    announcer: int | None = None
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):

@@ -375,5 +375,5 @@ class ServedTask:
     instruction: str = ""
     guards_for: tuple[str, ...] = ()
     descriptions: Mapping[str, str] = field(default_factory=dict[str, str])
-    recording: RecordingRule = RecordingRule()
+    recording: RecordingRule = field(default_factory=RecordingRule)
     input: str = "text"

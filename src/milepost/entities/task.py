@@ -307,5 +307,6 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def recording_rule(self) -> RecordingRule:
         """What is kept of its traffic."""
-        unset = isinstance(self.recording, msgspec.UnsetType)
-        return RecordingRule() if unset else self.recording
+        if isinstance(self.recording, msgspec.UnsetType):
+            return RecordingRule()
+        return self.recording

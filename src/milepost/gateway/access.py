@@ -30,6 +30,10 @@ RIGHTS: dict[KeyRole, frozenset[Right]] = {
 MOST_KNOWN = 100_000
 """Keys, right and wrong, that a worker remembers; the least recently looked up go first."""
 
+STRANGERS_AT_ONCE = 2
+"""Keys never seen before that are looked up at once, so that whoever sends made-up ones keeps no
+thread from those that are known."""
+
 STALE_SECONDS = 600.0
 """How long a key that was seen to be good still works while the ledger cannot be reached."""
 
@@ -118,6 +122,7 @@ class Access:
         self._ttl = ttl
         self._clock = clock
         self._known: dict[bytes, _Known] = {}
+        self._strangers = asyncio.Semaphore(STRANGERS_AT_ONCE)
         self.insecure = insecure
 
     async def caller(self, authorization: bytes | None) -> Caller:
@@ -148,7 +153,10 @@ class Access:
         digest = hashlib.sha256(secret.strip()).digest()
         known = self._known.get(digest)
         now = self._clock()
-        if known is None or now - known.checked > self._ttl:
+        if known is None:
+            async with self._strangers:
+                known = self._known.get(digest) or await self._look_up(digest, None)
+        elif now - known.checked > self._ttl:
             known = await self._look_up(digest, known)
         elif now - known.checked > self._ttl / 2 and known.caller and known.refresh is None:
             known.refresh = asyncio.create_task(self._refresh(digest, known))

@@ -201,7 +201,9 @@ class Admission:
         self._forget(request)
         if request.turn.done():
             return
-        what = "the server has more to do than it can." if alone else "this key has more waiting than any other."
+        what = "the server has more to do than it can."
+        if not alone:
+            what = "this key has more waiting than any other."
         request.turn.set_exception(OverloadedError(what, retry_after=round(after), own=not alone))
 
     def _give_up(self, request: _Waiting) -> None:

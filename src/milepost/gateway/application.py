@@ -15,11 +15,11 @@ from milepost._base.settings import Settings
 from milepost.entities.errors import MilepostError
 from milepost.gateway.access import Access, Keys, NoKeys
 from milepost.gateway.call import JSON, Call, Receive, Reply, Scope, Send
-from milepost.gateway.errors import Refusal, RefusedError, refusal
+from milepost.gateway.errors import RefusedError, refusal
 from milepost.gateway.gate import Gate, Rooms
 from milepost.gateway.rates import Rates
 from milepost.gateway.routes import Route, Router
-from milepost.gateway.table import ROUTES
+from milepost.gateway.table import ROUTES, errors_at
 from milepost.gateway.telemetry import Telemetry
 from milepost.serving.asking import Answering
 
@@ -214,7 +214,7 @@ def _refuse(call: Call, route: Route | None, error: Exception) -> Reply:
     refused = refusal(error, call.request)
     if refused.unforeseen:
         logger.error("request %s failed", call.request, exc_info=error)
-    render = Refusal.body if route is None else route.errors
+    render = errors_at(call.path) if route is None else route.errors
     return Reply(body=render(refused), status=refused.status, headers=refused.headers)
 
 

@@ -262,9 +262,6 @@ class Call:
         return message
 
     def _refuse_before_reading(self, *, whole: bool) -> None:
-        length = self.headers.get(b"content-length")
-        if whole and length is not None and int(length) > self._most:
-            raise self._too_large()
         coding = self.headers.get(b"content-encoding")
         if coding is not None and coding.lower() != b"identity":
             raise RefusedError(
@@ -275,6 +272,9 @@ class Call:
                 advice="Send the body uncompressed.",
                 headers=((b"accept-encoding", b"identity"),),
             )
+        length = self.headers.get(b"content-length")
+        if whole and length is not None and int(length) > self._most:
+            raise self._too_large()
 
     def _too_large(self) -> RefusedError:
         length = self.headers.get(b"content-length")

@@ -45,6 +45,10 @@ TYPES = {
 """Class of an error by status, in the words of the OpenAI API, so that its clients know them."""
 
 
+ADDRESSED = ("task", "release", "trace", "model")
+"""What a request is about. Any other unknown name, such as a label, is a mistake in its content."""
+
+
 class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
     """What went wrong with a request.
 
@@ -171,8 +175,9 @@ def _refused(error: MilepostError) -> Refusal:
 
 
 def _unknown(error: MilepostError) -> Refusal:
-    kind = cast("UnknownNameError", error).kind.replace(" ", "_")
-    return _refusal(404, f"unknown_{kind}", error, param=kind)
+    kind = cast("UnknownNameError", error).kind.partition(" ")[0]
+    status = 404 if kind in ADDRESSED else 422
+    return _refusal(status, f"unknown_{kind}", error, param=kind)
 
 
 def _overloaded(error: MilepostError) -> Refusal:

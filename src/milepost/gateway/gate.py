@@ -1,8 +1,10 @@
 """The one way from any protocol to the service: rights, limits, rates and fair shares."""
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from milepost._base.limits import Limits
 from milepost.entities.errors import LateError, OverloadedError, nearest
@@ -13,6 +15,8 @@ from milepost.gateway.errors import RefusedError
 from milepost.gateway.rates import Rates
 from milepost.gateway.telemetry import Telemetry
 from milepost.serving.asking import Answering, Embedded, Said
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,9 @@ class Gate:
         self.service = rooms.telemetry.watch(service)
         self.limits = limits
         self.most_chars = most_chars
+        # A timer costs 5 us: the engine drops what is late by itself, only an answer that somebody
+        # waits for no longer than he said must not be waited for.
+        self._far = 0.9 * limits.timeout
         self.admission = Admission(limits)
         self.rates = rooms.rates
         self.telemetry = rooms.telemetry
@@ -64,15 +71,8 @@ class Gate:
         """
         self.check_right(caller, ask.task)
         self.check_texts(ask.texts)
-        await self._enter(caller, len(ask.texts), ask.deadline)
-        began = time.monotonic()
-        try:
-            return await self.service.answer(ask)
-        except OverloadedError:
-            self.admission.overloaded()
-            raise
-        finally:
-            self.admission.leave(len(ask.texts), time.monotonic() - began)
+        inputs, deadline = len(ask.texts), ask.deadline
+        return await self._asked(caller, inputs, deadline, lambda: self.service.answer(ask))
 
     async def embed(
         self, caller: Caller, texts: Sequence[str], deadline: float | None = None
@@ -84,15 +84,9 @@ class Gate:
             MilepostError: As ``Answering.embed``.
         """
         self.check_texts(texts)
-        await self._enter(caller, len(texts), deadline)
-        began = time.monotonic()
-        try:
-            return await self.service.embed(texts, deadline)
-        except OverloadedError:
-            self.admission.overloaded()
-            raise
-        finally:
-            self.admission.leave(len(texts), time.monotonic() - began)
+        return await self._asked(
+            caller, len(texts), deadline, lambda: self.service.embed(texts, deadline)
+        )
 
     async def feedback(self, caller: Caller, said: Said) -> tuple[Feedback, bool]:
         """Keep what a caller says about an answer; see ``Answering.feedback``."""
@@ -170,6 +164,33 @@ class Gate:
                     param=f"{param}[{index}]",
                     advice="Cut it to what matters.",
                 )
+
+    async def _asked(
+        self,
+        caller: Caller,
+        inputs: int,
+        deadline: float | None,
+        ask: Callable[[], Awaitable[T]],
+    ) -> T:
+        """What is answered when it is the caller's turn, and in time."""
+        await self._enter(caller, inputs, deadline)
+        began = time.monotonic()
+        left = float("inf") if deadline is None else deadline - began
+        try:
+            if left > self._far:
+                return await ask()
+            async with asyncio.timeout(left):
+                return await ask()
+        except TimeoutError:
+            raise LateError(
+                "the deadline of this request passed before there was an answer.",
+                advice="Ask less at once, or allow more time by X-Request-Timeout.",
+            ) from None
+        except OverloadedError:
+            self.admission.overloaded()
+            raise
+        finally:
+            self.admission.leave(inputs, time.monotonic() - began)
 
     async def _enter(self, caller: Caller, inputs: int, deadline: float | None) -> None:
         """Returns when so many inputs of a caller may go to the engine."""

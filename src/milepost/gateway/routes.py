@@ -49,6 +49,10 @@ class Route:
     errors: Callable[[Refusal], bytes] = Refusal.body
 
 
+_MOST_REMEMBERED, _MOST_REMEMBERED_CHARS = 1024, 200
+"""Paths that are found without a walk, and the longest one that is remembered."""
+
+
 class Router:
     """Finds the route of a request.
 
@@ -60,16 +64,27 @@ class Router:
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
+        self._found: dict[tuple[str, str], tuple[Route, Mapping[str, str]]] = {}
         self._root = _Node()
         for route in self.routes:
             self._root.add(route)
 
-    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
+    def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
         """The route of a request, and the values of the names in its path.
 
         Raises:
             RefusedError: 404 if there is no such path, 405 if it takes other methods.
         """
+        found = self._found.get((method, path))
+        if found is None:
+            found = self._walked(method, path)
+            if len(path) <= _MOST_REMEMBERED_CHARS:
+                if len(self._found) >= _MOST_REMEMBERED:
+                    self._found.clear()
+                self._found[method, path] = found
+        return found
+
+    def _walked(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
         values: list[str] = []
         node = self._root.walk(path.split("/"), 1, values)
         if node is None or not node.routes:

@@ -66,6 +66,48 @@ class DoctorRow(msgspec.Struct, frozen=True, kw_only=True):
     enables: str = ""
 
 
+class VariantSpeed(msgspec.Struct, frozen=True, kw_only=True):
+    """One variant of an encoder on this machine.
+
+    Attributes:
+        variant: ``fp32`` or ``int8``.
+        texts_per_second: By the number of tokens of a text, on one core, in batches.
+        all_cores: Texts of 12 tokens per second with one caller per core.
+        one_ms: Milliseconds of a single text of 12 tokens, median.
+        similarity: Mean cosine between its vectors and those of fp32.
+        neighbours: Largest change of a value of a vector when other texts stand beside it.
+    """
+
+    variant: str
+    texts_per_second: dict[int, float]
+    all_cores: float
+    one_ms: float
+    similarity: float
+    neighbours: float
+
+
+class Speed(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``milepost doctor --speed`` measured.
+
+    Attributes:
+        encoder: Name of the encoder.
+        processor: Name of the processor.
+        cores: Cores that this process may use.
+        instructions: The best instructions for small integers that it has.
+        variants: One row per variant, the reference first.
+        choice: The variant to serve on.
+        reason: Why, in words.
+    """
+
+    encoder: str
+    processor: str
+    cores: int
+    instructions: str
+    variants: tuple[VariantSpeed, ...]
+    choice: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportSubject:
     """All that a report says about one task.

@@ -4,6 +4,9 @@ from milepost.entities.server import News, Served
 from milepost.reports import words
 from milepost.reports.document import BLANK, Cell, Column, Document, Grid, Line, Part, Row, sentence
 
+MOST_SHOWN = 20
+"""Tasks in the table; a thousand would push all else off the screen."""
+
 
 def started(news: News, place: str) -> Document:
     """Where a server listens, what it serves, and how to ask it.
@@ -29,7 +32,11 @@ def started(news: News, place: str) -> Document:
             _code(f"milepost{_before(place)} improve"),
         ]
         return Document((*parts, BLANK, sentence("Ctrl-C stops it.", "dim")))
-    return Document((*parts, BLANK, _tasks(news.tasks), BLANK, *_how(news, place)))
+    parts += [BLANK, _tasks(news.tasks[:MOST_SHOWN])]
+    if len(news.tasks) > MOST_SHOWN:
+        left = words.count(len(news.tasks) - MOST_SHOWN, "more task")
+        parts.append(sentence(f"and {left}: GET /v1/tasks lists all.", "dim"))
+    return Document((*parts, BLANK, *_how(news, place)))
 
 
 def _tasks(tasks: tuple[Served, ...]) -> Grid:

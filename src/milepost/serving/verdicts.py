@@ -75,11 +75,12 @@ def verdict(guarding: Guarding, row: NDArray[np.float32]) -> Verdict:
         guarding: The guard and its release.
         row: ``(k,) float32`` probabilities of that release.
     """
-    best = int(row.argmax())
+    found: list[float] = row.tolist()
+    best = found.index(max(found))
     label = guarding.head.predictor.labels[best]
     if not guarding.columns:
-        return Verdict(label=label, probability=round(float(row[best]), DIGITS))
-    together = float(sum(row[list(guarding.columns)].tolist()))
+        return Verdict(label=label, probability=round(found[best], DIGITS))
+    together = sum(found[column] for column in guarding.columns)
     return Verdict(
         label=label,
         probability=round(min(together, 1.0), DIGITS),

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 
 from milepost.entities.errors import UnknownNameError
+from milepost.entities.ids import Digest
 from milepost.entities.release import Manifest
 from milepost.entities.task import Task
 from milepost.predictors.base import Predictor
@@ -62,7 +63,7 @@ def release(
         task_version=version_of(task),
         labels=predictor.labels,
         strategy="by_hand",
-        encoder=context.bare_encoder().digest if reads else None,
+        encoder=Digest(context.bare_encoder().digest) if reads else None,
         variant="fp32" if reads else None,
         abstain_below=msgspec.UNSET if abstain_below is None else abstain_below,
     )

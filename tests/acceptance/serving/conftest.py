@@ -149,7 +149,7 @@ class Client:
         head = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}"]
         request = "\r\n".join([*head, *headers, "", ""]).encode() + body
         fresh = self._streams is None
-        if self._streams is None or self._streams[0].at_eof():
+        if self._streams is None or _is_over(self._streams[0]):
             fresh = True
             await self._connect()
         assert self._streams is not None
@@ -162,6 +162,8 @@ class Client:
                 reader, writer = self._streams
                 writer.write(request)
                 status = await reader.readline()
+            if not status:
+                raise ConnectionResetError("closed before its answer")
             return int(status.split()[1]), await self._rest(reader)
         except BaseException:
             self.close()
@@ -187,6 +189,11 @@ class Client:
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
+
+
+def _is_over(reader: asyncio.StreamReader) -> bool:
+    """Whether the server has closed a connection on which nothing is under way."""
+    return reader.at_eof() or reader.exception() is not None
 
 
 class Load:
@@ -250,7 +257,7 @@ class Load:
         try:
             async with asyncio.timeout(30):
                 status, content = await client.ask(self._path, body, self._headers)
-        except (OSError, TimeoutError, EOFError, ValueError, IndexError) as error:
+        except (OSError, TimeoutError, EOFError, ValueError) as error:
             traffic.failed[type(error).__name__] += 1
             return
         if status != 200:
@@ -290,12 +297,12 @@ def steps() -> Callable[[Callable[[], object], float], None]:
 
 
 @pytest.fixture
-def figures(record_property) -> Callable[..., None]:
+def figures(request) -> Callable[..., None]:
     """Keeps what a scenario measured; ``python -m bench faults`` collects it."""
 
     def keep(**found: float) -> None:
         for name, value in found.items():
-            record_property(name, value)
+            request.node.user_properties.append((name, value))
 
     return keep
 
@@ -363,3 +370,17 @@ def answering() -> Callable[[Server], list[psutil.Process]]:
         return found
 
     return find
+
+
+@pytest.fixture
+def missing() -> Callable[[Path, Sequence[str]], list[str]]:
+    """Traces that are not in the ledger of a workspace, of those that clients were told of."""
+
+    def look(desk: Path, traces: Sequence[str]) -> list[str]:
+        # Here, so that tests without a ledger do not wait for it.
+        from milepost.workflows.opening import open_context
+
+        with contextlib.closing(open_context(desk).ledger) as ledger:
+            return [trace for trace in traces if ledger.trace(trace) is None]
+
+    return look

@@ -15,21 +15,25 @@ def test_a_killed_worker_costs_what_it_had_in_its_hands(
     server = serve(improved, "--insecure", "--workers", 2)
     first = {each.pid for each in answering(server)}
     assert len(first) == 2
-    with load(server.address, rate=150) as good:
+    with load(server.address, rate=200) as good:
         good.until(100)
         victim = answering(server)[0]
         victim.kill()
         good.until(500)
         steps(lambda: len({each.pid for each in answering(server)} - {victim.pid}) == 2, 60)
-        good.until(900)
+        good.until(1200)
     traffic = good.stop()
     figures(good_share=traffic.share, failed=traffic.failed.total(), p99_ms=traffic.p(0.99) * 1e3)
-    assert traffic.share >= 0.998, traffic.failed
+    # What it had in its hands is gone: at most one request of each client. How many that are
+    # depends on how fast the machine is; ``python -m bench faults`` keeps the share.
+    assert traffic.failed.total() <= 8, traffic.failed
+    assert set(traffic.failed) <= {"ConnectionResetError", "BrokenPipeError", "IncompleteReadError"}
     assert server.stop() == 0
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_in_strict_mode_is_there_after_a_kill(
-    improved, serve, load, answering, strict, figures
+    improved, serve, load, answering, strict, missing, figures
 ):
     strict(improved)
     server = serve(improved, "--insecure", "--workers", 2)
@@ -43,8 +47,7 @@ def test_what_was_acknowledged_in_strict_mode_is_there_after_a_kill(
         each.kill()
     server.process.kill()
     server.process.wait()
-    ledger = mp.Workspace.open(improved)._context.ledger
-    lost = [trace for trace in traffic.traces if ledger.trace(trace) is None]
+    lost = missing(improved, traffic.traces)
     figures(acknowledged=len(traffic.traces), lost=len(lost), good_share=traffic.share)
     assert lost == []
     assert len(traffic.traces) >= 200

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-import milepost as mp
-
 MIB = 2**20
 
 
@@ -75,7 +73,7 @@ def pause(seconds: float) -> None:
 
 @pytest.mark.slow
 def test_a_database_that_restarts_five_times_is_not_noticed(
-    improved, milepost, database, serve, load, figures
+    improved, milepost, database, serve, load, missing, figures
 ):
     milepost.ok("-w", improved, "migrate-store", database.url)
     server = serve(improved, "--insecure")
@@ -89,8 +87,7 @@ def test_a_database_that_restarts_five_times_is_not_noticed(
         good.until(200)
     traffic = good.stop()
     assert server.stop() == 0
-    ledger = mp.Workspace.open(improved)._context.ledger
-    kept = sum(ledger.trace(trace) is not None for trace in traffic.traces)
+    kept = len(traffic.traces) - len(missing(improved, traffic.traces))
     figures(
         good_share=traffic.share, kept_share=kept / len(traffic.traces),
         p99_ms=traffic.p(0.99) * 1e3,
@@ -102,7 +99,7 @@ def test_a_database_that_restarts_five_times_is_not_noticed(
 
 @pytest.mark.slow
 def test_in_strict_mode_nothing_is_answered_while_the_database_is_away(
-    improved, milepost, database, serve, load, strict, figures
+    improved, milepost, database, serve, load, strict, missing, figures
 ):
     milepost.ok("-w", improved, "migrate-store", database.url)
     strict(improved)
@@ -115,15 +112,15 @@ def test_in_strict_mode_nothing_is_answered_while_the_database_is_away(
         good.until(50)
     traffic = good.stop()
     server.stop()
-    ledger = mp.Workspace.open(improved)._context.ledger
-    lost = [trace for trace in traffic.traces if ledger.trace(trace) is None]
+    lost = missing(improved, traffic.traces)
     figures(acknowledged=len(traffic.traces), lost=len(lost), refused=traffic.failed.total())
     assert lost == []
     assert traffic.failed
     assert {reason.split()[0] for reason in traffic.failed} == {"503"}
 
 
-def test_a_locked_ledger_holds_no_answer_up(improved, serve, load, figures):
+@pytest.mark.slow
+def test_a_locked_ledger_holds_no_answer_up(improved, serve, load, missing, figures):
     server = serve(improved, "--insecure")
     with load(server.address, rate=100) as good:
         good.until(50)
@@ -134,8 +131,7 @@ def test_a_locked_ledger_holds_no_answer_up(improved, serve, load, figures):
         good.until(100)
     traffic = good.stop()
     assert server.stop() == 0
-    ledger = mp.Workspace.open(improved)._context.ledger
-    kept = sum(ledger.trace(trace) is not None for trace in traffic.traces)
+    kept = len(traffic.traces) - len(missing(improved, traffic.traces))
     figures(good_share=traffic.share, kept_share=kept / len(traffic.traces),
             p99_ms=traffic.p(0.99) * 1e3)  # fmt: skip
     assert traffic.share >= 0.999, traffic.failed
@@ -153,11 +149,13 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(root)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_traces_and_no_answer(
     improved, serve, load, memory, small_disk, figures, steps
 ):
     config = improved / "milepost.toml"
-    config.write_text(f'traces = "{small_disk}/traces"\n' + config.read_text())
+    lines = [line for line in config.read_text().splitlines() if not line.startswith("traces")]
+    config.write_text("\n".join([f'traces = "{small_disk}/traces"', *lines, ""]))
     server = serve(improved, "--insecure")
     filler = small_disk / "filler"
     with load(server.address, rate=100) as good:

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-import milepost as mp
+from milepost.workflows.opening import open_context
+from milepost.workflows.release.channels import promote
 
 
 @pytest.mark.slow
@@ -19,7 +20,7 @@ def test_both_follow_a_change_of_a_channel(
     milepost.ok("-w", improved, "migrate-store", new_postgres_database().replace(":s3cret@", "@"))
     other = shutil.copytree(improved, tmp_path / "other")
     servers = [serve(desk, "--insecure", "--reload-every", "0.5s") for desk in (improved, other)]
-    space = mp.Workspace.open(improved)
+    context = open_context(improved)
     loads = [load(server.address, rate=100, clients=4) for server in servers]
     seconds: list[float] = []
     with loads[0] as first, loads[1] as second:
@@ -29,7 +30,7 @@ def test_both_follow_a_change_of_a_channel(
             number = 1 + at % 2
             for each in loads:
                 each.traffic.first.pop(number, None)
-            space.promote("route", number)
+            promote(context, "route", number, "a test")
             moved = time.monotonic()
             for each in loads:
                 steps(lambda each=each, number=number: number in each.traffic.first, 10)
@@ -39,6 +40,7 @@ def test_both_follow_a_change_of_a_channel(
         seconds_to_follow=max(seconds), failed=sum(each.failed.total() for each in traffic),
         mixed=sum(each.mixed for each in traffic),
     )  # fmt: skip
+    context.ledger.close()
     assert not any(each.failed for each in traffic)
     assert not any(each.mixed for each in traffic)
     assert max(seconds) < 2.0

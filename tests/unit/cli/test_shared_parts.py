@@ -9,7 +9,16 @@ from milepost.entities.errors import InputError, Problem, TaskFileError
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("90", 90), ("60s", 60), ("2m", 120), ("1h", 3600), ("1.5m", 90), (".5s", 0.5), ("1e2", 100)],
+    [
+        ("90", 90),
+        ("60s", 60),
+        ("2m", 120),
+        ("1h", 3600),
+        ("2d", 172_800),
+        ("1.5m", 90),
+        (".5s", 0.5),
+        ("1e2", 100),
+    ],
 )
 def test_durations(text, expected):
     assert seconds(text) == expected
@@ -20,7 +29,7 @@ def test_no_duration_is_no_limit():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "s", "0", "0s", "-1m", "nan", "inf", "infh", "5d", "1 2", "m2"]
+    "text", ["", "s", "0", "0s", "-1m", "nan", "inf", "infh", "5w", "1 2", "m2"]
 )
 def test_what_is_no_duration(text):
     with pytest.raises(InputError, match=r"--budget: .* is not a duration"):

@@ -1,5 +1,6 @@
 import pytest
 
+from milepost._base.limits import Limits
 from milepost._base.settings import Settings
 from milepost.entities.configuration import (
     Configuration,
@@ -21,8 +22,20 @@ def test_the_promised_defaults():
         near_duplicate=0.8,
         max_text_chars=20_000,
         max_tokens=None,
+        serve_variant="int8",
         latency_samples=50,
     )
+
+
+def test_the_promised_limits_of_a_server():
+    limits = Limits()
+    assert (limits.body_bytes, limits.inputs, limits.header_bytes) == (8 * 2**20, 1024, 32 * 1024)
+    assert (limits.timeout, limits.idle_seconds, limits.lame_duck, limits.grace) == (60, 75, 5, 30)
+    limited = Configuration(limits=Limits(inputs=7))
+    assert parse_configuration(dump_configuration(limited), "m.toml") == limited
+    assert "[limits]" not in dump_configuration(Configuration())
+    with pytest.raises(TaskFileError, match="Did you mean 'inputs'"):
+        parse_configuration("[limits]\ninput = 3\n", "milepost.toml")
 
 
 def test_what_is_written_is_read_back():

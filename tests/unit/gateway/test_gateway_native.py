@@ -194,6 +194,16 @@ def test_a_deadline_that_has_passed_is_late():
     error_of(answer, 504)
 
 
+def test_what_takes_too_long_is_late():
+    answer = ask(
+        gateway(LengthService(seconds=60.0)),
+        "/v1/tasks/route/predict",
+        json={"inputs": ["a"]},
+        headers={"x-request-timeout": "0.02"},
+    )
+    assert error_of(answer, 504)["code"] == "deadline_exceeded"
+
+
 def test_feedback_is_kept_once():
     to = gateway()
     trace = predict(to, "a").json()["predictions"][0]["trace_id"]

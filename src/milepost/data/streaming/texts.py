@@ -74,4 +74,5 @@ def text_of(file: BinaryIO, how: Encoded, newline: str) -> Generator[io.TextIOWr
     try:
         yield text
     finally:
-        text.detach()
+        if not file.closed:  # it is when a reader is let go before its end
+            text.detach()

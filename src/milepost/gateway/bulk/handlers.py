@@ -42,12 +42,22 @@ async def stream(call: Call) -> Reply:
     task = call.gate.task(call.caller, call.arguments["task"])
     ask = _asking(call, task)
     rows = json_rows(call.chunks(), task.input, call.gate.most_chars)
-    return Reply(body=_lines(rows, ask), content_type=NDJSON)
+    return Reply(body=_while_there(_lines(rows, ask)), content_type=NDJSON)
 
 
 async def _lines(rows: Rows, ask: AskThese) -> AsyncIterator[bytes]:
     async for some in answered(rows, ask):
         yield b"".join(map(answer_line, some))
+
+
+async def _while_there(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same pieces; a client that went away in the middle ends them, which is no error."""
+    try:
+        async for piece in pieces:
+            yield piece
+    except RefusedError as error:
+        if error.code != "client_gone":
+            raise
 
 
 def _asking(call: Call, task: ServedTask) -> AskThese:
@@ -95,9 +105,9 @@ async def batch(call: Call) -> Reply:
     ask = _asking(call, task)
     file = await _open(call, given, charset, task)
     if wanted == "jsonl":
-        pieces = _json(file, ask)
+        pieces = _while_there(_json(file, ask))
     elif wanted == "csv" and file.names is not None:
-        pieces = _csv(file, file.names, ask)
+        pieces = _while_there(_csv(file, file.names, ask))
     else:
         found = [each async for some in answered(file.rows, ask) for each in some]
         pieces = _pieces(await asyncio.to_thread(_whole, wanted, file, found))

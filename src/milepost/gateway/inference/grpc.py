@@ -6,6 +6,8 @@ and fair shares hold for both together.
 
 import asyncio
 import contextlib
+import logging
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,6 +19,7 @@ import grpc
 from milepost.entities.errors import InputError
 from milepost.entities.serving import Answers, Ask, ServedTask
 from milepost.gateway.access import Access, Caller
+from milepost.gateway.call import MOST_ID_CHARS
 from milepost.gateway.errors import Refusal, RefusedError, refusal
 from milepost.gateway.inference.http import (
     EXTENSIONS,
@@ -43,6 +46,8 @@ from milepost.gateway.inference.tensors import (
 if TYPE_CHECKING:
     from milepost.gateway.gate import Gate
 
+logger = logging.getLogger("milepost.gateway")
+
 SERVICE = "inference.GRPCInferenceService"
 
 CODES = {
@@ -64,8 +69,6 @@ MOST_CALLS = 4096
 
 _MOST_HEAD_BYTES = 32 * 1024
 
-Failed = Callable[[str, Refusal, BaseException], None]
-
 
 class Running:
     """A gRPC server that runs.
@@ -83,9 +86,7 @@ class Running:
         await self._server.stop(grace)
 
 
-async def start_grpc(
-    gate: "Gate", access: Access, host: str, port: int, failed: Failed | None = None
-) -> Running:
+async def start_grpc(gate: "Gate", access: Access, host: str, port: int) -> Running:
     """Serve the protocol beside HTTP.
 
     Several workers may listen on one port: the system spreads connections over them.
@@ -95,7 +96,6 @@ async def start_grpc(
         access: Turns the metadata ``authorization`` into a caller.
         host: Address to listen on.
         port: Port; 0 for any free one.
-        failed: Told of errors that nobody meant: method, what was answered, the error.
 
     Raises:
         InputError: If the address is taken.
@@ -109,7 +109,7 @@ async def start_grpc(
             ("grpc.so_reuseport", 1 if port else 0),
         ),
     )
-    server.add_generic_rpc_handlers((_handlers(_Service(gate), access, failed),))
+    server.add_generic_rpc_handlers((_handlers(_Service(gate), access),))
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     bound = 0
     with contextlib.suppress(RuntimeError):
@@ -126,7 +126,7 @@ async def start_grpc(
 Method = Callable[[Caller, Any, Any], Awaitable[Any]]
 
 
-def _handlers(service: "_Service", access: Access, failed: Failed | None) -> grpc.GenericRpcHandler:
+def _handlers(service: "_Service", access: Access) -> grpc.GenericRpcHandler:
     """All methods; those in ``open`` need no key, all others are denied without."""
     open_methods: dict[str, Method] = {
         "ServerLive": service.live,
@@ -140,7 +140,7 @@ def _handlers(service: "_Service", access: Access, failed: Failed | None) -> grp
     }
     handlers: dict[str, Any] = {}
     for name, method in {**open_methods, **keyed}.items():
-        guarded = _guarded(name, method, access if name in keyed else None, failed)
+        guarded = _guarded(name, method, access if name in keyed else None)
         handlers[name] = grpc.unary_unary_rpc_method_handler(
             guarded,
             request_deserializer=MESSAGES[f"{name}Request"].FromString,
@@ -149,7 +149,7 @@ def _handlers(service: "_Service", access: Access, failed: Failed | None) -> grp
     return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
 
-def _guarded(name: str, method: Method, access: Access | None, failed: Failed | None) -> Any:
+def _guarded(name: str, method: Method, access: Access | None) -> Any:
     async def call(request: Any, context: Any) -> Any:
         metadata = _metadata(context)
         try:
@@ -161,10 +161,10 @@ def _guarded(name: str, method: Method, access: Access | None, failed: Failed | 
             return await method(caller, request, context)
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a status
+        except Exception as error:
             answer = refusal(error)
-            if answer.unforeseen and failed is not None:
-                failed(name, answer, error)
+            if answer.unforeseen:
+                logger.error("%s failed", name, exc_info=error)
             await _abort(context, answer)
 
     return call
@@ -236,10 +236,13 @@ class _Service:
         wanted = [output.name for output in request.outputs]
         check_outputs(wanted)
         task = self._gate.task(caller, request.model_name)
-        ask = _ask(task, texts, request, context)
+        latest = time.monotonic() + self._gate.limits.timeout
+        ask = _ask(task, texts, request, min(latest, _until(context)))
         if wanted and "probabilities" not in wanted:
             ask = replace(ask, top=1)
-        answers = await self._gate.answer(caller, replace(ask, key=caller.key))
+        parent = _metadata(context).get("traceparent")
+        parent = None if parent is None else parent.decode("latin-1")
+        answers = await self._gate.answer(caller, replace(ask, key=caller.key, parent=parent))
         return _response(request, task, answers, wanted)
 
 
@@ -268,25 +271,29 @@ def _wrong(what: str) -> RefusedError:
     return RefusedError(400, "invalid_tensor", what, param="inputs")
 
 
-def _ask(task: ServedTask, texts: list[str], request: Any, context: Any) -> Ask:
-    parameters = {name: _value(value) for name, value in request.parameters.items()}
-    metadata = _metadata(context)
+def _until(context: Any) -> float:
+    """``time.monotonic()`` at which the client's deadline passes."""
     remaining = context.time_remaining()
-    until = deadline_of(parameters)
-    if remaining is not None:
-        until = min(until, time.monotonic() + remaining)
-    parent = metadata.get("traceparent")
+    return math.inf if remaining is None else time.monotonic() + remaining
+
+
+def _ask(task: ServedTask, texts: list[str], request: Any, until: float) -> Ask:
+    parameters = {name: _value(value) for name, value in request.parameters.items()}
     return Ask(
         task=task.name,
         texts=tuple(texts),
         subject=subject_of(parameters),
         release=version_of(request.model_version),
         top=MOST_LABELS,
-        deadline=until,
-        request=request.id or f"r{os.urandom(12).hex()}",
-        parent=None if parent is None else parent.decode("latin-1"),
+        deadline=min(until, deadline_of(parameters)),
+        request=_request_id(request.id),
         protocol="oip-grpc",
     )
+
+
+def _request_id(given: str) -> str:
+    usable = given and len(given) <= MOST_ID_CHARS and given.isascii() and given.isprintable()
+    return given if usable else f"r{os.urandom(12).hex()}"
 
 
 def _value(parameter: Any) -> object:

@@ -115,7 +115,7 @@ def check_input(name: str, datatype: str, shape: Sequence[int]) -> int:
         RefusedError: If it is not what a task reads.
     """
     if name != INPUT:
-        raise UnknownNameError("input", name[:60], [INPUT])
+        raise _unknown("input", name, [INPUT], f"inputs.{INPUT}")
     if datatype != "BYTES":
         raise _wrong(f"has datatype {datatype[:20]!r}, not 'BYTES'")
     if len(shape) not in (1, 2) or tuple(shape[1:]) not in ((), (1,)):
@@ -133,6 +133,11 @@ def check_count(texts: Sequence[str], announced: int) -> None:
     """
     if len(texts) != announced:
         raise _wrong(f"has {len(texts)} elements, but its shape says {announced}")
+
+
+def _unknown(kind: str, name: str, known: Iterable[str], param: str) -> RefusedError:
+    error = UnknownNameError(kind, name[:60], known)
+    return RefusedError(400, f"unknown_{kind}", error.what, param=param, advice=error.advice)
 
 
 def _wrong(what: str) -> RefusedError:
@@ -203,12 +208,11 @@ def check_outputs(wanted: Sequence[str]) -> None:
     """Refuse an output that there is not, before anything is asked.
 
     Raises:
-        UnknownNameError: If one is unknown.
-        RefusedError: If one is asked for twice.
+        RefusedError: 400 if one is unknown, or asked for twice.
     """
     for name in wanted:
         if name not in _OUTPUTS:
-            raise UnknownNameError("output", name[:60], _OUTPUTS)
+            raise _unknown("output", name, _OUTPUTS, "outputs")
     if len(set(wanted)) < len(wanted):
         raise RefusedError(
             400, "duplicate_output", "an output is asked for twice.", param="outputs"
@@ -219,12 +223,18 @@ def version_of(version: str | None) -> int | None:
     """The release that a version names; ``None`` follows the channels.
 
     Raises:
-        UnknownNameError: If it is not a number.
+        RefusedError: 404 if it is not a number.
     """
     if not version:
         return None
     if not (version.isascii() and version.isdigit() and len(version) <= 9):
-        raise UnknownNameError("version", version[:20], [])
+        raise RefusedError(
+            404,
+            "unknown_version",
+            f"{version[:20]!r} is not the number of a release.",
+            param="version",
+            advice="A version is a release, such as 1; without one the channels decide.",
+        )
     return int(version)
 
 
@@ -232,7 +242,7 @@ def ready_version(task: ServedTask, version: str | None) -> bool:
     """Whether a release is loaded for a channel, or any where none is named.
 
     Raises:
-        UnknownNameError: If the version is not a number.
+        RefusedError: 404 if the version is not a number.
     """
     release = version_of(version)
     return release is None or release in _in_channels(task)

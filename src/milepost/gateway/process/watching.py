@@ -29,8 +29,12 @@ PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 SETTLED_SECONDS = 30.0
 """A worker that lived so long did not die of starting: the next one starts at once."""
 
-SLOWEST_END = 60.0
-"""Seconds after the first signal after which workers that still live are killed."""
+SLOWEST_END = 900.0
+"""Seconds after the first signal after which workers that still live are killed, whatever their
+limits say."""
+
+MOST_FALSE_STARTS = 3
+"""Workers that may end one after the other before any has served."""
 
 
 def main() -> None:
@@ -41,9 +45,9 @@ def main() -> None:
     except MilepostError as error:
         tell(order.announce, bad_news(error))
         code = 2
-    with contextlib.suppress(ChildProcessError):
-        while True:  # whoever announces is a child, and has something to say before we end
-            os.waitpid(-1, 0)
+    if order.announcer is not None:  # it may have something to say before we end
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(order.announcer, 0)
     sys.exit(code)
 
 
@@ -150,6 +154,7 @@ class Watcher:
             ],
             pass_fds=(listening, told, self._life[0], self._rates),
             stdin=subprocess.DEVNULL,
+            process_group=0,  # Ctrl-C is for this process alone, which decides what it means
         )
         os.close(told)
         return _Worker(process, heard, time.monotonic())
@@ -175,6 +180,9 @@ class Watcher:
         for worker in list(self._workers):
             if worker.process.poll() is not None:
                 self._bury(worker)
+        if self._announced and self._order.announcer is not None:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self._order.announcer, os.WNOHANG)
 
     def _hear(self, worker: _Worker) -> None:
         if worker.news < 0:
@@ -211,6 +219,12 @@ class Watcher:
         code = worker.process.returncode
         lived = time.monotonic() - worker.started
         self._deaths = 1 if worker.ready and lived > SETTLED_SECONDS else self._deaths + 1
+        if not self._announced and self._deaths >= MOST_FALSE_STARTS:
+            self._failure = News(
+                error="the workers end before they serve.", advice="See what they said above."
+            )
+            self._stopping = time.monotonic()
+            return
         pause = PAUSES[min(self._deaths - 1, len(PAUSES) - 1)]
         self._start_at = time.monotonic() + pause
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
@@ -227,8 +241,8 @@ class Watcher:
         if self._stopping is None:
             self._stopping = time.monotonic()
             self._first = number
-        elif self._signals > 1:
-            self._order_all(HURRY)
+        else:
+            self._order_all(HURRY if self._signals == 2 else signal.SIGKILL)
 
     def _order_all(self, number: int) -> None:
         for worker in self._workers:

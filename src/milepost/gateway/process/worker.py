@@ -35,7 +35,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="milepost: %(message)s")
     # A line for each malformed request would let anybody fill the disk.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    # Ctrl-C reaches all processes of a terminal: the one that watches decides what it means.
+    # What Ctrl-C means is decided by the process that watches.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise_descriptor_limit()
     # The engine's threads give the interpreter back to the loop sooner (default: 5 ms).

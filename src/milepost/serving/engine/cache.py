@@ -16,8 +16,8 @@ STACKS = 16
 _ENTRY = 600
 """Bytes of an entry besides its arrays and its text, about."""
 
-_ANSWER = 400
-"""Bytes of an answer besides its arrays, about."""
+_ANSWER = 1100
+"""Bytes of an answer besides its arrays, about, with what a service notes on it."""
 
 
 class _Entry:

@@ -33,8 +33,8 @@ QUEUE_TEXTS = 4096
 QUEUE_TOKENS = 262_144
 """Most tokens that wait, as guessed from the lengths of the texts."""
 
-CACHE_BYTES = 64 * 2**20
-"""Bytes of the cache: about 25,000 short texts with their vectors."""
+CACHE_BYTES = 48 * 2**20
+"""Bytes of the cache: about 14,000 short texts with their vectors."""
 
 _SHORTEST_RETRY, _LONGEST_RETRY = 0.1, 30.0
 _LAST_BATCH = 10.0

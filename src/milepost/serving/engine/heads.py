@@ -173,8 +173,9 @@ def _answer_alone(
     for head, where in zip(block.predictors, places, strict=True):
         alone = None if vectors is None else vectors[row : row + 1]
         try:
-            found = head.predict(Batch((texts[row],), _read(head, alone)))
-            answers[at].probabilities[where] = found.probabilities[0]
+            found = head.predict(Batch((texts[row],), _read(head, alone))).probabilities
+            _check_shape(head, found, 1)
+            answers[at].probabilities[where] = found[0]
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this head's alone
             answers[at].fail((where,), error)
 
@@ -228,10 +229,19 @@ def _logits(
     chosen = None if vectors is None else vectors[rows]
     batch = Batch(tuple(texts[row] for row in rows), _read(predictor, chosen))
     logits = predictor.logits(batch)
-    expected = (len(rows), block.width)
-    if logits.shape != expected:
-        raise ValueError(f"{predictor.kind} gave logits {logits.shape}; expected {expected}.")
+    _check_shape(predictor, logits, len(rows))
     return logits.ravel()
+
+
+def _check_shape(predictor: Predictor, found: NDArray[Any], rows: int) -> None:
+    """Refuse an answer that is not one number per row and label.
+
+    Raises:
+        ValueError: If it has another shape.
+    """
+    expected = (rows, len(predictor.labels))
+    if found.shape != expected:
+        raise ValueError(f"{predictor.kind} gave an answer {found.shape}; expected {expected}.")
 
 
 def _read(predictor: Predictor, vectors: NDArray[np.float32] | None) -> NDArray[np.float32] | None:

@@ -59,7 +59,7 @@ class ParquetSink:
         *,
         rows: int = 20_000,
         seconds: float = 60.0,
-        most_bytes: int = 1 << 30,
+        most_bytes: int = 256 << 20,
         clock: Clock = utc_now,
     ) -> None:
         self._segments = Segments(place)
@@ -67,7 +67,7 @@ class ParquetSink:
         self._folder, self._clock = journals, clock
         self._rows, self._seconds, self._most_bytes = rows, seconds, most_bytes
         self._journal: Journal | None = None
-        self._due = 0.0
+        self._due = self._again = 0.0
         self._expired_by: datetime | None = None
 
     def write(self, traces: Sequence[Expiring]) -> None:
@@ -86,7 +86,8 @@ class ParquetSink:
                 advice="Look whether the place can be written.",
             )
         self._journal.append(lines)
-        if self._journal.rows >= self._rows or time.monotonic() >= self._due:
+        now = time.monotonic()
+        if now >= self._again and (self._journal.rows >= self._rows or now >= self._due):
             self._roll()
 
     def trace(self, id: str) -> Trace | None:  # noqa: A002 - the record's own word
@@ -146,7 +147,7 @@ class ParquetSink:
         expired traces are hidden.
         """
         self._expired_by = now
-        if self._journal is not None and time.monotonic() >= self._due:
+        if time.monotonic() >= max(self._due, self._again):
             self._roll()
         return self._segments.expire(now, _MOST_FILES)
 
@@ -164,7 +165,7 @@ class ParquetSink:
             self._move(journal.path)
         except MilepostError as error:
             _log.warning("Traces stay in the journal: %s", error)
-            self._due = time.monotonic() + _AGAIN
+            self._again = time.monotonic() + _AGAIN
             return
         journal.close()
         self._journal = None
@@ -184,6 +185,8 @@ class ParquetSink:
             line = _read(data, path)
             lines.setdefault(line.id, line)
             encoded.setdefault(line.id, data)
+            if len(lines) % _SLICE == 0:
+                time.sleep(0)
         if lines:
             self._segments.add(list(lines.values()), list(encoded.values()))
         path.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from milepost.entities.errors import EncoderError, InputError
 from milepost.models.cached import CachedEncoder
 from milepost.models.encoder import Encoder
-from milepost.models.onnx_encoder import OnnxEncoder
 from milepost.predictors.base import Batch, Predictor
 from milepost.serving.engine.engine import Engine
-from milepost.serving.engine.work import Outcome, Stack, TrunkKey, Work
+from milepost.serving.engine.work import Encoding, Outcome, Stack, TrunkKey, Work
 from milepost.workflows.context import Context
 from milepost.workflows.release.bundles import Answerer
 
@@ -60,7 +59,8 @@ class Bulk:
         self._cached = encoder if isinstance(encoder, CachedEncoder) else None
         self._looks: list[float] = []
         inner = self._cached.inner if self._cached is not None else encoder
-        trunk = inner.trunk if isinstance(inner, OnnxEncoder) else None
+        # An encoder of another kind has no trunk, and encodes for itself.
+        trunk = cast("Encoding | None", getattr(inner, "trunk", None))
         self._engine = None
         if encoder is None or trunk is not None:
             key = (trunk.digest, trunk.variant) if trunk is not None else None

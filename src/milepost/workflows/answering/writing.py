@@ -51,9 +51,7 @@ def output_format(path: Path) -> Form:
 
 
 @contextmanager
-def written(
-    output: Path | BinaryIO, kinds: Mapping[str, Kind] | None = None
-) -> Generator[Writer]:
+def written(output: Path | BinaryIO, kinds: Mapping[str, Kind] | None = None) -> Generator[Writer]:
     """Write a file that is there once the block has ended well, and not before.
 
     Args:

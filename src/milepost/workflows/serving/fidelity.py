@@ -36,7 +36,7 @@ MOST_TEXTS = 400
 FEWEST_TEXTS = 60
 AGREE = 0.985
 """Smallest share of equal labels. On 400 texts at most 6 may differ: a variant that truly differs
-on 3 in 100 passes 5 times in 100, one that differs on 1 in 100 passes 89 times. On 60 none may
+on 3 in 100 passes 4 times in 100, one that differs on 1 in 100 passes 89 times. On 60 none may
 differ, which a variant that differs on 5 in 100 survives 5 times in 100."""
 
 LOSS = 0.3

@@ -26,7 +26,7 @@ _WARM_TEXT = "A first question, so that nobody else has to wait for it."
 _AT_ONCE = 256
 
 
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Bundle:
     """What releases with the same bundle share."""
 
@@ -51,9 +51,10 @@ class Loader:
     def __init__(self, context: Context, engine: Engine, variant: Variant | None = None) -> None:
         self._context = context
         self._engine = engine
-        self._variant = variant
+        self._variant: Variant | None = variant
         self._lock = threading.RLock()
-        self._bundles: WeakValueDictionary[Digest, _Bundle] = WeakValueDictionary()
+        # The last release that was loaded of each bundle.
+        self._bundles: WeakValueDictionary[Digest, Loaded] = WeakValueDictionary()
         self._releases: WeakValueDictionary[tuple[str, int], Loaded] = WeakValueDictionary()
         self._warm: WeakSet[Loaded] = WeakSet()
         self._trunks: dict[str, Trunk] = {}
@@ -73,7 +74,7 @@ class Loader:
                 return known
             row = self._context.ledger.release(task, number)
             loaded = self._loaded(row, self._bundle(row.bundle))
-            self._releases[task, number] = loaded
+            self._releases[task, number] = self._bundles[row.bundle] = loaded
             return loaded
 
     def pinned(self, task: str, number: int) -> Loaded:
@@ -134,17 +135,16 @@ class Loader:
     def _bundle(self, digest: Digest) -> _Bundle:
         known = self._bundles.get(digest)
         if known is not None:
-            return known
+            shared = known.predictor, known.manifest, known.variant, known.why, known.prepare
+            return _Bundle(*shared)
         predictor, manifest = load_bundle(self._context, digest)
         reads = predictor.uses == "vectors"
-        bundle = _Bundle(
+        return _Bundle(
             predictor,
             manifest,
             *(self._trunk(digest, manifest) if reads else (None, "it reads the text itself")),
             self._context.preparation(manifest.prepare),
         )
-        self._bundles[digest] = bundle
-        return bundle
 
     def _trunk(self, digest: Digest, manifest: Manifest) -> tuple[Variant, str]:
         """The variant that a bundle serves on, and why; the engine has it afterwards."""
@@ -152,7 +152,8 @@ class Loader:
         why = "it was asked for"
         if variant is None:
             chosen = variant_for(self._context, digest, manifest)
-            variant, why = chosen.variant, chosen.reason
+            variant = chosen.variant
+            why = chosen.reason
         trunk = trunk_for(self._context, variant)
         if trunk.digest != manifest.encoder:
             raise InputError(

@@ -13,34 +13,81 @@ from milepost.entities.errors import InputError
 MOST_UNPACKED = 8
 """How many times larger than its limit a file may be unpacked."""
 
+_ROWS_AT_ONCE = 65_536
+
 
 def read_parquet(body: bytes, most: int) -> Any:
-    """The table of a Parquet file.
+    """The table of a Parquet file, of columns that are not nested.
+
+    A value that is repeated is stored once, so that a small file may hold a table of any size: what
+    it unfolds to is counted before it is unfolded.
 
     Args:
         body: The file.
-        most: Most bytes that a file may have; unpacked it may have ``MOST_UNPACKED`` times as many.
+        most: Most bytes that a file may have; unfolded it may have ``MOST_UNPACKED`` times as many,
+            and as many cells as bytes.
 
     Raises:
-        InputError: If it is no Parquet file, or unpacks to more than that.
+        InputError: If it is no Parquet file, has a nested column, or unfolds to more than that.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         file = pq.ParquetFile(io.BytesIO(body))
+        schema = file.schema_arrow
+        nested = [field.name for field in schema if pa.types.is_nested(field.type)]
+        if nested:
+            raise InputError(
+                f"the column {nested[0][:100]!r} is nested.", advice="Leave it out, or send NDJSON."
+            )
         groups = range(file.metadata.num_row_groups)
         size = sum(file.metadata.row_group(i).total_byte_size for i in groups)
-        if size > most * MOST_UNPACKED:
-            raise InputError(
-                f"unpacked the file has {size:,} bytes; it may have {most * MOST_UNPACKED:,}.",
-                advice="Split it.",
-            )
-        table = file.read()
+        if file.metadata.num_rows * max(1, len(schema)) > most or size > most * MOST_UNPACKED:
+            raise _too_much(most)
+        table = _bounded(body, schema, most * MOST_UNPACKED).cast(schema)
         table.validate(full=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"this is no Parquet file that can be read: {_first(error)}") from None
     return table
+
+
+def _bounded(body: bytes, schema: Any, most: int) -> Any:
+    """The table with its repeated values folded, if unfolded it has at most ``most`` bytes."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    folded = [field.name for field in schema if _is_bytes(field.type)]
+    file = pq.ParquetFile(io.BytesIO(body), read_dictionary=folded)
+    size = 0
+    batches: list[Any] = []
+    for batch in file.iter_batches(_ROWS_AT_ONCE):
+        for column in batch.columns:
+            size += column.nbytes
+            if pa.types.is_dictionary(column.type):
+                lengths = pc.call_function("binary_length", [column.dictionary])
+                told = pc.call_function("sum", [lengths.take(column.indices)])
+                size += told.as_py() or 0
+        if size > most:
+            raise _too_much(most // MOST_UNPACKED)
+        batches.append(batch)
+    return pa.Table.from_batches(batches, file.schema_arrow)
+
+
+def _is_bytes(kind: Any) -> bool:
+    import pyarrow as pa
+
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary)
+    return any(test(kind) for test in tests)
+
+
+def _too_much(most: int) -> InputError:
+    return InputError(
+        f"unfolded the file is too large: it may have {most * MOST_UNPACKED:,} bytes and "
+        f"{most:,} cells.",
+        advice="Split it.",
+    )
 
 
 def _first(error: Exception) -> str:

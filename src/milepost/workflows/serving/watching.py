@@ -21,6 +21,9 @@ from milepost.workflows.tasks.files import FOLDER
 RETRY_SECONDS = 10.0
 """Seconds after which what could not be loaded is tried again."""
 
+_LOGGED = 5
+"""Most tasks of one look whose trouble is logged one by one."""
+
 _log = logging.getLogger(__name__)
 
 _Seen = tuple[int, int, int]
@@ -170,9 +173,11 @@ class Watcher:
             tasks[name] = ledger.task(name).task
         now = Standing(tasks, channels)
         table, problems = replan(self._loader, (self._router.table, self._standing), now, names)
-        for name, why in problems.items():
-            if self._problems.get(name) != why:
-                _log.warning("the task %s cannot be loaded as it is now: %s", name, why)
+        fresh = [name for name, why in problems.items() if self._problems.get(name) != why]
+        for name in fresh[:_LOGGED]:
+            _log.warning("the task %s cannot be loaded as it is now: %s", name, problems[name])
+        if len(fresh) > _LOGGED:
+            _log.warning("%d more tasks cannot be loaded as they are now", len(fresh) - _LOGGED)
         tried = self._standing.neighbours(names) | now.neighbours(names)
         kept = {name: why for name, why in self._problems.items() if name not in tried}
         self._problems = kept | problems

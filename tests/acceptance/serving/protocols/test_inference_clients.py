@@ -140,8 +140,8 @@ CODES = {"404": "StatusCode.NOT_FOUND", "400": "StatusCode.INVALID_ARGUMENT"}
         ({"model": "rute"}, "404", "'route'"),
         ({"model_version": "99"}, "404", "99"),
         ({"model_version": "latest"}, "404", "latest"),
-        ({"output": "labels"}, "404", "'label'"),
-        ({"name": "txt"}, "404", "'text'"),
+        ({"output": "labels"}, "400", "'label'"),
+        ({"name": "txt"}, "400", "'text'"),
         ({"shape": [1, 2]}, "400", "[n]"),
     ],
 )

@@ -226,6 +226,24 @@ def test_a_failing_predictor_fails_only_its_own_texts(engine):
     assert not again.cached  # a failure is not kept
 
 
+class Wrong(Sick):
+    """Gives one number too few."""
+
+    def logits(self, batch):
+        return np.zeros((len(batch), 1))
+
+    def predict(self, batch):
+        return ConstantPredictor(labels=("x",), log_prior=np.zeros(1)).predict(batch)
+
+
+def test_an_answer_of_another_shape_is_a_failure(engine):
+    stack = Stack([HEADS["linear"], Headed(Wrong(), None, "6" * 64)])
+    works = [Work(text, stack) for text in ("one", "two")]
+    for outcome in engine.run_blocking(works, 30):
+        assert outcome.probabilities[1] is None
+        assert "expected (1, 2)" in str(outcome.failures[1])
+
+
 def test_a_vector_that_is_not_finite_fails_its_own_row():
     vectors = TRUNK.encoder.encode(TEXTS[:3])
     vectors[1, 2] = np.nan

@@ -339,7 +339,7 @@ def test_the_cache_is_bounded_and_counts_what_it_holds(accesses, most):
 
 
 def test_least_recently_used_texts_go_first():
-    cache = Cache(4000)
+    cache = Cache(8000)
     for i in range(20):
         cache.keep(f"text {i}", STACK, outcome())
         cache.answer("text 0", STACK)
