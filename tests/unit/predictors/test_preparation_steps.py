@@ -71,8 +71,25 @@ TEXTS = st.one_of(
     st.text("<>/!-'\"= abpscriptd&;#lt3@.w:\n\u0301\u0327\u0344\uff9eΣİ", max_size=80),
     st.lists(
         st.sampled_from(
-            ("> a", "On Monday", "wrote:", "From: x", "Sent: y", "--", "-- ", "", "a@b.c", "@e.f")
-            + ("Am 3. schrieb x:", "www.x", "http://", "<p>", "</p>", "&amp;lt;", "\u0301" * 40)
+            (
+                "> a",
+                "On Monday",
+                "wrote:",
+                "From: x",
+                "Sent: y",
+                "--",
+                "-- ",
+                "",
+                "a@b.c",
+                "@e.f",
+                "Am 3. schrieb x:",
+                "www.x",
+                "http://",
+                "<p>",
+                "</p>",
+                "&amp;lt;",
+                "\u0301" * 40,
+            )
         ),
         max_size=8,
     ).map("\n".join),
