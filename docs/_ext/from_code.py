@@ -71,6 +71,8 @@ def task_file_fields() -> str:
         "FairnessRule": "`fairness`",
         "AbstainRule": "`abstain`",
         "ScopeRule": "`out_of_scope`",
+        "Guard": "`guards`, each in its long form",
+        "RecordingRule": "`recording`",
     }
     for name, title in titles.items():
         definition = definitions[name]

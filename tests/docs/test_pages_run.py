@@ -1,5 +1,6 @@
 """What the README and the pages show is run, page by page."""
 
+import json
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,8 @@ def test_files_in_the_pages_are_valid(page: Path, read_blocks: Read) -> None:
             parse_configuration(block.text, name)
         elif block.language == "toml":
             tomllib.loads(block.text)
+        elif block.language == "json":
+            json.loads(block.text)
 
 
 def test_python_examples_compile(page: Path, read_blocks: Read) -> None:
@@ -59,5 +62,5 @@ def test_python_examples_compile(page: Path, read_blocks: Read) -> None:
 
 def test_only_known_kinds_of_blocks(page: Path, read_blocks: Read) -> None:
     # A misspelt language would be a block that nobody runs.
-    known = {"bash", "sh", "python", "console", "text", "yaml", "toml", ""}
+    known = {"bash", "sh", "python", "console", "text", "yaml", "toml", "json", ""}
     assert {block.language for block in read_blocks(page)} <= known
