@@ -9,65 +9,105 @@
     ws.predict("route", ["my card was stolen"])
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from milepost.entities.audit import AuditReport
-from milepost.entities.backup import BackupMade, BackupManifest, Restored, StoreMoved
+from milepost._base.later import Later
 from milepost.entities.configuration import Configuration
-from milepost.entities.contest import Contest, Evaluation
-from milepost.entities.difference import Difference
 from milepost.entities.errors import UnknownNameError
-from milepost.entities.example import QualityReport
-from milepost.entities.job import Job
-from milepost.entities.lineage import Lineage
-from milepost.entities.looking import Looks
-from milepost.entities.prediction import Predictions
-from milepost.entities.release import ApprovalState, Approved, AuditEntry, Channel, Release
-from milepost.entities.reproduction import Reproduction
-from milepost.entities.serving import Feedback, Key, KeyRole, Trace, TraceFilter
-from milepost.entities.suspect import Suspects
-from milepost.entities.task import Objective, Task
-from milepost.entities.trying import Trial
-from milepost.entities.upkeep_artifacts import Collection, Verification
-from milepost.reports.examination.behaved import BehaviourSheet
-from milepost.reports.examination.sheet import ExaminationSheet
-from milepost.reports.leaderboard import Leaderboard
-from milepost.reports.plain import improve_json
-from milepost.reports.records import TaskRow
-from milepost.serving.asking import Said
-from milepost.workflows import listening, opening, publishing
-from milepost.workflows.answering import asking, evaluating
-from milepost.workflows.answering.answered import Answered, Which
-from milepost.workflows.answering.asking import Written
-from milepost.workflows.contest import improve
-from milepost.workflows.contest.options import Options
-from milepost.workflows.context import Context, Events
-from milepost.workflows.looking import looks as looking
-from milepost.workflows.release import behave as behaving
-from milepost.workflows.release import cards, comparing_live, trying
-from milepost.workflows.release import channels as releasing
-from milepost.workflows.release import differences as comparing
-from milepost.workflows.release import examined as examining
-from milepost.workflows.release import lineage as tracing
-from milepost.workflows.release import reproduce as reproducing
-from milepost.workflows.release.cards import ModelCard
-from milepost.workflows.serving import feedback as feeding
-from milepost.workflows.serving import keys as keyring
-from milepost.workflows.serving import recording as recorded
-from milepost.workflows.tasks import checking, ingest
-from milepost.workflows.tasks import suspects as suspecting
+from milepost.entities.task import Objective
+from milepost.workflows import opening
 from milepost.workflows.tasks.files import read_task, task_names
-from milepost.workflows.upkeep import audit as auditing
-from milepost.workflows.upkeep import backup as backing_up
-from milepost.workflows.upkeep import collect as collecting
-from milepost.workflows.upkeep import jobs
-from milepost.workflows.upkeep import migrate_store as storing
-from milepost.workflows.upkeep import restore as restoring
-from milepost.workflows.upkeep import verify as verifying
+
+if TYPE_CHECKING:
+    from milepost.entities.audit import AuditReport
+    from milepost.entities.backup import BackupMade, BackupManifest, Restored, StoreMoved
+    from milepost.entities.contest import Contest, Evaluation
+    from milepost.entities.difference import Difference
+    from milepost.entities.example import QualityReport
+    from milepost.entities.job import Job
+    from milepost.entities.lineage import Lineage
+    from milepost.entities.looking import Looks
+    from milepost.entities.prediction import Predictions
+    from milepost.entities.release import ApprovalState, Approved, AuditEntry, Channel, Release
+    from milepost.entities.reproduction import Reproduction
+    from milepost.entities.serving import Feedback, Fidelity, Key, KeyRole, Trace, TraceFilter
+    from milepost.entities.suspect import Suspects
+    from milepost.entities.task import Task
+    from milepost.entities.trying import Trial
+    from milepost.entities.upkeep_artifacts import Collection, Verification
+    from milepost.reports import leaderboard, plain
+    from milepost.reports.examination import behaved, sheet
+    from milepost.reports.records import TaskRow
+    from milepost.serving import asking as served
+    from milepost.workflows import listening, publishing
+    from milepost.workflows.answering import answered, asking, evaluating
+    from milepost.workflows.contest import improve, options
+    from milepost.workflows.context import Context, Events
+    from milepost.workflows.looking import looks as looking
+    from milepost.workflows.release import behave as behaving
+    from milepost.workflows.release import cards, comparing_live, trying
+    from milepost.workflows.release import channels as releasing
+    from milepost.workflows.release import differences as comparing
+    from milepost.workflows.release import examined as examining
+    from milepost.workflows.release import lineage as tracing
+    from milepost.workflows.release import reproduce as reproducing
+    from milepost.workflows.release.cards import ModelCard
+    from milepost.workflows.serving import feedback as feeding
+    from milepost.workflows.serving import keys as keyring
+    from milepost.workflows.serving import recording as recorded
+    from milepost.workflows.serving.fidelity import Chosen
+    from milepost.workflows.tasks import checking, ingest
+    from milepost.workflows.tasks import suspects as suspecting
+    from milepost.workflows.upkeep import audit as auditing
+    from milepost.workflows.upkeep import backup as backing_up
+    from milepost.workflows.upkeep import collect as collecting
+    from milepost.workflows.upkeep import jobs
+    from milepost.workflows.upkeep import migrate_store as storing
+    from milepost.workflows.upkeep import restore as restoring
+    from milepost.workflows.upkeep import verify as verifying
+else:
+    # A command imports what it needs, and not what all others need too.
+    leaderboard = Later("milepost.reports.leaderboard")
+    plain = Later("milepost.reports.plain")
+    behaved = Later("milepost.reports.examination.behaved")
+    sheet = Later("milepost.reports.examination.sheet")
+    served = Later("milepost.serving.asking")
+    listening = Later("milepost.workflows.listening")
+    publishing = Later("milepost.workflows.publishing")
+    answered = Later("milepost.workflows.answering.answered")
+    asking = Later("milepost.workflows.answering.asking")
+    evaluating = Later("milepost.workflows.answering.evaluating")
+    improve = Later("milepost.workflows.contest.improve")
+    options = Later("milepost.workflows.contest.options")
+    looking = Later("milepost.workflows.looking.looks")
+    behaving = Later("milepost.workflows.release.behave")
+    cards = Later("milepost.workflows.release.cards")
+    comparing_live = Later("milepost.workflows.release.comparing_live")
+    trying = Later("milepost.workflows.release.trying")
+    releasing = Later("milepost.workflows.release.channels")
+    comparing = Later("milepost.workflows.release.differences")
+    examining = Later("milepost.workflows.release.examined")
+    tracing = Later("milepost.workflows.release.lineage")
+    reproducing = Later("milepost.workflows.release.reproduce")
+    feeding = Later("milepost.workflows.serving.feedback")
+    keyring = Later("milepost.workflows.serving.keys")
+    recorded = Later("milepost.workflows.serving.recording")
+    checking = Later("milepost.workflows.tasks.checking")
+    ingest = Later("milepost.workflows.tasks.ingest")
+    suspecting = Later("milepost.workflows.tasks.suspects")
+    auditing = Later("milepost.workflows.upkeep.audit")
+    backing_up = Later("milepost.workflows.upkeep.backup")
+    collecting = Later("milepost.workflows.upkeep.collect")
+    jobs = Later("milepost.workflows.upkeep.jobs")
+    storing = Later("milepost.workflows.upkeep.migrate_store")
+    restoring = Later("milepost.workflows.upkeep.restore")
+    verifying = Later("milepost.workflows.upkeep.verify")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,19 +117,22 @@ class Improvement:
     Attributes:
         contest: The record: candidates, scorecards, verdict, release.
         quality: What was found in the data.
+        serves: On which variant of the encoder a server answers with the release, and why;
+            ``None`` without one, or where there is nothing to choose.
     """
 
     contest: Contest
     quality: QualityReport
+    serves: Chosen | None = None
 
     @property
-    def leaderboard(self) -> Leaderboard:
+    def leaderboard(self) -> leaderboard.Leaderboard:
         """The candidates as a table."""
-        return Leaderboard(self.contest)
+        return leaderboard.Leaderboard(self.contest)
 
     def to_dict(self) -> dict[str, object]:
         """The stable JSON form."""
-        return improve_json([self.contest])
+        return plain.improve_json([self.contest])
 
     def __str__(self) -> str:
         return str(self.leaderboard)
@@ -109,9 +152,7 @@ class Workspace:
         self._context = context
 
     @classmethod
-    def create(
-        cls, directory: str | Path, configuration: Configuration | None = None
-    ) -> "Workspace":
+    def create(cls, directory: str | Path, configuration: Configuration | None = None) -> Workspace:
         """Make a workspace in a new or empty folder, and open it.
 
         Raises:
@@ -120,7 +161,7 @@ class Workspace:
         return cls(opening.create(Path(directory), configuration or Configuration()))
 
     @classmethod
-    def open(cls, directory: str | Path | None = None) -> "Workspace":
+    def open(cls, directory: str | Path | None = None) -> Workspace:
         """Open a workspace.
 
         Args:
@@ -133,7 +174,7 @@ class Workspace:
         return cls(opening.open_context(Path(directory) if directory is not None else None))
 
     @classmethod
-    def demo(cls, directory: str | Path) -> "Workspace":
+    def demo(cls, directory: str | Path) -> Workspace:
         """Make a workspace with the example inbox and its tasks.
 
         Raises:
@@ -153,7 +194,7 @@ class Workspace:
         text: str = "text",
         label: str = "label",
         objective: Objective | None = None,
-    ) -> tuple["Workspace", Task, QualityReport]:
+    ) -> tuple[Workspace, Task, QualityReport]:
         """Make a workspace with one task from a labelled file or dataframe.
 
         Args:
@@ -237,13 +278,13 @@ class Workspace:
         """Every problem of one task or of all; none is raised."""
         return checking.check(self._context, name)
 
-    def suspects(self, name: str, *, top: int = suspecting.TOP) -> Suspects:
+    def suspects(self, name: str, *, top: int | None = None) -> Suspects:
         """Training rows ranked by how probably their label is wrong; nothing is changed.
 
         Raises:
             InputError: If the task file or its data cannot be used, or ``top`` is out of range.
         """
-        return suspecting.suspects(self._context, name, top)
+        return suspecting.suspects(self._context, name, suspecting.TOP if top is None else top)
 
     def write_suspects(self, found: Suspects, output: str | Path) -> Path:
         """Write suspects as CSV with an empty column for the corrected label."""
@@ -272,11 +313,11 @@ class Workspace:
         Raises:
             InputError: If the task file, its data or a name cannot be used.
         """
-        options = Options(
+        chosen = options.Options(
             budget=budget, seed=seed, strategies=strategies, with_feedback=with_feedback
         )
-        done = improve.improve(self._telling(on_event), name, options)
-        return Improvement(done.contest, done.quality)
+        done = improve.improve(self._telling(on_event), name, chosen)
+        return Improvement(done.contest, done.quality, done.serves)
 
     def jobs(self, *, ended: bool = False) -> list[Job]:
         """Unfinished long work, newest first; with ``ended`` that of all time."""
@@ -356,12 +397,12 @@ class Workspace:
         release: int | None = None,
         candidate: str | None = None,
         cover: float | None = None,
-    ) -> Answered:
+    ) -> answered.Answered:
         """Answers with what answered them; see :meth:`predict`.
 
         With ``cover``, such as 0.9, also sets of labels that hold the right one so often.
         """
-        which = Which(release=release, candidate=candidate, cover=cover)
+        which = answered.Which(release=release, candidate=candidate, cover=cover)
         return asking.answer_texts(self._context, name, inputs, which)
 
     def predict(
@@ -400,9 +441,9 @@ class Workspace:
         where: str | None = None,
         cover: float | None = None,
         on_event: Events | None = None,
-    ) -> Answered:
+    ) -> answered.Answered:
         """Answer every row of a file or dataframe in memory; its columns are kept."""
-        which = Which(release=release, candidate=candidate, cover=cover)
+        which = answered.Which(release=release, candidate=candidate, cover=cover)
         return asking.answer_table(self._telling(on_event), name, source, which, where)
 
     def predict_into(
@@ -416,7 +457,7 @@ class Workspace:
         where: str | None = None,
         cover: float | None = None,
         on_event: Events | None = None,
-    ) -> Written:
+    ) -> asking.Written:
         """Answer every row of a file of any length into another, in bounded memory.
 
         Args:
@@ -431,7 +472,7 @@ class Workspace:
         """
         to = Path(output) if isinstance(output, str) else output
         told = self._telling(on_event)
-        which = Which(release=release, candidate=candidate, cover=cover)
+        which = answered.Which(release=release, candidate=candidate, cover=cover)
         return asking.answer_into(told, name, source, to, which, where)
 
     def evaluate(
@@ -445,7 +486,7 @@ class Workspace:
         on_event: Events | None = None,
     ) -> Evaluation:
         """Measure a release or candidate on a labelled file or dataframe from outside."""
-        which = Which(release=release, candidate=candidate)
+        which = answered.Which(release=release, candidate=candidate)
         return evaluating.evaluate(self._telling(on_event), name, data, which, where)
 
     def compare(
@@ -559,6 +600,10 @@ class Workspace:
         """Releases of a task, newest first; the newest ``limit`` of them where one is given."""
         return releasing.releases(self._context, name, limit)
 
+    def fidelities(self, releases: Sequence[Release]) -> dict[int, Fidelity]:
+        """How well releases agree on the fast encoder, by number; those that were checked."""
+        return releasing.fidelities(self._context, releases)
+
     def channel(self, name: str, channel: str = "production") -> Channel | None:
         """Where a channel points, or ``None`` before the first release."""
         return releasing.channel(self._context, name, channel)
@@ -670,7 +715,7 @@ class Workspace:
 
     def examine(
         self, name: str, *, release: int | None = None, candidate: str | None = None
-    ) -> ExaminationSheet:
+    ) -> sheet.ExaminationSheet:
         """What a close examination found of what is in production, a release or a candidate.
 
         Before the first release it is that of the last contest's candidate. Prints itself; the
@@ -680,7 +725,7 @@ class Workspace:
             UnknownNameError: If there is no such task, release or candidate.
             WorkspaceError: If there was no contest yet.
         """
-        return ExaminationSheet(examining.examined(self._context, name, release, candidate))
+        return sheet.ExaminationSheet(examining.examined(self._context, name, release, candidate))
 
     def behave(
         self,
@@ -691,7 +736,7 @@ class Workspace:
         file: str | None = None,
         by: str | None = None,
         at_least: float = 1.0,
-    ) -> BehaviourSheet:
+    ) -> behaved.BehaviourSheet:
         """Run the declared tests of behaviour on what is in production, a release or a candidate.
 
         Prints itself; the record is in ``behaved``, and ``behaved.failed`` says whether any failed.
@@ -709,9 +754,11 @@ class Workspace:
             WorkspaceError: If there is no release yet.
         """
         more = behaving.More(file=file, by=by, at_least=at_least) if file is not None else None
-        return BehaviourSheet(behaving.behave(self._context, name, release, candidate, more))
+        return behaved.BehaviourSheet(
+            behaving.behave(self._context, name, release, candidate, more)
+        )
 
-    def write_examination(self, sheet: ExaminationSheet, output: str | Path) -> Path:
+    def write_examination(self, sheet: sheet.ExaminationSheet, output: str | Path) -> Path:
         """Write an examination as one self-contained HTML page with charts."""
         return publishing.write_examination(self._context, sheet.examined, Path(output))
 
@@ -823,7 +870,7 @@ class Workspace:
             UnknownNameError: If there is no such trace or label.
             InputError: If nothing was said, or the input is needed.
         """
-        said = Said(trace=trace, label=label, rating=rating, comment=comment, text=text)
+        said = served.Said(trace=trace, label=label, rating=rating, comment=comment, text=text)
         return feeding.give(self._context, said)
 
     def lineage(self, subject: str) -> Lineage:
@@ -900,7 +947,7 @@ class Workspace:
         *,
         backup: str | None = None,
         ledger: str | None = None,
-    ) -> tuple["Workspace", Restored]:
+    ) -> tuple[Workspace, Restored]:
         """Make a workspace from a backup, and open it.
 
         Args:

@@ -224,7 +224,7 @@ def test_unknown_names_offer_the_nearest(milepost, improved, is_refusal, tree):
     assert tree(improved) == before
 
 
-@pytest.mark.parametrize("budget", ["soon", "0", "-3s", "nan", "inf", "5d", ""])
+@pytest.mark.parametrize("budget", ["soon", "0", "-3s", "nan", "inf", "5y", ""])
 def test_a_budget_that_is_no_duration(milepost, fresh, is_refusal, tree, budget):
     before = tree(fresh)
     is_refusal(milepost("-w", fresh, "improve", "--budget", budget), "--budget", "such as 60s")
@@ -398,7 +398,7 @@ def test_a_task_file_shows_all_its_problems_at_once(milepost, fresh, is_refusal,
     is_refusal(milepost("-w", fresh, "improve"), "tasks/route.yaml:6: labels.a", lines=2)
     (fresh / "tasks/route.yaml").write_text(
         "name: route\nkind: classfy\nlabels: {a: '', b: ''}\nobjective:\n  metric: acuracy\n"
-        "  at_least: 1.5\n  max_p95_ms: -1\ndata: {examples: data/route.csv}\nguards: [toxicity]\n"
+        "  at_least: 1.5\n  max_p95_ms: -1\ndata: {examples: data/route.csv}\nfallback: large\n"
     )
     before = tree(fresh)
     is_refusal(
@@ -409,7 +409,7 @@ def test_a_task_file_shows_all_its_problems_at_once(milepost, fresh, is_refusal,
         "Did you mean 'accuracy'?",
         "tasks/route.yaml:6: objective.at_least: 1.5 is out of range.",
         "tasks/route.yaml:7: objective.max_p95_ms:",
-        "tasks/route.yaml:9: guards:",
+        "tasks/route.yaml:9: fallback:",
         lines=6,
     )
     with pytest.raises(mp.MilepostError) as refused:

@@ -8,10 +8,9 @@ import inspect
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
-from jsonschema import Draft202012Validator, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -19,6 +18,9 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from milepost.entities.errors import Problem, TaskFileError, UnknownNameError, nearest
 from milepost.entities.measures import KINDS, PATTERN, measure_kind
 from milepost.entities.task import Task
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 Path = tuple[str | int, ...]
 MAX_NODES = 200_000
@@ -49,18 +51,30 @@ def parse_task(text: str, file: str) -> Task:
             nearest valid name.
     """
     data, lines = _read_yaml(text, file)
-    problems = [
+    problems = list(_bound_out_of_range(data, file, lines))
+    refused = None
+    try:
+        task = msgspec.convert(data, Task)
+    except msgspec.ValidationError as error:
+        # The record stops at the first problem; the schema, which says the same, finds them all.
+        problems += _all_problems(data, file, lines)
+        refused = error
+    else:
+        if not problems:
+            return task
+    if problems:
+        raise TaskFileError(sorted(set(problems), key=lambda p: (p.line or 0, p.field, p.what)))
+    raise TaskFileError([_refused(str(refused), file, lines)]) from refused
+
+
+def _all_problems(data: Any, file: str, lines: Mapping[Path, int]) -> list[Problem]:
+    from jsonschema import Draft202012Validator
+
+    return [
         problem
         for error in Draft202012Validator(task_schema()).iter_errors(data)
         for problem in _explain(error, file, lines)
     ]
-    problems += _bound_out_of_range(data, file, lines)
-    if problems:
-        raise TaskFileError(sorted(set(problems), key=lambda p: (p.line or 0, p.field, p.what)))
-    try:
-        return msgspec.convert(data, Task)
-    except msgspec.ValidationError as error:
-        raise TaskFileError([_refused(str(error), file, lines)]) from error
 
 
 def _refused(message: str, file: str, lines: Mapping[Path, int]) -> Problem:
@@ -258,7 +272,7 @@ def _scalar(node: ScalarNode) -> str | int | float | bool | None:
     return None if kind == "null" else text
 
 
-def _explain(error: ValidationError, file: str, lines: Mapping[Path, int]) -> Iterator[Problem]:
+def _explain(error: "ValidationError", file: str, lines: Mapping[Path, int]) -> Iterator[Problem]:
     path: Path = tuple(error.absolute_path)
     if error.validator == "anyOf" and error.context:
         best = max(error.context, key=lambda e: (len(e.absolute_path), e.validator != "type"))
@@ -283,7 +297,7 @@ def _explain(error: ValidationError, file: str, lines: Mapping[Path, int]) -> It
         yield problem(path, *_value_problem(error))
 
 
-def _value_problem(error: ValidationError) -> tuple[str, str]:
+def _value_problem(error: "ValidationError") -> tuple[str, str]:
     value: Any = error.instance
     limit: Any = error.validator_value
     shown = repr(value) if len(repr(value)) < 80 else f"{repr(value)[:77]}…"
@@ -322,7 +336,7 @@ _TYPES = {
 }
 
 
-def _wanted(error: ValidationError) -> str:
+def _wanted(error: "ValidationError") -> str:
     value: Any = error.validator_value
     options = (
         cast("list[dict[str, Any]]", value) if error.validator == "anyOf" else [{"type": value}]

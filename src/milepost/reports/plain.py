@@ -12,7 +12,6 @@ import msgspec
 from milepost.entities.contest import Candidate, Contest, CurvePoint, Evaluation
 from milepost.entities.estimate import Estimate
 from milepost.entities.scorecard import Latency, Scorecard, SliceScore
-from milepost.evaluation.forecast import why_none
 from milepost.reports.examination.sheet import absent, sections
 from milepost.reports.records import Answered, Examined
 
@@ -49,6 +48,8 @@ def _contest(contest: Contest) -> dict[str, object]:
 
 
 def _no_forecast(contest: Contest) -> str | None:
+    from milepost.evaluation.forecast import why_none
+
     card = next((c.scorecard for c in contest.candidates if c.scorecard is not None), None)
     return why_none(card.metric if card is not None else "", contest.curve, contest)
 

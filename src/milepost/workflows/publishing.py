@@ -8,7 +8,7 @@ from milepost.entities.errors import InputError, TaskFileError, WorkspaceError
 from milepost.entities.example import QualityReport
 from milepost.entities.lineage import Lineage
 from milepost.reports.records import Examined, ReportSubject, TaskRow
-from milepost.workflows.contest.improve import CHANNEL
+from milepost.storage.records.releases import PRODUCTION
 from milepost.workflows.context import Context
 from milepost.workflows.tasks.current import current_task
 from milepost.workflows.tasks.files import task_names, write_whole
@@ -54,7 +54,7 @@ def overview(context: Context) -> list[TaskRow]:
 def _row(context: Context, name: str) -> TaskRow:
     task = current_task(context, name)
     contest = context.ledger.latest_contest(name)
-    channel = context.ledger.channel(name, CHANNEL)
+    channel = context.ledger.channel(name, PRODUCTION)
     production = channel.release if channel else None
     metric = task.objective.metric
     if contest is None:
@@ -155,7 +155,7 @@ def _subject(context: Context, name: str) -> ReportSubject:
         quality=_quality(context, name, contest, "examples"),
         test_quality=_quality(context, name, contest, "test"),
         releases=context.ledger.releases(name, _RELEASES_SHOWN),
-        channel=context.ledger.channel(name, CHANNEL),
+        channel=context.ledger.channel(name, PRODUCTION),
     )
 
 

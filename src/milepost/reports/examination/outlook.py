@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from milepost.entities.contest import CurvePoint
-from milepost.evaluation.forecast import why_none
 from milepost.reports import words
 from milepost.reports.document import BLANK, Cell, Column, Grid, Line, Part, Row
 from milepost.reports.examination.section import MATTERS, Section, cases_shown, said
@@ -56,6 +55,8 @@ def forecast(examined: Examined, *, full: bool) -> Section:
     title = "What more labels would bring"
     points = examined.contest.forecast
     if not points:
+        from milepost.evaluation.forecast import why_none
+
         why = why_none(examined.scorecard.metric, examined.contest.curve, examined.contest)
         return Section("forecast", title, absent=why or "No forecast was made.")
     now = examined.contest.curve[-1] if examined.contest.curve else None

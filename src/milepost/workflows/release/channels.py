@@ -6,7 +6,8 @@ from pathlib import Path
 
 from milepost.entities.errors import WorkspaceError
 from milepost.entities.release import ApprovalState, Approved, Channel, Release
-from milepost.workflows.contest.improve import CHANNEL
+from milepost.entities.serving import Fidelity
+from milepost.storage.records.releases import PRODUCTION
 from milepost.workflows.context import Context
 from milepost.workflows.release.bundles import export_bundle, load_bundle, nothing_live
 from milepost.workflows.release.cards import card
@@ -25,7 +26,13 @@ def releases(context: Context, name: str, limit: int | None = None) -> list[Rele
     return list(context.ledger.releases(name, limit))
 
 
-def channel(context: Context, name: str, channel_name: str = CHANNEL) -> Channel | None:
+def fidelities(context: Context, releases: Sequence[Release]) -> dict[int, Fidelity]:
+    """How well releases agree on the fast encoder, by number; those that were checked."""
+    found = {each.number: context.ledger.fidelity(each.bundle, "int8") for each in releases}
+    return {number: one for number, one in found.items() if one is not None}
+
+
+def channel(context: Context, name: str, channel_name: str = PRODUCTION) -> Channel | None:
     """Where a channel points, or ``None`` before the first release."""
     current_task(context, name)
     return context.ledger.channel(name, channel_name)
@@ -92,7 +99,7 @@ class _Asked:
         self.context.record_configuration()
         return self.context.ledger.move_channel(
             self.task,
-            CHANNEL,
+            PRODUCTION,
             to=to,
             expected_version=now.version if now else 0,
             actor=self.context.actor,
@@ -140,7 +147,9 @@ def rollback(context: Context, name: str, reason: str, key: str | None = None) -
         CorruptError: If a byte of it is not what it was.
         ConflictError: If somebody else moved the channel meanwhile.
     """
-    asked = _Asked(context=context, task=name, reason=reason, key=key, what={"rollback": CHANNEL})
+    asked = _Asked(
+        context=context, task=name, reason=reason, key=key, what={"rollback": PRODUCTION}
+    )
     done = asked.done()
     if done is not None:
         return done
@@ -150,7 +159,8 @@ def rollback(context: Context, name: str, reason: str, key: str | None = None) -
     back = back or context.ledger.newest_admitted(name, before=now.release)
     if back is None:
         raise WorkspaceError(
-            f"{name}@{CHANNEL} is at release {now.release}, the oldest that may be in production.",
+            f"{name}@{PRODUCTION} is at release {now.release}, the oldest that may be in "
+            "production.",
             advice="There is nothing to roll back to; go forth with `milepost promote`.",
         )
     return asked.move(back, now, back=True)
