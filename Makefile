@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 
-.PHONY: demo test test-slow check format bench docs lock clean
+.PHONY: demo test test-slow test-exhaustive check format bench docs lock clean
 
 # The locks name every package and hash, so nothing is resolved again (--no-deps). This also keeps
 # the demo free of torch, which only the package of the embedded encoder asks for. Tests compare
@@ -32,11 +32,15 @@ demo: $(VENV)/.run
 
 test: $(VENV)/.dev
 	scripts/system-packages
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not exhaustive"
 
 test-slow: $(VENV)/.dev
 	scripts/system-packages
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow || test $$? -eq 5 # 5: there is none
+
+test-exhaustive: $(VENV)/.dev
+	scripts/system-packages
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m exhaustive
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -97,7 +97,7 @@ def test_nul_and_half_characters_are_repaired_and_reported(milepost):
     milepost("-w", "desk", "improve", *QUICK)
     ws = mp.Workspace.open("desk")
     candidate = ws.contest("task").chosen.id
-    answers = ws.predict("task", ["pears \ud83d\x00 of the pears kind", ""], candidate=candidate)
+    answers = ws.predict("task", ["pears \ud83d\x00 of the pears kind", "1"], candidate=candidate)
     assert len(answers.answers) == 2
 
 
@@ -134,13 +134,19 @@ def test_standard_input(milepost, improved):
     assert measured["n"] == 1
 
 
-def test_empty_texts_get_an_answer_too(milepost, improved):
-    (milepost.folder / "in.csv").write_text('text,n\n"",1\n   ,2\nwhere is my box,3\n')
-    milepost.ok("-w", improved, "predict", "route", "--input", "in.csv", "--output", "out.jsonl")
+def test_empty_texts_are_named_and_can_be_left_out(milepost, improved):
+    (milepost.folder / "in.csv").write_text('text,n\nwhere is my box,1\n   ,2\n"",3\n')
+    asked = ("-w", improved, "predict", "route", "--input", "in.csv", "--output", "out.jsonl")
+    done = milepost(*asked)
+    assert done.code == 2
+    assert "in.csv:3: there is no text in 'text'" in " ".join(done.err.split())
+    assert not (milepost.folder / "out.jsonl").exists()
+    milepost.ok(*asked, "--where", "text != ''")
     rows = [json.loads(line) for line in (milepost.folder / "out.jsonl").read_text().splitlines()]
-    assert [row["n"] for row in rows] == ["1", "2", "3"]
-    assert all(row["label"] in ("delivery", "payment", "account") for row in rows)
-    assert milepost.ok("-w", improved, "predict", "route", "", "--json").json["predictions"]
+    assert [row["n"] for row in rows] == ["1"]
+    done = milepost("-w", improved, "predict", "route", "")
+    assert done.code == 2
+    assert "input 0 is empty" in " ".join(done.err.split())
 
 
 def test_an_empty_file_of_rows_is_answered_with_no_rows(milepost, improved):

@@ -54,7 +54,7 @@ def judge(desk: Path, subjects: range) -> None:
 
 
 def test_a_canary_from_its_begin_to_its_promotion(milepost, desk):
-    begun = milepost.ok("-w", desk, "canary", "route", 2, "--share", "0.5")
+    begun = milepost.ok("-w", desk, "canary", "route", 2, "--share", "50%")
     assert "route@canary is release 2: it answers 50 % of the traffic" in begun.out
     assert "canary 50 %" in milepost.ok("-w", desk, "releases", "route").out
     nothing = milepost.ok("-w", desk, "ab", "route")
@@ -75,7 +75,13 @@ def test_a_canary_from_its_begin_to_its_promotion(milepost, desk):
     assert again["canary"]["n"] == found["canary"]["n"]
 
     milepost.ok("-w", desk, "promote", "route", 2)
-    assert "No canary runs" in milepost.ok("-w", desk, "ab", "route").out
+    ended = milepost.ok("-w", desk, "ab", "route")
+    assert "No canary runs beside route@production; the last one ended" in ended.out
+    assert "The canary was better." in ended.out
+    last = milepost.ok("-w", desk, "ab", "route", "--json").json
+    assert last.pop("until") is not None
+    assert again.pop("until") is None
+    assert last == again
     channels = milepost.ok("-w", desk, "releases", "route", "--json").json["channels"]
     assert [(c["name"], c["release"], c["share"]) for c in channels] == [
         ("production", 2, None),
@@ -98,6 +104,7 @@ def test_what_cannot_be_is_refused(milepost, desk):
         (["canary", "route", "1"], "in production"),
         (["canary", "route", "9"], "no release '9'"),
         (["canary", "route", "2", "--share", "1.5"], "no share of the traffic"),
+        (["canary", "route", "2", "--share", "half"], "no share of the traffic"),
         (["canary", "route", "--off"], "has no canary"),
         (["ab", "rute"], "'route'"),
     ):

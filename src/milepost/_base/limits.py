@@ -34,8 +34,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         at_once_most: Most inputs that are let in at once.
         waiting: Most inputs that wait to be let in; beyond it the key with the longest queue is
             turned away.
-        lame_duck: Seconds after SIGTERM for which idle connections are still answered.
-        grace: Seconds after SIGTERM after which requests that are not done are given up.
+        lame_duck: Seconds after SIGTERM for which connections are still taken while the server
+            is not ready. Longer than a load balancer needs to see that.
+        grace: Seconds after that after which requests that are not done are given up.
     """
 
     body_bytes: Annotated[int, Meta(ge=1024)] = 8 * 1024 * 1024

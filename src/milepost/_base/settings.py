@@ -48,7 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             predictions, newest first; ``None`` keeps those of all.
         flush_seconds: The longest that the trace of an answer waits before it is written, in
             seconds; about what a server that is killed can lose.
-        feedback_per_key: Most pieces of feedback that one key may give in 24 hours.
+        feedback_per_key: Most pieces of feedback that one key may give in 24 hours; a backend that
+            speaks for all its users has one key. How much of it is trained on is
+            ``feedback_share``.
         feedback_share: Most corrections of one key that are trained on, as a share of the task's
             own labelled training examples, in (0, 1]; 20 always may be. What is said on the
             command line or in Python, without a key, is not limited.
@@ -73,6 +75,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     garbage_hours: Annotated[float, Meta(ge=0.0)] = 24.0
     keep_contests: Annotated[int, Meta(ge=1)] | None = None
     flush_seconds: Annotated[float, Meta(gt=0.0, le=60.0)] = 0.5
-    feedback_per_key: Annotated[int, Meta(ge=1)] = 1000
+    feedback_per_key: Annotated[int, Meta(ge=1)] = 100_000
     feedback_share: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.5
     artifacts_quota_bytes: Annotated[int, Meta(ge=1)] | None = None

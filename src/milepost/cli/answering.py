@@ -72,6 +72,12 @@ def predict(
 
         output_format(output)  # a suffix that cannot be written is refused before the work
     opened = open_workspace(workspace)
+    guards = [guard.task for guard in opened.task(task).guard_rules]
+    if guards:
+        warn(
+            f"the guards of {task} ({', '.join(guards)}) are not asked here; "
+            "`milepost serve` asks them."
+        )
     if source is not None and not (as_json and output is None):
         to = sys.stdout.buffer if output is None else output
         with progress() as on_event:

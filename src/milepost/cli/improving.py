@@ -21,6 +21,7 @@ from milepost.cli.shared import (
 from milepost.reports.leaderboard import Leaderboard
 from milepost.reports.plain import improve_json
 from milepost.reports.traces import learned_from
+from milepost.reports.words import serves_words
 
 AGAINST = ("rejected", "insufficient_evidence")
 
@@ -78,6 +79,8 @@ def improve(
             contests.append(result.contest)
             if not as_json:
                 console.print(Leaderboard(result.contest))
+                if result.serves is not None:
+                    console.print(serves_words(*result.serves), style="dim")
                 if with_feedback:
                     console.print(learned_from(result.quality))
     if as_json:

@@ -42,7 +42,7 @@ def create(
             "--task", metavar="TASK", help="Task that it may ask; can be given again. Default: all."
         ),
     ] = None,
-    name: Annotated[str, typer.Option("--name", help="For people. Default: role and tasks.")] = "",
+    name: Annotated[str, typer.Option("--name", help="For people, such as who has it.")] = "",
     expires: Annotated[
         str | None,
         typer.Option("--expires", metavar="AGE", help="How long it works, such as 30d or 12h."),
@@ -97,4 +97,4 @@ def revoke(
 ) -> None:
     """Let a key work no more; running servers follow within their --reload-every."""
     gone = open_workspace(workspace).revoke_key(key, reason=reason)
-    stdout().print(f"Key {gone.id} ({gone.name}) is revoked.")
+    stdout().print(f"Key {gone.id} ({gone.name or gone.role}) is revoked.")

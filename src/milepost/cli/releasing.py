@@ -63,6 +63,7 @@ def releases(
                 "channels": channels,
                 "releases": rows,
                 "approvals": states,
+                "fidelity": opened.fidelities(rows),
                 "more": more,
             }
         )

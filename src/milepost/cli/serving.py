@@ -48,6 +48,9 @@ def serve(
             "--reuse-port", help="Let another server listen on the same port, to take over."
         ),
     ] = False,
+    access_log: Annotated[
+        bool, typer.Option("--access-log", help="Log a line for each request.")
+    ] = False,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Answer the tasks of the workspace over HTTP until it is stopped."""
@@ -68,6 +71,7 @@ def serve(
         reload_every=seconds(reload_every, "--reload-every") or 1.0,
         insecure=insecure,
         reuse_port=reuse_port,
+        access_log=access_log,
     )
     _become_server(order, "" if place is None else f"-w {place}")
 

@@ -35,9 +35,10 @@ def canary(
     task: TaskArgument,
     release: ReleaseArgument = None,
     share: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            help="Share of the traffic, 0 to 1. Default: as before, at first 0.1.",
+            metavar="SHARE",
+            help="Share of the traffic, such as 0.1 or 10%. Default: as before, at first 0.1.",
             show_default=False,
         ),
     ] = None,
@@ -50,16 +51,17 @@ def canary(
 
     A subject that it answers once it always answers, as long as the share does not fall.
     """
-    _try("canary", task, (release, share, off), reason, (workspace, as_json))
+    _try("canary", task, (release, _share(share), off), reason, (workspace, as_json))
 
 
 def shadow(
     task: TaskArgument,
     release: ReleaseArgument = None,
     share: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            help="Share of the traffic, 0 to 1. Default: as before, at first 1.",
+            metavar="SHARE",
+            help="Share of the traffic, such as 0.1 or 10%. Default: as before, at first 1.",
             show_default=False,
         ),
     ] = None,
@@ -69,7 +71,7 @@ def shadow(
     as_json: JsonOption = False,
 ) -> None:
     """Ask a release along with production, without anybody getting its answers."""
-    _try("shadow", task, (release, share, off), reason, (workspace, as_json))
+    _try("shadow", task, (release, _share(share), off), reason, (workspace, as_json))
 
 
 def _try(
@@ -93,6 +95,21 @@ def _try(
         print_json(now)
     else:
         stdout().print(channel_words(now))
+
+
+def _share(given: str | None) -> float | None:
+    """A share as people write it: ``0.1``, ``10%`` or ``10 %``."""
+    if given is None:
+        return None
+    number = given.strip()
+    try:
+        return float(number[:-1]) / 100.0 if number.endswith("%") else float(number)
+    except ValueError:
+        raise InputError(
+            f"{given[:40]!r} is no share of the traffic.",
+            where="--share",
+            advice="Give a number from 0 to 1, such as 0.1, or a percentage, such as 10%.",
+        ) from None
 
 
 def ab(

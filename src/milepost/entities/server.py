@@ -15,6 +15,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         reload_every: Seconds within which changes of channels and keys are followed.
         insecure: Whether no key is needed.
         reuse_port: Whether another server may listen on the same port at the same time.
+        access_log: Whether a line is logged for each request.
         announce: File descriptor for the news that it listens, or why not; ``None`` for none.
         announcer: Child process that prints the news; ``None`` for none.
     """
@@ -27,6 +28,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     reload_every: float = 1.0
     insecure: bool = False
     reuse_port: bool = False
+    access_log: bool = False
     announce: int | None = None
     announcer: int | None = None
 
@@ -38,17 +40,21 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
         name: Its name.
         release: Release in production.
         variant: Variant of its encoder; ``None`` where it reads text.
+        why: Why that one, in words.
         canary: Release that answers a share of the traffic.
         share: That share, 0 to 1.
         shadow: Release in the shadow.
+        kept_days: Days for which its inputs are kept as they are; 0 where they are not.
     """
 
     name: str
     release: int
     variant: str | None = None
+    why: str = ""
     canary: int | None = None
     share: float = 0.0
     shadow: int | None = None
+    kept_days: float = 0.0
 
 
 class News(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

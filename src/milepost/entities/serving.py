@@ -54,13 +54,14 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         label: Its most probable label.
-        probability: Probability of the labels that trip it, together.
-        tripped: Whether that reaches the limit.
+        score: Probability of the labels that trip it, together, whatever ``label`` is; of a guard
+            that names no such labels the probability of ``label``.
+        tripped: Whether the score reaches the guard's ``at_least``.
         action: What follows from it where it is tripped.
     """
 
     label: str
-    probability: float
+    score: float
     tripped: bool = False
     action: GuardAction = "annotate"
 
@@ -94,13 +95,15 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         inputs: Texts that were asked about.
         cached: Of these, how many were answered from the cache.
-        tokens: Encoder tokens of the others, special tokens included.
+        tokens: Encoder tokens that were read, special tokens included.
+        cached_tokens: Tokens that were not read, because the cache had what comes of them.
         cost_usd: Measured CPU time of the release at the workspace's price, in USD.
     """
 
     inputs: int
     cached: int = 0
     tokens: int = 0
+    cached_tokens: int = 0
     cost_usd: float = 0.0
 
 

@@ -15,12 +15,15 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
         release: Its number.
         n: Judgements that count.
         mean: Their mean, 0 (all wrong) to 1 (all right); ``None`` without any.
+        paired: The mean of their means in the blocks in which both releases were judged, whose
+            difference is that of the trial; ``None`` without a block.
     """
 
     channel: str
     release: int
     n: int
     mean: float | None = None
+    paired: float | None = None
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,16 +41,17 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """A canary held against production, as far as it has got.
+    """A canary held against production, as far as it has got, or to where it ended.
 
     Attributes:
         task: Name of the task.
         since: Since when both have run side by side, UTC; ``None`` without a canary.
+        until: When the canary ended, UTC; ``None`` while it runs.
         share: Share of the traffic that the canary gets.
         production: What production's answers came to.
         canary: What the canary's came to; ``None`` without one.
         blocks: Pairs of groups of judgements that were compared.
-        difference: Mean of the canary minus that of production over them; ``None`` without any.
+        difference: ``paired`` of the canary minus that of production; ``None`` without any.
         low: Lower bound of the difference; valid at every look.
         high: Upper bound.
         confidence: Probability that the bounds never miss the truth, at whatever look.
@@ -60,6 +64,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
     task: str
     since: datetime | None
+    until: datetime | None = None
     share: float
     production: Arm
     canary: Arm | None = None

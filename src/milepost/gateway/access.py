@@ -1,16 +1,19 @@
 """Who asks, and what they may: keys become callers, callers have rights.
 
 A key is a secret of 256 random bits; the ledger knows only its SHA-256, and so does this module's
-cache. Nothing here is ever logged. Knows nothing of HTTP but the ``Authorization`` header.
+cache. Nothing here is ever logged. Of HTTP it knows some headers.
 """
 
 import asyncio
 import hashlib
+import ipaddress
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal, Protocol
+from urllib.parse import urlsplit
 
 from milepost.entities.errors import StorageError
 from milepost.entities.serving import Key, KeyRole
@@ -66,6 +69,52 @@ ANYBODY = Caller()
 
 NOBODY = Caller(rights=frozenset({"open"}), tasks=frozenset({""}))
 """Who asks without a key where one is needed."""
+
+
+def check_local(headers: Mapping[bytes, bytes]) -> None:
+    """Nothing, if a request without a key can come from this machine's own user alone.
+
+    A page of any site can have its reader's browser ask a server on the reader's machine, and read
+    the answers where the name of the site leads to this machine (DNS rebinding). The browser says
+    by which name it asks, and for which site.
+
+    Args:
+        headers: Of the request.
+
+    Raises:
+        RefusedError: 403 if it asks by another name, or for another site.
+    """
+    host = headers.get(b"host")
+    if host is not None and not _is_local(host):
+        raise RefusedError(
+            403,
+            "other_host",
+            "a server without keys answers only to names of this machine.",
+            param="Host",
+            advice="Ask it as localhost or 127.0.0.1, or serve with keys.",
+        )
+    origin = headers.get(b"origin")
+    other = origin is not None and origin.partition(b"://")[2] != host
+    # A link that is followed shows its page to nobody else.
+    follows = headers.get(b"sec-fetch-mode") == b"navigate"
+    if other or (not follows and headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site")):
+        raise RefusedError(
+            403,
+            "other_origin",
+            "a server without keys answers no page of another site.",
+            param="Origin",
+            advice="Serve with keys, and let the page's own server ask.",
+        )
+
+
+@lru_cache(16)
+def _is_local(host: bytes) -> bool:
+    try:
+        name = urlsplit(b"//" + host).hostname or b""
+        text = name.decode("ascii").rstrip(".")
+        return text == "localhost" or ipaddress.ip_address(text).is_loopback
+    except ValueError:
+        return False
 
 
 class Keys(Protocol):

@@ -6,14 +6,15 @@ Knows neither processes nor sockets; any ASGI server runs it, and any ASGI app m
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from milepost._base.limits import Limits
 from milepost._base.settings import Settings
 from milepost.entities.errors import MilepostError
-from milepost.gateway.access import Access, Keys, NoKeys
+from milepost.gateway.access import RIGHTS, Access, Keys, NoKeys, check_local
 from milepost.gateway.call import JSON, Call, Receive, Reply, Scope, Send
 from milepost.gateway.errors import RefusedError, refusal
 from milepost.gateway.gate import Gate, Rooms
@@ -24,6 +25,7 @@ from milepost.gateway.telemetry import Telemetry
 from milepost.serving.asking import Answering
 
 logger = logging.getLogger("milepost.gateway")
+access_logger = logging.getLogger("milepost.access")
 
 SKIPPED_BYTES = 1024 * 1024
 """An unread body up to this size is skipped; after a longer one the connection is closed."""
@@ -42,6 +44,9 @@ class Options:
 
     Attributes:
         insecure: Whether everybody may do everything without a key.
+        local: Whether only requests by a name of this machine, and of no other site's page, are
+            answered.
+        access_log: Whether a line is logged for each request.
         reload_every: Seconds after which changes of channels and keys are seen at the latest, > 0.
         limits: What it takes at most; ``None`` takes what ``milepost.toml`` says.
         threads: Threads that encode; ``None`` takes one per processor.
@@ -52,6 +57,8 @@ class Options:
     """
 
     insecure: bool = False
+    local: bool = False
+    access_log: bool = False
     reload_every: float = 1.0
     limits: Limits | None = None
     threads: int | None = None
@@ -65,6 +72,7 @@ class Opened:
 
     gate: Gate
     access: Access
+    options: Options
 
 
 class Gateway:
@@ -108,6 +116,26 @@ class Gateway:
             await self._opened.gate.service.close(grace)
             self._opened.gate.telemetry.close()
 
+    @asynccontextmanager
+    async def lifespan(self, site: object = None) -> AsyncGenerator[None]:
+        """From start-up to shutdown, for an application that mounts this one.
+
+        A mounted application is not told when the process ends, and would lose what it has not
+        written yet. ``Starlette(..., lifespan=gateway.lifespan)`` tells it.
+
+        Args:
+            site: The application that mounts it; not used.
+
+        Raises:
+            MilepostError: If the workspace cannot be opened.
+        """
+        del site
+        opened = await self.open()
+        try:
+            yield
+        finally:
+            await self.close(opened.gate.limits.grace)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection or event, as ASGI 3 says."""
         if scope["type"] == "http":
@@ -133,6 +161,8 @@ class Gateway:
         status = 500
         try:
             try:
+                if opened.options.local:
+                    check_local(call.headers)
                 route, call.arguments = self._router.find(call.method, call.path)
                 if route.right != "open":
                     call.caller = await opened.access.caller(call.headers.get(b"authorization"))
@@ -146,6 +176,8 @@ class Gateway:
             path = "" if route is None else route.path
             seconds = time.monotonic() - call.began
             telemetry.request_finished(path, call.method, status, seconds)
+            if opened.options.access_log:
+                _log_access(call, status, seconds)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -176,7 +208,8 @@ def app(
         from starlette.routing import Mount
         from milepost.gateway import app
 
-        site = Starlette(routes=[Mount("/ai", app("support"))])
+        tasks = app("support")
+        site = Starlette(routes=[Mount("/ai", tasks)], lifespan=tasks.lifespan)
 
     Args:
         directory: Folder of the workspace; ``None`` finds it as the command line does.
@@ -189,7 +222,7 @@ def app(
         rooms = Rooms(rates=Rates(chosen.rates), telemetry=Telemetry(chosen.metrics))
         gate = Gate(service, chosen.limits or Limits(), Settings().max_text_chars, rooms)
         access = Access(keys or NoKeys(), chosen.reload_every, insecure=chosen.insecure)
-        return Gateway(Opened(gate=gate, access=access))
+        return Gateway(Opened(gate=gate, access=access, options=chosen))
 
     def open_now(loop: asyncio.AbstractEventLoop) -> Opened:
         # Here, so that a gateway before its own service needs no ledger.
@@ -202,12 +235,21 @@ def app(
 
 def _check_right(call: Call, route: Route) -> None:
     if route.right not in call.caller.rights:
+        roles = [role for role, rights in RIGHTS.items() if route.right in rights]
         raise RefusedError(
             403,
             "no_right",
-            f"this key may not {route.right} here.",
-            advice="Ask for a key with another role.",
+            f"this key has not the right to {route.right}, which this needs.",
+            advice=f"Ask for a key of one of the roles {', '.join(roles)}.",
         )
+
+
+def _log_access(call: Call, status: int, seconds: float) -> None:
+    """One line; without the query, the headers and whatever else may hold a secret or an input."""
+    path = ascii(call.path[:200])[1:-1]
+    line = "%s %s %d %.1f ms key=%s request=%s"
+    who = call.caller.key or "-"
+    access_logger.info(line, call.method, path, status, 1000.0 * seconds, who, call.request)
 
 
 def _refuse(call: Call, route: Route | None, error: Exception) -> Reply:

@@ -74,7 +74,7 @@ class Call:
     """
 
     __slots__ = (
-        "_deadline",
+        "_ahead",
         "_most",
         "_receive",
         "arguments",
@@ -101,6 +101,7 @@ class Call:
         self.read_all = False
         self.request = _request_id(self.headers.get(b"x-request-id"))
         self._receive = receive
+        self._ahead: Message | None = None
         self._most = gate.limits.body_bytes
 
     @property
@@ -222,6 +223,19 @@ class Call:
             raise self._too_large()
         return bytes(pieces)
 
+    async def welcome(self) -> None:
+        """Have a client that asks first begin its body: before an answer that needs none of it.
+
+        It waits for ``100 Continue``, which a server can say no more once an answer has begun
+        (RFC 9110, section 10.1.1).
+
+        Raises:
+            RefusedError: As :meth:`chunks`.
+        """
+        if b"expect" in self.headers:
+            self.scope[STREAMS] = True
+            self._ahead = await self._next(whole=False)
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body piece by piece as it arrives, of any length in all.
 
@@ -231,7 +245,7 @@ class Call:
         self.scope[STREAMS] = True
         more = True
         while more:
-            message = await self._next(whole=False)
+            message, self._ahead = self._ahead or await self._next(whole=False), None
             more = bool(message.get("more_body"))
             self.read_all = not more
             yield message.get("body", b"")

@@ -5,6 +5,7 @@ the log.
 """
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
@@ -47,6 +48,12 @@ TYPES = {
 
 ADDRESSED = ("task", "release", "trace", "model")
 """What a request is about. Any other unknown name, such as a label, is a mistake in its content."""
+
+_FIELDS = {"trace": "trace_id"}
+"""How requests call what has another name here."""
+
+
+_WORD = re.compile("[a-z]+ ")
 
 
 class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +145,7 @@ def refusal(error: BaseException, request: str = "") -> Refusal:
         detail=ErrorDetail(
             type=TYPES[500],
             code="internal",
-            message="the server failed to answer this request.",
+            message="The server failed to answer this request.",
             hint=f"Look for request {request} in the server's log." if request else None,
         ),
         unforeseen=True,
@@ -162,9 +169,14 @@ def _refusal(
     headers: tuple[tuple[bytes, bytes], ...] = (),
 ) -> Refusal:
     detail = ErrorDetail(
-        type=TYPES[status], code=code, message=error.what, param=param, hint=error.advice
+        type=TYPES[status], code=code, message=_sentence(error.what), param=param, hint=error.advice
     )
     return Refusal(status=status, detail=detail, headers=headers)
+
+
+def _sentence(text: str) -> str:
+    """With a capital, unless it begins with a name that has none."""
+    return text[:1].upper() + text[1:] if _WORD.match(text) else text
 
 
 def _refused(error: MilepostError) -> Refusal:
@@ -177,7 +189,7 @@ def _refused(error: MilepostError) -> Refusal:
 def _unknown(error: MilepostError) -> Refusal:
     kind = cast("UnknownNameError", error).kind.partition(" ")[0]
     status = 404 if kind in ADDRESSED else 422
-    return _refusal(status, f"unknown_{kind}", error, param=kind)
+    return _refusal(status, f"unknown_{kind}", error, param=_FIELDS.get(kind, kind))
 
 
 def _overloaded(error: MilepostError) -> Refusal:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from milepost._base.limits import Limits
 from milepost.entities.errors import LateError, OverloadedError, nearest
@@ -32,6 +32,70 @@ class Rooms:
     telemetry: Telemetry
 
 
+FAR_SECONDS = 10.0
+"""Deadlines beyond it are looked at once a second: a timer of its own costs a request 5 us."""
+
+SWEEP_SECONDS = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A task that waits for an answer, and until when."""
+
+    task: "asyncio.Task[object]"
+    deadline: float
+    late: bool = False
+
+
+class Deadlines:
+    """Breaks off what is late, by one look at all of it per second; used on one event loop.
+
+    The engine drops late work by itself, but not where it never comes to it.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: set[_Waiting] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def before(self, deadline: float, ask: Callable[[], Awaitable[T]]) -> T:
+        """What ``ask`` gives, which the running task waits for.
+
+        Args:
+            deadline: ``time.monotonic()`` by which it is broken off, or up to a second later.
+            ask: Called once.
+
+        Raises:
+            TimeoutError: If it came to that.
+        """
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        cancelling = task.cancelling()
+        entry = _Waiting(task, deadline)
+        self._waiting.add(entry)
+        if self._loop is not task.get_loop():
+            self._sweep()
+        try:
+            return await ask()
+        except asyncio.CancelledError:
+            # Somebody else may have cancelled the task as well.
+            if entry.late and task.cancelling() - 1 <= cancelling:
+                raise TimeoutError from None
+            raise
+        finally:
+            self._waiting.discard(entry)
+            if entry.late:
+                task.uncancel()
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for entry in self._waiting:
+            if entry.deadline <= now and not entry.late:
+                entry.late = True
+                entry.task.cancel()
+        self._loop = asyncio.get_running_loop() if self._waiting else None
+        if self._loop is not None:
+            self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+
 class Gate:
     """Lets questions through to the service; used on one event loop.
 
@@ -49,9 +113,7 @@ class Gate:
         self.service = rooms.telemetry.watch(service)
         self.limits = limits
         self.most_chars = most_chars
-        # A timer costs 5 us: the engine drops what is late by itself, only an answer that somebody
-        # waits for no longer than he said must not be waited for.
-        self._far = 0.9 * limits.timeout
+        self._late = Deadlines()
         self.admission = Admission(limits)
         self.rates = rooms.rates
         self.telemetry = rooms.telemetry
@@ -156,6 +218,14 @@ class Gate:
             )
         most = self.most_chars
         for index, text in enumerate(texts):
+            if not text or text.isspace():
+                raise RefusedError(
+                    422,
+                    "empty_input",
+                    "an input is empty.",
+                    param=f"{param}[{index}]",
+                    advice="Leave it out, or send its text.",
+                )
             if len(text) > most:
                 raise RefusedError(
                     413,
@@ -175,11 +245,12 @@ class Gate:
         """What is answered when it is the caller's turn, and in time."""
         await self._enter(caller, inputs, deadline)
         began = time.monotonic()
-        left = float("inf") if deadline is None else deadline - began
         try:
-            if left > self._far:
+            if deadline is None:
                 return await ask()
-            async with asyncio.timeout(left):
+            if deadline - began > FAR_SECONDS:
+                return await self._late.before(deadline, ask)
+            async with asyncio.timeout(deadline - began):
                 return await ask()
         except TimeoutError:
             raise LateError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Annotated, Any
 
 import msgspec
@@ -60,6 +61,7 @@ class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
         share: That share, 0 to 1.
         shadow: Release whose answers are compared and not given.
         variant: Variant of the encoder that serves.
+        variant_why: Why that one, in words.
         created: When the release in production was made, UTC.
         guards: Its guards.
         guards_for: Tasks whose traffic it guards.
@@ -74,6 +76,7 @@ class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
     share: float
     shadow: int | None
     variant: str | None
+    variant_why: str
     created: datetime | None
     guards: tuple[Guard, ...]
     guards_for: tuple[str, ...]
@@ -113,11 +116,17 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         status: ``ok`` or ``unready``.
         reason: Why it should get none.
+        problems: What of a task cannot be loaded, and why, by its name, of at most 20 tasks; the
+            rest, and what was loaded of it before, goes on answering.
     """
 
     status: str
     reason: str | None = None
+    problems: dict[str, str] = {}
 
+
+MOST_PROBLEMS = 20
+"""Tasks whose trouble readiness tells; the metric milepost_task_problems counts all."""
 
 _read_predict = Reader(PredictRequest)
 _read_feedback = Reader(FeedbackRequest)
@@ -138,7 +147,7 @@ def texts_of(call: Call, task: str, inputs: Sequence[str | dict[str, str]]) -> t
     """The texts of inputs that may be named.
 
     Raises:
-        RefusedError: 422 if an object holds anything but the task's one input.
+        RefusedError: 400 if an object holds anything but the task's one input.
         UnknownNameError: If there is no such task.
     """
     if all(type(given) is str for given in inputs):
@@ -151,13 +160,15 @@ def texts_of(call: Call, task: str, inputs: Sequence[str | dict[str, str]]) -> t
             continue
         if given.keys() != {name}:
             other = next((key for key in given if key != name), None)
-            what = "there is nothing in it" if other is None else f"there is no {other[:100]!r}"
+            what = (
+                "there is nothing in it" if other is None else f"there is no field {other[:100]!r}"
+            )
             near = nearest(other, [name]) if other else None
             raise RefusedError(
-                422,
-                "wrong_input",
+                400,
+                "missing_field" if other is None else "unknown_field",
                 f"the input of {task} is {name!r}; {what}.",
-                param=f"inputs[{index}]",
+                param=f"inputs[{index}].{(other or name)[:100]}",
                 advice=(f"Did you mean {near!r}? " if near else "")
                 + "Send a text, or an object with this one field.",
             )
@@ -186,6 +197,7 @@ def _info(task: ServedTask) -> TaskInfo:
         share=task.share,
         shadow=task.shadow,
         variant=task.variant,
+        variant_why=task.variant_why,
         created=task.created,
         guards=task.guards,
         guards_for=task.guards_for,
@@ -224,9 +236,10 @@ async def live(call: Call) -> Reply:
 async def ready(call: Call) -> Reply:
     """Whether traffic should come here now."""
     reason = call.gate.unready()
-    if reason is None:
-        return as_json(Health(status="ok"))
-    return as_json(Health(status="unready", reason=reason), 503)
+    if reason is not None:
+        return as_json(Health(status="unready", reason=reason), 503)
+    problems = call.gate.service.problems()
+    return as_json(Health(status="ok", problems=dict(islice(problems.items(), MOST_PROBLEMS))))
 
 
 async def metrics(call: Call) -> Reply:

@@ -46,4 +46,4 @@ def open_workspace(
     limits = options.limits or (configured if isinstance(configured, Limits) else Limits())
     rooms = Rooms(rates=Rates(options.rates), telemetry=telemetry)
     gate = Gate(service, limits, context.settings.max_text_chars, rooms)
-    return Opened(gate=gate, access=access)
+    return Opened(gate=gate, access=access, options=options)

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from milepost.entities.errors import nearest
 from milepost.gateway.access import Right
 from milepost.gateway.call import Call, Reply
 from milepost.gateway.errors import Refusal, RefusedError
@@ -86,13 +87,15 @@ class Router:
 
     def _walked(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
         values: list[str] = []
-        node = self._root.walk(path.split("/"), 1, values)
+        # One slash too many at the end is no other path.
+        whole = path[:-1] if path.endswith("/") and len(path) > 1 else path
+        node = self._root.walk(whole.split("/"), 1, values)
         if node is None or not node.routes:
             raise RefusedError(
                 404,
                 "unknown_path",
                 f"there is nothing at {path[:200]!r}.",
-                advice="GET /v1/tasks lists what can be asked.",
+                advice=f"{self._near(whole)}GET /v1/tasks lists what can be asked.",
             )
         route = node.routes.get("GET" if method == "HEAD" else method)
         if route is None:
@@ -105,6 +108,18 @@ class Router:
                 headers=((b"allow", allowed.encode()),),
             )
         return route, dict(zip(node.names, values, strict=True))
+
+    def _near(self, path: str) -> str:
+        """The nearest path of as many segments, its names as they were given."""
+        given = path[:_MOST_REMEMBERED_CHARS].split("/")
+        tried: set[str] = set()
+        for route in self.routes:
+            segments = route.path.split("/")
+            if len(segments) == len(given):
+                pairs = zip(segments, given, strict=True)
+                tried.add("/".join(own if one[:1] == "{" else one for one, own in pairs))
+        near = nearest(path[:_MOST_REMEMBERED_CHARS], sorted(tried))
+        return f"Did you mean {near}? " if near else ""
 
 
 class _Node:

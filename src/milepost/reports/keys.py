@@ -29,7 +29,7 @@ def _row(key: Key, now: datetime) -> Row:
         (
             Cell(mark, role),
             Cell(key.id, "dim"),
-            Cell(key.name, "strong"),
+            Cell(key.name or "–", "strong" if key.name else "dim"),
             Cell(key.role),
             Cell(", ".join(key.tasks) or "all"),
             Cell("–" if key.per_second is None else f"{key.per_second:g}"),

@@ -8,6 +8,10 @@ MOST_SHOWN = 20
 """Tasks in the table; a thousand would push all else off the screen."""
 
 
+MOST_WHYS = 5
+"""Tasks of which it is told why they serve on the reference."""
+
+
 def started(news: News, place: str) -> Document:
     """Where a server listens, what it serves, and how to ask it.
 
@@ -33,10 +37,34 @@ def started(news: News, place: str) -> Document:
         ]
         return Document((*parts, BLANK, sentence("Ctrl-C stops it.", "dim")))
     parts += [BLANK, _tasks(news.tasks[:MOST_SHOWN])]
+    slow = [task for task in news.tasks if task.variant == "fp32"]
+    parts += [sentence(f"{task.name} on fp32: {task.why}.", "dim") for task in slow[:MOST_WHYS]]
+    if len(slow) > MOST_WHYS:
+        left = words.count(len(slow) - MOST_WHYS, "more task")
+        parts.append(sentence(f"and {left} on fp32: GET /v1/tasks says why.", "dim"))
     if len(news.tasks) > MOST_SHOWN:
         left = words.count(len(news.tasks) - MOST_SHOWN, "more task")
         parts.append(sentence(f"and {left}: GET /v1/tasks lists all.", "dim"))
+    kept = [task for task in news.tasks if task.kept_days]
+    if kept:
+        parts.append(_kept([task.name for task in kept], len(news.tasks), max(kept, key=_days)))
     return Document((*parts, BLANK, *_how(news, place)))
+
+
+def _days(task: Served) -> float:
+    return task.kept_days
+
+
+def _kept(names: list[str], of: int, longest: Served) -> Line:
+    """What stays of the inputs: not everybody who serves a task wants that."""
+    whose = "" if len(names) == of else f" of {', '.join(names[:MOST_WHYS])}"
+    more = f" and {len(names) - MOST_WHYS} more" if whose and len(names) > MOST_WHYS else ""
+    days = f"up to {longest.kept_days:g} days" if len(names) > 1 else f"{longest.kept_days:g} days"
+    return sentence(
+        f"Inputs{whose}{more} are kept in clear text for {days}; "
+        "`recording` in a task file says otherwise.",
+        "dim",
+    )
 
 
 def _tasks(tasks: tuple[Served, ...]) -> Grid:

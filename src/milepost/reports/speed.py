@@ -5,6 +5,11 @@ from milepost.reports.document import BLANK, Cell, Column, Document, Grid, Line,
 from milepost.reports.records import Speed, VariantSpeed
 
 _SAME = 1e-5
+_GAINED = 1.2
+_BUSY = (
+    "All cores together were hardly faster than one: something else is running here, or the cores "
+    "are shared. Measure again when the machine is quiet."
+)
 
 
 def speed_table(speed: Speed) -> Document:
@@ -34,7 +39,16 @@ def speed_table(speed: Speed) -> Document:
             BLANK,
             sentence(f"Served on {speed.choice}: {speed.reason}"),
             sentence(_invariance(speed), "dim"),
+            *((sentence(_BUSY, "warn"),) if _busy(speed, tokens[0]) else ()),
         )
+    )
+
+
+def _busy(speed: Speed, tokens: int) -> bool:
+    """Whether all cores together did hardly more than one alone."""
+    rows = speed.variants
+    return speed.cores > 1 and any(
+        row.all_cores < _GAINED * row.texts_per_second[tokens] for row in rows
     )
 
 

@@ -20,21 +20,20 @@ from milepost.reports.document import (
 )
 
 _SHOWN_TEXT = 400
+_LISTED_TEXT = 76
 
 
 def traces_table(traces: Sequence[Trace]) -> Document:
-    """Answers, newest first, each with its input where that was kept."""
+    """Answers, newest first, each with its input on a line below where that was kept.
+
+    An id, which is copied, and an input do not fit beside each other into 80 columns.
+    """
     if not traces:
         return Document((sentence("There are no such traces."),))
-    columns = (
-        Column("", width=1),
-        Column("trace", width=33),
-        Column("answer", wraps=True),
-        Column("sure", "right"),
-        Column("rel.", "right"),
-        Column("input", wraps=True),
+    heading = Line(
+        (("  UTC             trace                              answer, release", "dim"),)
     )
-    return Document((Grid(columns, tuple(map(_trace_row, traces))),))
+    return Document((heading, *(line for trace in traces for line in _trace_lines(trace))))
 
 
 def trace_document(trace: Trace, said: Sequence[Feedback]) -> Document:
@@ -47,7 +46,7 @@ def trace_document(trace: Trace, said: Sequence[Feedback]) -> Document:
         ("labels", ", ".join(f"{name} {p:.3f}" for name, p in trace.probabilities.items())),
         ("release", f"{trace.release} ({trace.channel}), {trace.rung}"),
         ("input", _input(trace)),
-        *((f"guard {name}", f"{v.label} {v.probability:.3f}") for name, v in trace.guards.items()),
+        *((f"guard {name}", f"{v.label}, score {v.score:.3f}") for name, v in trace.guards.items()),
         ("tripped", ", ".join(stopped)),
         ("key", trace.key or ""),
         ("request", f"{trace.request} by {trace.protocol}" if trace.request else trace.protocol),
@@ -93,7 +92,9 @@ def _counts(said: Sequence[Feedback]) -> str:
         f"{confirmed:,} confirmed",
     ]
     if ratings:
-        words.append(f"mean of {len(ratings):,} ratings {sum(ratings) / len(ratings):.2f}")
+        mean = sum(ratings) / len(ratings)
+        what = "rating" if len(ratings) == 1 else f"mean of {len(ratings):,} ratings"
+        words.append(f"{what} {mean:.2f}")
     return ", ".join(words) + "."
 
 
@@ -129,18 +130,17 @@ def _feedback_row(said: Feedback) -> Row:
     )
 
 
-def _trace_row(trace: Trace) -> Row:
+def _trace_lines(trace: Trace) -> tuple[Line, Line]:
     words, mark, role = _answer(trace)
-    return Row(
-        (
-            Cell(mark, role),
-            Cell(trace.id, "dim"),
-            Cell(words, role),
-            Cell(f"{trace.confidence:.2f}"),
-            Cell(str(trace.release)),
-            Cell(_cut(_input(trace), 60)),
-        )
+    sure = f" {trace.confidence:.2f}" if trace.label is not None else ""
+    facts: tuple[tuple[str, Role], ...] = (
+        (f"{mark} ", role),
+        (f"{trace.at:%m-%d %H:%M:%S}  ", ""),
+        (f"{trace.id}  ", "dim"),
+        (words, role),
+        (f"{sure}, {trace.release}", "dim"),
     )
+    return Line(facts), Line(((f"  {_cut(_input(trace), _LISTED_TEXT)}", "dim"),))
 
 
 def _answer(trace: Trace) -> tuple[str, str, Role]:

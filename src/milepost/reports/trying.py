@@ -24,6 +24,9 @@ def trial_document(trial: Trial) -> Document:
         parts.append(sentence(f"No canary runs beside {trial.task}@production."))
         parts.append(sentence(f"Begin one: milepost canary {trial.task} RELEASE", "dim"))
     else:
+        if trial.until is not None:
+            ended = f"No canary runs beside {trial.task}@production; the last one ended "
+            parts += [sentence(f"{ended}{trial.until:%Y-%m-%d %H:%M} UTC:"), BLANK]
         since = f"{trial.since:%Y-%m-%d %H:%M}"
         said = f"{trial.task}: release {trial.canary.release} (canary, "
         said += f"{100 * trial.share:g} % of the traffic) beside release "
@@ -40,6 +43,7 @@ def _arms(canary: Arm, production: Arm) -> Grid:
         Column("release", "right"),
         Column("judged", "right"),
         Column("good", "right"),
+        Column("good in blocks", "right"),
     )
     rows = tuple(
         Row(
@@ -47,12 +51,17 @@ def _arms(canary: Arm, production: Arm) -> Grid:
                 Cell(arm.channel),
                 Cell(str(arm.release)),
                 Cell(f"{arm.n:,}"),
-                Cell("–" if arm.mean is None else f"{100 * arm.mean:.1f} %"),
+                Cell(_share(arm.mean)),
+                Cell(_share(arm.paired)),
             )
         )
         for arm in (canary, production)
     )
     return Grid(columns, rows)
+
+
+def _share(mean: float | None) -> str:
+    return "–" if mean is None else f"{100 * mean:.1f} %"
 
 
 def _said(trial: Trial, canary: Arm) -> list[Part]:
@@ -66,10 +75,15 @@ def _said(trial: Trial, canary: Arm) -> list[Part]:
     parts: list[Part] = [
         sentence(
             f"Difference {_points(trial.difference)} points "
-            f"[{_points(trial.low)}, {_points(trial.high)}], canary minus production: with {sure} "
-            "confidence at every look so far and to come."
+            f"[{_points(trial.low)}, {_points(trial.high)}], canary minus production in blocks: "
+            f"with {sure} confidence at every look so far and to come."
         ),
         _verdict(trial, canary),
+        sentence(
+            f"{words.count(trial.blocks, 'block')}, each as short as it can be with a judgement of "
+            "both, so that what changes for both alike with time does not count.",
+            "dim",
+        ),
     ]
     if trial.repeated:
         said = words.count(trial.repeated, "further judgement")
@@ -79,6 +93,8 @@ def _said(trial: Trial, canary: Arm) -> list[Part]:
 
 def _verdict(trial: Trial, canary: Arm) -> Line:
     task = trial.task
+    if trial.until is not None:
+        return _ended(trial)
     if trial.decided == "canary":
         said = f"Decided: the canary is better. Next: milepost promote {task} {canary.release}"
         return Line(((said, ""),), mark=("✔", "good"))
@@ -95,6 +111,14 @@ def _verdict(trial: Trial, canary: Arm) -> Line:
     return Line(((said, ""),), mark=("?", "warn"))
 
 
+def _ended(trial: Trial) -> Line:
+    if trial.decided is None:
+        return Line((("It ended undecided.", ""),), mark=("?", "warn"))
+    better = trial.decided == "canary"
+    said = f"The canary was {'better' if better else 'worse'}."
+    return Line(((said, ""),), mark=("✔", "good") if better else ("✘", "bad"))
+
+
 def _shadow(shadow: Agreement) -> list[Part]:
     if shadow.agree is None:
         said = f"Release {shadow.release} in the shadow has not been asked yet."
@@ -104,7 +128,7 @@ def _shadow(shadow: Agreement) -> list[Part]:
         sentence(
             f"Release {shadow.release} in the shadow would have answered as production did in "
             f"{100 * agree.value:.1f} % [{100 * agree.low:.1f}, {100 * agree.high:.1f}] of "
-            f"{agree.n:,} answers."
+            f"{words.count(agree.n, 'answer')}."
         )
     ]
     for was, would, count in shadow.differ:

@@ -275,6 +275,11 @@ def channel_words(now: Channel) -> str:
     )
 
 
+def serves_words(variant: str, reason: str) -> str:
+    """On which variant of the encoder a server answers with a release, and why."""
+    return f"A server answers with it on {variant}: {reason}."
+
+
 def shown_scorecard(contest: Contest) -> Scorecard | None:
     """Scorecard of the chosen candidate, else of the best one that has any."""
     chosen = contest.chosen

@@ -1,6 +1,6 @@
 """What the faces of a server are written against: answers, vectors, feedback, readiness."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,11 +18,13 @@ class Embedded:
         vectors: ``(n, d) float32`` of unit length.
         tokens: Encoder tokens read, special tokens included.
         encoder: Name of the encoder.
+        cached_tokens: Tokens of the texts whose vectors came from the cache; these were not read.
     """
 
     vectors: NDArray[np.float32]
     tokens: int
     encoder: str
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +121,10 @@ class Answering(Protocol):
 
     def unready(self) -> str | None:
         """Why no traffic should come here now; ``None`` when it should."""
+        ...
+
+    def problems(self) -> Mapping[str, str]:
+        """What of a task cannot be loaded, and why, by its name; the rest goes on answering."""
         ...
 
     async def close(self, grace: float) -> None:

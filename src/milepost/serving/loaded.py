@@ -26,8 +26,9 @@ class Loaded:
         strategy: Name of the strategy that made it.
         predictor: Answers batches.
         manifest: What it is and where it came from.
-        variant: Variant of the encoder that it answers on; ``None`` where it reads text.
-        why: Why on that one, in words.
+        variants: Variants of the encoder that it may answer on, best first; none where it reads
+            text. On which of them it answers is the business of the route.
+        why: Why it would answer on the first, in words.
         created: When it was made, UTC; ``None`` where that is not known.
         cost_usd_per_1k: Measured cost of a thousand answers, in USD.
         prepare: From what was sent to what the predictor reads.
@@ -39,15 +40,31 @@ class Loaded:
     strategy: str
     predictor: Predictor
     manifest: Manifest
-    variant: str | None = None
+    variants: tuple[str, ...] = ()
     why: str = ""
     created: datetime | None = None
     cost_usd_per_1k: float = 0.0
     prepare: Preparation = field(default_factory=lambda: Preparation((), (), MOST_CHARS))
 
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A release on one variant of the encoder: a head of a stack.
+
+    Attributes:
+        loaded: The release.
+        trunk: Encoder and variant whose vectors it reads; ``None`` where it reads text.
+    """
+
+    loaded: Loaded
+    trunk: TrunkKey | None
+
     @property
-    def trunk(self) -> TrunkKey | None:
-        """Encoder and variant whose vectors it reads; ``None`` where it reads text."""
-        if self.manifest.encoder is None or self.variant is None:
-            return None
-        return self.manifest.encoder, self.variant
+    def bundle(self) -> Digest:
+        """Digest of its bundle."""
+        return self.loaded.bundle
+
+    @property
+    def predictor(self) -> Predictor:
+        """What answers."""
+        return self.loaded.predictor

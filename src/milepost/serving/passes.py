@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from milepost.predictors.preparation.preparing import require_something
 from milepost.serving.engine.engine import Load
 from milepost.serving.engine.work import Outcome, Work
 from milepost.serving.routing.plan import Lane, Place, Route
@@ -63,12 +64,14 @@ async def run_route(
     """Prepare the texts as each lane's releases were fitted, and ask the engine for all at once.
 
     Raises:
-        InputError: If a text cannot be prepared.
+        InputError: If a text cannot be prepared, or nothing is left of it for the release that
+            answers.
         OverloadedError: If the queue is full.
         LateError: If the deadline passed.
     """
     lanes = route.lanes
     works = _works(lanes[0], texts, deadline)
+    require_something(texts, [work.text for work in works])
     for lane in lanes[1:]:
         works += _works(lane, texts, deadline)
     outcomes = await engine.run(works)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -76,10 +76,11 @@ class Service:
 
     def _answers(self, ask: Ask, passes: Passes, decided: Sequence[Decided]) -> Answers:
         head, texts = passes.route.answering, len(ask.texts)
-        cached = tokens = 0
+        cached = tokens = spared = 0
         for lane in passes.lanes:
             for outcome in lane:
                 tokens += outcome.tokens
+                spared += outcome.spared
         for outcome in passes.lanes[0]:
             cached += outcome.cached
         predictions = [
@@ -103,6 +104,7 @@ class Service:
                 inputs=texts,
                 cached=cached,
                 tokens=tokens,
+                cached_tokens=spared,
                 cost_usd=head.cost_usd_per_1k / 1000.0 * (texts - cached),
             ),
         )
@@ -161,6 +163,10 @@ class Service:
             task, why = next(iter(table.broken.items()))
             return f"no task can answer; {task}: {why}"
         return self._parts.recorder.unready() if self._parts.recorder is not None else None
+
+    def problems(self) -> Mapping[str, str]:
+        """See ``Answering.problems``."""
+        return self._parts.loading().problems
 
     def state(self) -> State:
         """What readiness and metrics show."""

@@ -79,11 +79,11 @@ def verdict(guarding: Guarding, row: NDArray[np.float32]) -> Verdict:
     best = found.index(max(found))
     label = guarding.head.predictor.labels[best]
     if not guarding.columns:
-        return Verdict(label=label, probability=round(found[best], DIGITS))
+        return Verdict(label=label, score=round(found[best], DIGITS))
     together = sum(found[column] for column in guarding.columns)
     return Verdict(
         label=label,
-        probability=round(min(together, 1.0), DIGITS),
+        score=round(min(together, 1.0), DIGITS),
         tripped=together >= guarding.guard.at_least,
         action=guarding.guard.action,
     )

@@ -76,6 +76,7 @@ class LengthService:
         self.working = 0
         self.asked: list[Ask] = []
         self.not_ready: str | None = None
+        self.broken: dict[str, str] = {}
 
     async def answer(self, ask: Ask) -> Answers:
         """One answer per text."""
@@ -168,6 +169,10 @@ class LengthService:
     def unready(self) -> str | None:
         """Why it should get no traffic: what a test set, or that it is closed."""
         return "it is closed." if self._closed else self.not_ready
+
+    def problems(self) -> dict[str, str]:
+        """What a test set."""
+        return self.broken
 
     async def close(self, grace: float) -> None:
         """Answers nothing any more."""

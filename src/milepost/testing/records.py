@@ -160,7 +160,7 @@ def some_key(number: int) -> Key:
 
 def some_trace(number: int, *, task: str = "route", label: str = "refund", **more: Any) -> Trace:
     """An answer, a second after the one of the number before; its text is hard to store."""
-    verdict = GuardVerdict(label="toxic", probability=0.7, tripped=number % 2 == 1)
+    verdict = GuardVerdict(label="toxic", score=0.7, tripped=number % 2 == 1)
     fields: dict[str, Any] = {
         "id": f"t{number:032x}",
         "task": task,

@@ -96,7 +96,14 @@ def choose(rows: Sequence[VariantSpeed], instructions: str) -> tuple[str, str]:
     by_name = {row.variant: row for row in rows}
     slow, fast = by_name["fp32"], by_name["int8"]
     gains = [rate / slow.texts_per_second[t] for t, rate in fast.texts_per_second.items()]
-    gain = statistics.median(gains)
+    gain, least, most = statistics.median(gains), min(gains), max(gains)
+    texts = sorted(fast.texts_per_second)
+    spread = (
+        f"{least:.1f} to {most:.1f} times as fast as fp32 here, by length of the text "
+        f"({texts[0]} to {texts[-1]} tokens)"
+        if round(least, 1) < round(most, 1)
+        else f"{gain:.1f} times as fast as fp32 here"
+    )
     of_processor = (
         f"This processor multiplies small integers in one instruction ({instructions})."
         if instructions in _FAST
@@ -106,11 +113,11 @@ def choose(rows: Sequence[VariantSpeed], instructions: str) -> tuple[str, str]:
     )
     if gain < WORTH:
         return "fp32", (
-            f"int8 is {gain:.1f} times as fast as fp32 here, which is not worth its rounding. "
+            f"int8 is {spread}, which is not worth its rounding. "
             f'{of_processor} Set serve_variant = "fp32" in milepost.toml.'
         )
     return "int8", (
-        f"int8 is {gain:.1f} times as fast as fp32 here. {of_processor} A server takes it for "
+        f"int8 is {spread}. {of_processor} A server takes it for "
         "each release that gives the same answers on both variants to at least 98.5 % of its "
         "task's own texts, and fp32 for the others; scorecards are measured on fp32."
     )

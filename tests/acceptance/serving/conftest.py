@@ -72,6 +72,10 @@ def serve(environment) -> Iterator[Callable[..., Server]]:
     running: list[subprocess.Popen[str]] = []
 
     def start(folder: Path, *arguments: object, variables: dict[str, str] | None = None) -> Server:
+        # No load balancer has to see that it stops.
+        settings = folder / "milepost.toml"
+        if "[limits]" not in settings.read_text():
+            settings.write_text(f"{settings.read_text()}\n[limits]\nlame_duck = 0.2\n")
         process = subprocess.Popen(
             [COMMAND, "-w", folder, "serve", "--port", "0", *map(str, arguments)],
             env={**environment, **(variables or {})},

@@ -13,8 +13,8 @@ import pytest
 
 from milepost.entities.errors import UnreachableError
 from milepost.entities.serving import Key
-from milepost.gateway.access import RIGHTS, Access
-from milepost.gateway.application import Gateway, app
+from milepost.gateway.access import RIGHTS, Access, check_local
+from milepost.gateway.application import Gateway, Options, app
 from milepost.gateway.errors import RefusedError
 from milepost.gateway.routes import Route
 from milepost.gateway.table import ROUTES
@@ -248,3 +248,61 @@ def test_a_secret_is_nowhere_to_be_seen(caplog):
     for text in [*said, caplog.text]:
         assert secret not in text
         assert digest not in text
+
+
+LOCAL = {"host": "localhost:8400"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        LOCAL,
+        {"host": "127.0.0.1:8400"},
+        {"host": "[::1]:8400"},
+        {"host": "127.8.9.1"},
+        {**LOCAL, "origin": "http://localhost:8400", "sec-fetch-site": "same-origin"},
+        {**LOCAL, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"},
+    ],
+)
+def test_who_asks_this_machine_by_its_own_name_needs_no_key(headers: dict[str, str]):
+    check_local({name.encode(): value.encode() for name, value in headers.items()})
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"host": "evil.example"}, "other_host"),
+        ({"host": "127.0.0.1.evil.example"}, "other_host"),
+        ({"host": "localhost@evil.example"}, "other_host"),
+        ({"host": "192.168.1.7:8400"}, "other_host"),
+        ({"host": "[::1"}, "other_host"),
+        ({"host": ""}, "other_host"),
+        ({**LOCAL, "origin": "http://evil.example"}, "other_origin"),
+        ({**LOCAL, "origin": "http://localhost:3000"}, "other_origin"),
+        ({**LOCAL, "origin": "null"}, "other_origin"),
+        ({**LOCAL, "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, "other_origin"),
+    ],
+)
+def test_a_page_of_another_site_gets_nothing_without_a_key(headers: dict[str, str], code: str):
+    with pytest.raises(RefusedError) as caught:
+        check_local({name.encode(): value.encode() for name, value in headers.items()})
+    assert (caught.value.status, caught.value.code) == (403, code)
+    assert caught.value.advice
+
+
+def test_the_access_log_has_a_line_and_no_secret(caplog: pytest.LogCaptureFixture):
+    to = app(service=LengthService(), keys=Kept(), options=Options(access_log=True))
+
+    async def run() -> None:
+        transport = httpx.ASGITransport(to)
+        async with httpx.AsyncClient(transport=transport, base_url="http://d") as client:
+            headers = {"authorization": "Bearer mp_consumer", "x-request-id": "mine"}
+            await client.get("/v1/tasks%0aforged?key=mp_hidden", headers=headers)
+
+    with caplog.at_level(logging.INFO, "milepost.access"):
+        asyncio.run(run())
+    (line,) = [each.getMessage() for each in caplog.records if each.name == "milepost.access"]
+    assert line.startswith("GET /v1/tasks\\nforged 404 ")
+    assert line.endswith("request=mine")
+    assert "mp_" not in line

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from milepost._base.limits import Limits
 from milepost.entities.errors import LateError, RecordingError, UnreachableError, WorkspaceError
+from milepost.gateway import gate as gate_module
 from milepost.gateway.application import Gateway, Options, app
 from milepost.gateway.errors import TYPES
 from milepost.testing.answering import LengthService
@@ -50,6 +52,12 @@ def test_an_answer_has_its_release_and_usage():
     assert [each["label"] for each in answer["predictions"]] == ["card", "delivery"]
     assert list(answer["predictions"][0]["probabilities"]) == ["card"]
     assert answer["usage"]["inputs"] == 2
+
+
+@pytest.mark.parametrize("empty", ["", " \n", {"text": ""}])
+def test_an_empty_input_is_not_answered(empty):
+    error = error_of(predict(gateway(), "abc", empty), 422)
+    assert (error["code"], error["param"]) == ("empty_input", "inputs[1]")
 
 
 def test_headers_reach_the_service():
@@ -145,11 +153,12 @@ def test_compressed_bodies_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("given", "word"), [({"txt": "a"}, "Did you mean 'text'?"), ({}, "one field")]
+    ("given", "name", "word"),
+    [({"txt": "a"}, "txt", "Did you mean 'text'?"), ({}, "text", "one field")],
 )
-def test_a_wrong_field_of_an_input_is_named(given, word):
-    error = error_of(predict(gateway(), "a", given), 422)
-    assert error["param"] == "inputs[1]"
+def test_a_wrong_field_of_an_input_is_named(given, name, word):
+    error = error_of(predict(gateway(), "a", given), 400)
+    assert error["param"] == f"inputs[1].{name}"
     assert word in error["hint"]
 
 
@@ -159,6 +168,16 @@ def test_paths_and_methods():
     answer = ask(to, "/v1/tasks/route/predict", "GET")
     assert error_of(answer, 405)["code"] == "wrong_method"
     assert answer.headers["allow"] == "POST"
+    assert ask(to, "/v1/tasks/", "GET").status_code == 200
+    assert ask(to, "/v1/tasks//", "GET").status_code == 404
+    for path, near in [
+        ("/v1/tasks/route/predct", "/v1/tasks/route/predict"),
+        ("/v1/task", "/v1/tasks"),
+        ("/health/raedy", "/health/ready"),
+    ]:
+        error = error_of(ask(to, path, "GET"), 404)
+        assert error["hint"].startswith(f"Did you mean {near}? ")
+        assert error["message"] == f"There is nothing at {path!r}."
 
 
 @pytest.mark.parametrize(
@@ -194,7 +213,11 @@ def test_a_deadline_that_has_passed_is_late():
     error_of(answer, 504)
 
 
-def test_what_takes_too_long_is_late():
+@pytest.mark.parametrize("far", [10.0, 0.0])
+def test_what_takes_too_long_is_late(monkeypatch, far):
+    """By a timer of its own, and by the sweep that serves deadlines far away."""
+    monkeypatch.setattr(gate_module, "FAR_SECONDS", far)
+    monkeypatch.setattr(gate_module, "SWEEP_SECONDS", 0.01)
     answer = ask(
         gateway(LengthService(seconds=60.0)),
         "/v1/tasks/route/predict",
@@ -202,6 +225,22 @@ def test_what_takes_too_long_is_late():
         headers={"x-request-timeout": "0.02"},
     )
     assert error_of(answer, 504)["code"] == "deadline_exceeded"
+
+
+def test_who_is_cancelled_is_not_late(monkeypatch):
+    """By somebody else, before the deadline: that stays a cancellation."""
+
+    async def run() -> None:
+        late = gate_module.Deadlines()
+        waiting = asyncio.create_task(
+            late.before(time.monotonic() + 60.0, lambda: asyncio.sleep(60.0))
+        )
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(run())
 
 
 def test_feedback_is_kept_once():
@@ -214,7 +253,18 @@ def test_feedback_is_kept_once():
     assert "text" not in first.json()
     assert error_of(ask(to, "/v1/feedback", json={"trace_id": trace}), 422)
     assert error_of(ask(to, "/v1/feedback", json={**said, "trace_id": "t1"}), 404)
-    assert error_of(ask(to, "/v1/feedback", json={**said, "rating": 1.1}), 400)["param"] == "rating"
+    assert error_of(ask(to, "/v1/feedback", json={**said, "rating": 1.1}), 422)["param"] == "rating"
+
+
+def test_readiness_tells_what_cannot_be_loaded_and_stays_ready():
+    service = LengthService()
+    service.broken = {f"t{n}": "there is no task 'spma'." for n in range(30)}
+    answer = ask(gateway(service), "/health/ready", "GET")
+    assert answer.status_code == 200
+    said = answer.json()
+    assert said["status"] == "ok"
+    assert said["problems"]["t0"] == "there is no task 'spma'."
+    assert len(said["problems"]) == 20
 
 
 def test_readiness_means_it():
@@ -226,6 +276,18 @@ def test_readiness_means_it():
     assert answer.status_code == 503
     assert answer.json() == {"status": "unready", "reason": "the recorder cannot write."}
     assert ask(to, "/health/live", "GET").status_code == 200
+
+
+def test_the_lifespan_of_a_parent_closes_it():
+    service = LengthService()
+    to = gateway(service)
+
+    async def run() -> None:
+        async with to.lifespan():
+            assert service.unready() is None
+
+    asyncio.run(run())
+    assert service.unready() == "it is closed."
 
 
 def test_a_mounted_app_finds_its_paths():

@@ -12,7 +12,9 @@ from milepost.testing.records import some_key
 NEWS = News(
     address="http://127.0.0.1:8400",
     tasks=(
-        Served(name="route", release=2, variant="int8", canary=3, share=0.1, shadow=4),
+        Served(
+            name="route", release=2, variant="int8", canary=3, share=0.1, shadow=4, kept_days=30
+        ),
         Served(name="words", release=1),
     ),
 )
@@ -25,6 +27,7 @@ def test_it_tells_where_what_and_how():
     assert "KEY=$(milepost -w desk keys create --task route)" in said
     assert '-H "Authorization: Bearer $KEY"' in said
     assert max(map(len, said.splitlines())) <= 80
+    assert "Inputs of route are kept in clear text for 30 days" in " ".join(said.split())
 
 
 def test_without_keys_it_warns_and_asks_for_none():
@@ -35,6 +38,14 @@ def test_without_keys_it_warns_and_asks_for_none():
 
 def test_without_a_release_it_says_how_to_get_one():
     assert "milepost -w desk improve" in str(started(News(address="http://h:1"), "-w desk"))
+
+
+def test_it_says_why_a_task_is_on_the_reference():
+    slow = tuple(Served(name=f"t{n}", release=1, variant="fp32", why="3 differ") for n in range(9))
+    said = str(started(msgspec.structs.replace(NEWS, tasks=(*NEWS.tasks, *slow)), ""))
+    assert "t0 on fp32: 3 differ." in said
+    assert "and 4 more tasks on fp32" in said
+    assert "route on" not in said
 
 
 def test_many_tasks_are_counted_and_not_all_listed():

@@ -160,6 +160,20 @@ def test_a_file_in_parts_is_as_a_file_at_once(desk, tmp_path, monkeypatch, sourc
         assert one == other
 
 
+@pytest.mark.parametrize(
+    "inputs",
+    [["a pear", ""], ["a pear", " \t"], pd.Series(["a pear", None]), pl.Series(["a pear", None])],
+)
+def test_what_is_empty_is_refused_and_not_answered(desk, inputs):
+    where, things, _ = desk
+    with pytest.raises(InputError, match="input 1 is empty"):
+        answer_texts(where, things, inputs, Which())
+    frame = pd.DataFrame({"text": list(inputs)})
+    with pytest.raises(DataError, match="there is no text in 'text'"):
+        answer_table(where, things, frame, Which(), None)
+    assert len(answer_table(where, things, frame, Which(), "trim(text) != ''")) == 1
+
+
 def test_a_bad_row_leaves_no_output_and_is_named(desk, tmp_path, monkeypatch):
     context, name, _ = desk
     source, output = tmp_path / "in.jsonl", tmp_path / "out.csv"

@@ -1,5 +1,7 @@
 """What is taken in as feedback, and what is refused with a reason."""
 
+import asyncio
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -17,7 +19,7 @@ from milepost.serving.recording.policy import as_kept
 from milepost.serving.recording.sinks import LedgerSink
 from milepost.testing.records import some_trace
 from milepost.workflows.context import Context
-from milepost.workflows.serving.feedback import MOST_COMMENT, give, give_feedback
+from milepost.workflows.serving.feedback import MOST_COMMENT, feedback_of, give, give_feedback
 from milepost.workflows.serving.recording import open_recorder, open_sink, trace, traces
 from milepost.workflows.tasks.current import current_task
 
@@ -141,6 +143,36 @@ def test_a_key_says_only_so_much_a_day(served: Context, answered: Answered) -> N
     with pytest.raises(OverloadedError, match="which is the most"):
         give(few, Said(trace=told[2].id, rating=1.0, key="k1"))
     assert give(few, Said(trace=told[2].id, rating=1.0))[1]
+
+
+def test_feedback_on_an_answer_that_is_not_written_yet_waits_for_it(served: Context) -> None:
+    recorder = open_recorder(served)
+    told = some_trace(0, id=new_trace_id(), task="things", at=served.clock())
+
+    async def answer_and_say() -> bool:
+        recorder.record([told], RecordingRule())
+        say = feedback_of(served, recorder.sink, recorder.hurry)
+        return (await say(Said(trace=told.id, label="fruit")))[1]
+
+    assert asyncio.run(answer_and_say())
+    recorder.close()
+
+
+def test_a_trace_that_may_still_come_is_asked_for_again_and_an_old_one_is_not(
+    served: Context,
+) -> None:
+    quick = told_by(served, settings=msgspec.structs.replace(served.settings, flush_seconds=0.01))
+    hurried: list[bool] = []
+    with closing(open_sink(quick)) as sink:
+        say = feedback_of(quick, sink, lambda: hurried.append(True))
+        with pytest.raises(OverloadedError, match="not there yet") as refused:
+            asyncio.run(say(Said(trace=new_trace_id(), rating=1.0)))
+        assert (refused.value.own, len(hurried)) == (False, 2)
+        old = new_trace_id(now=time.time_ns() - 60 * 10**9)
+        for name in (old, "t1", "x" * 33):
+            with pytest.raises(UnknownNameError):
+                asyncio.run(say(Said(trace=name, rating=1.0)))
+    assert len(hurried) == 2
 
 
 def test_traces_go_where_the_workspace_says(context: Context, things: str, tmp_path: Path) -> None:

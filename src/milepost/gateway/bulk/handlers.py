@@ -41,6 +41,7 @@ async def stream(call: Call) -> Reply:
     """Answers lines in order while they are still coming in."""
     task = call.gate.task(call.caller, call.arguments["task"])
     ask = _asking(call, task)
+    await call.welcome()
     rows = json_rows(call.chunks(), task.input, call.gate.most_chars)
     return Reply(body=_while_there(_lines(rows, ask)), content_type=NDJSON)
 
@@ -78,7 +79,7 @@ def _top(call: Call) -> int | None:
         return None
     if not (given.isascii() and given.isdigit() and 1 <= len(given) <= 6 and int(given)):
         raise RefusedError(
-            400, "invalid_value", "top_k is not a number from 1 to 999999.", param="top_k"
+            422, "wrong_value", "top_k is not a number from 1 to 999999.", param="top_k"
         )
     return int(given)
 
@@ -103,6 +104,7 @@ async def batch(call: Call) -> Reply:
     if length is not None and int(length) > most:
         raise too_large(most)
     ask = _asking(call, task)
+    await call.welcome()
     file = await _open(call, given, charset, task)
     if wanted == "jsonl":
         pieces = _while_there(_json(file, ask))
@@ -161,7 +163,8 @@ async def _open(call: Call, given: Format, charset: str, task: ServedTask) -> _F
         source = CsvSource(chunks, charset, chars)
         names = await source.open([wanted] if wanted else [task.input, "text"])
         rows = source.rows(_column(wanted, names, task))
-        return _File(rows=rows, names=names, delimiter=source.delimiter)
+        # A file of one column has no delimiter; its answers do.
+        return _File(rows=rows, names=names, delimiter=source.delimiter if names[1:] else ",")
     if given == "jsonl":
         return _File(rows=json_rows(chunks, wanted or task.input, chars))
     body = b"".join([chunk async for chunk in chunks])

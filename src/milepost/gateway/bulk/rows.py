@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from milepost._base.untrusted import strict_json
-from milepost.entities.errors import MilepostError
+from milepost.entities.errors import MilepostError, nearest
 from milepost.gateway.errors import RefusedError
+from milepost.gateway.reading import why_not_json
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -101,10 +102,8 @@ def _json_row(number: int, line: bytes, column: str, most_chars: int) -> Row:
             return checked(Row(number=number, text=text, data={column: text}), most_chars)
         given = strict_json(line)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        what = str(error).rstrip(".")[:300]
-        return Row(
-            number=number, data={}, error=_wrong("not_json", f"this line is no JSON: {what}.")
-        )
+        what = f"this line is not usable JSON: {why_not_json(line, error)}."
+        return Row(number=number, data={}, error=_wrong("not_json", what, "See RFC 8259."))
     if not isinstance(given, dict):
         said = _wrong("wrong_line", "a line must be a text in quotes or an object.")
         return Row(number=number, data={}, error=said)
@@ -116,13 +115,24 @@ def field_row(number: int, data: dict[str, Any], column: str) -> Row:
     text = data.get(column)
     if isinstance(text, str):
         return Row(number=number, text=text, data=data)
-    what = f"there is no field {column!r}" if column not in data else f"{column!r} is no text"
-    return Row(number=number, data=data, error=_wrong("wrong_row", f"{what}."))
+    if column in data:
+        said = _wrong("wrong_row", f"the field {column!r} is no text.")
+        return Row(number=number, data=data, error=said)
+    near = next((name for name in data if nearest(name, [column])), None)
+    instead = f", but a field {near[:100]!r}" if near else ""
+    advice = (f"Did you mean {column!r}? " if near else "") + "Send a text, or this field."
+    said = _wrong("wrong_row", f"there is no field {column!r}{instead}.", advice)
+    return Row(number=number, data=data, error=said)
 
 
 def checked(row: Row, most_chars: int) -> Row:
-    """The row, or the same with the error that its text is too long."""
-    if row.text is None or len(row.text) <= most_chars:
+    """The row, or the same with the error that its text is empty or too long."""
+    if row.text is None:
+        return row
+    if not row.text or row.text.isspace():
+        error = _wrong("empty_input", "this row's input is empty.")
+        return Row(number=row.number, data=row.data, error=error)
+    if len(row.text) <= most_chars:
         return row
     what = f"an input may have at most {most_chars:,} characters; this has {len(row.text):,}."
     return Row(number=row.number, data=row.data, error=_wrong("input_too_long", what))
@@ -132,8 +142,8 @@ def _line_too_long(most: int) -> RefusedError:
     return _wrong("line_too_long", f"a line may have at most {most:,} bytes.")
 
 
-def _wrong(code: str, what: str) -> RefusedError:
-    return RefusedError(422, code, what)
+def _wrong(code: str, what: str, advice: str | None = None) -> RefusedError:
+    return RefusedError(422, code, what, advice=advice)
 
 
 async def bounded(chunks: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:

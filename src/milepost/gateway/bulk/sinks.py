@@ -10,7 +10,16 @@ from milepost.gateway.bulk.delimited import csv_line
 from milepost.gateway.bulk.pipeline import AnsweredRow
 from milepost.gateway.errors import ErrorDetail, refusal
 
-COLUMNS = ("label", "confidence", "abstained", "release", "trace_id", "error")
+COLUMNS = (
+    "label",
+    "confidence",
+    "abstained",
+    "rung",
+    "tripped",
+    "release",
+    "trace_id",
+    "error",
+)
 """What is added to the rows of a file. A column of one of these names is kept as input_NAME."""
 
 
@@ -95,8 +104,9 @@ def columns(each: AnsweredRow) -> dict[str, Any]:
         return dict.fromkeys(COLUMNS[:-1]) | {"error": said}
     found = each.answer
     confidence = round(found.confidence, 6)
-    values = (found.label, confidence, found.abstained, each.release, found.trace_id, None)
-    return dict(zip(COLUMNS, values, strict=True))
+    tripped = " ".join(task for task, said in found.guards.items() if said.tripped) or None
+    told = (found.label, confidence, found.abstained, found.rung, tripped)
+    return dict(zip(COLUMNS, (*told, each.release, found.trace_id, None), strict=True))
 
 
 def _kept(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ _HEADER_LENGTH = b"inference-header-content-length"
 _BYTES = b"application/octet-stream"
 EXTENSIONS = ("binary_tensor_data",)
 
-_read = Reader(InferRequest)
+_read = Reader(InferRequest, values=400)
 _encode = msgspec.json.Encoder().encode
 
 

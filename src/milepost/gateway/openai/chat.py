@@ -20,6 +20,7 @@ from milepost.gateway.openai.wire import (
     Finish,
     Logprobs,
     Message,
+    PromptDetails,
     ResponseFormat,
     Said,
     TokenLogprob,
@@ -150,7 +151,7 @@ def _refusal(answer: Answer) -> tuple[str | None, Finish]:
     name = answer.rung.removeprefix("guard:") if answer.rung.startswith("guard:") else ""
     name = name or (tripped[0] if tripped else "a guard")
     verdict = answer.guards.get(name)
-    said = f": {verdict.label} ({verdict.probability:.2f})" if verdict is not None else ""
+    said = f" with a score of {verdict.score:.2f}" if verdict is not None else ""
     return f"Blocked by {name}{said}.", "content_filter"
 
 
@@ -182,6 +183,7 @@ def chat_response(request: ChatRequest, answers: Answers) -> Chat:
     answer = answers.predictions[0]
     refusal, finish = _refusal(answer)
     spoken = 0 if refusal else 1
+    prompt = answers.usage.tokens + answers.usage.cached_tokens
     return Chat(
         id=f"chatcmpl-{answer.trace_id}",
         created=int(time.time()),
@@ -196,9 +198,10 @@ def chat_response(request: ChatRequest, answers: Answers) -> Chat:
             ),
         ),
         usage=ChatUsage(
-            prompt_tokens=answers.usage.tokens,
+            prompt_tokens=prompt,
             completion_tokens=spoken,
-            total_tokens=answers.usage.tokens + spoken,
+            total_tokens=prompt + spoken,
+            prompt_tokens_details=PromptDetails(cached_tokens=answers.usage.cached_tokens),
         ),
         system_fingerprint=f"release-{answers.release}",
         milepost=answer,

@@ -6,7 +6,13 @@ import numpy as np
 
 from milepost.gateway.errors import RefusedError
 from milepost.gateway.openai.models import no_model
-from milepost.gateway.openai.wire import Embedding, Embeddings, EmbeddingsRequest, EmbeddingsUsage
+from milepost.gateway.openai.wire import (
+    Embedding,
+    Embeddings,
+    EmbeddingsRequest,
+    EmbeddingsUsage,
+    PromptDetails,
+)
 from milepost.serving.asking import Embedded, ServedEncoder
 
 
@@ -54,8 +60,13 @@ def embeddings_response(request: EmbeddingsRequest, found: Embedded) -> Embeddin
         embeddings = [base64.b64encode(row).decode("ascii") for row in vectors]
     else:
         embeddings = vectors.tolist()
+    tokens = found.tokens + found.cached_tokens
     return Embeddings(
         data=tuple(Embedding(index=i, embedding=each) for i, each in enumerate(embeddings)),
         model=request.model,
-        usage=EmbeddingsUsage(prompt_tokens=found.tokens, total_tokens=found.tokens),
+        usage=EmbeddingsUsage(
+            prompt_tokens=tokens,
+            total_tokens=tokens,
+            prompt_tokens_details=PromptDetails(cached_tokens=found.cached_tokens),
+        ),
     )

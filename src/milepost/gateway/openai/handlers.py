@@ -38,9 +38,9 @@ from milepost.gateway.routes import Route
 _EVENTS = b"text/event-stream; charset=utf-8"
 _NO_CACHE = ((b"cache-control", b"no-cache"),)
 
-_read_embeddings = Reader(EmbeddingsRequest)
-_read_moderations = Reader(ModerationsRequest)
-_read_chat = Reader(ChatRequest)
+_read_embeddings = Reader(EmbeddingsRequest, values=400)
+_read_moderations = Reader(ModerationsRequest, values=400)
+_read_chat = Reader(ChatRequest, values=400)
 
 
 async def models(call: Call) -> Reply:

@@ -81,11 +81,18 @@ class Embedding(msgspec.Struct, frozen=True, kw_only=True):
     object: Literal["embedding"] = "embedding"
 
 
+class PromptDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """Of the tokens of the input, those that were not read, because the cache had the answer."""
+
+    cached_tokens: int = 0
+
+
 class EmbeddingsUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Encoder tokens that were read, special tokens included."""
+    """Encoder tokens of the texts, special tokens included."""
 
     prompt_tokens: int
     total_tokens: int
+    prompt_tokens_details: PromptDetails = PromptDetails()
 
 
 class Embeddings(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,11 +266,12 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChatUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Encoder tokens read (0 from the cache); an answer counts as one token, a refusal as none."""
+    """Encoder tokens of the text; an answer counts as one token, a refusal as none."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    prompt_tokens_details: PromptDetails = PromptDetails()
 
 
 class Chat(msgspec.Struct, frozen=True, kw_only=True):

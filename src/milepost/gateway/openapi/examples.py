@@ -11,7 +11,7 @@ _ANSWER: dict[str, Any] = {
     "probabilities": {"card-lost": 0.943, "refund": 0.031, "delivery": 0.026},
     "abstained": False,
     "rung": "head_logistic",
-    "guards": {"abuse": {"label": "fine", "probability": 0.012}},
+    "guards": {"abuse": {"label": "fine", "score": 0.012}},
     "trace_id": "t019ab5f2c8d47e31b2f6a4c09d5e7f10",
 }
 _MODEL = {"id": "milepost/route", "created": 1769860800, "object": "model", "owned_by": "milepost"}
@@ -32,9 +32,11 @@ _TENSORS_BACK: dict[str, Any] = {
 }
 _CSV = "id,text\n1,my card was stolen\n2,where is my parcel?\n"
 _CSV_BACK = (
-    "id,text,label,confidence,abstained,release,trace_id,error\n"
-    "1,my card was stolen,card-lost,0.943,false,2,t019ab5f2c8d47e31b2f6a4c09d5e7f10,\n"
-    "2,where is my parcel?,delivery,0.981,false,2,t019ab5f2c8d47e31b2f6a4c09d5e7f11,\n"
+    "id,text,label,confidence,abstained,rung,tripped,release,trace_id,error\n"
+    "1,my card was stolen,card-lost,0.943,false,head_logistic,,2,"
+    "t019ab5f2c8d47e31b2f6a4c09d5e7f10,\n"
+    "2,where is my parcel?,delivery,0.981,false,head_logistic,,2,"
+    "t019ab5f2c8d47e31b2f6a4c09d5e7f11,\n"
 )
 _LINES = '"my card was stolen"\n{"text": "where is my parcel?", "id": 7}\n'
 _LINES_BACK = (
@@ -54,7 +56,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "release": 2,
             "channel": "production",
             "predictions": [_ANSWER],
-            "usage": {"inputs": 1, "cached": 0, "tokens": 6, "cost_usd": 0.0000072},
+            "usage": {
+                "inputs": 1,
+                "cached": 0,
+                "tokens": 6,
+                "cached_tokens": 0,
+                "cost_usd": 0.0000072,
+            },
         },
     },
     "POST /v1/feedback": {
@@ -73,7 +81,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "response": {
             "data": [{"index": 0, "embedding": [0.034, -0.011, 0.078], "object": "embedding"}],
             "model": "all-MiniLM-L6-v2",
-            "usage": {"prompt_tokens": 6, "total_tokens": 6},
+            "usage": {
+                "prompt_tokens": 6,
+                "total_tokens": 6,
+                "prompt_tokens_details": {"cached_tokens": 0},
+            },
             "object": "list",
         },
     },
@@ -106,7 +118,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                     "index": 0,
                 }
             ],
-            "usage": {"prompt_tokens": 6, "completion_tokens": 1, "total_tokens": 7},
+            "usage": {
+                "prompt_tokens": 6,
+                "completion_tokens": 1,
+                "total_tokens": 7,
+                "prompt_tokens_details": {"cached_tokens": 0},
+            },
             "system_fingerprint": "release-2",
             "milepost": _ANSWER,
             "object": "chat.completion",

@@ -1,7 +1,9 @@
 """What the processes of a server hand each other."""
 
+import logging
 import os
 import signal
+import time
 
 import msgspec
 
@@ -9,9 +11,22 @@ from milepost.entities.errors import MilepostError
 from milepost.entities.server import News, Order
 
 DRAIN = signal.SIGTERM
-"""To a worker: finish, and answer idle connections for a moment longer."""
+"""To a worker: be not ready, take connections for a moment longer, then finish."""
 HURRY = signal.SIGUSR1
-"""To a worker: finish what was begun. While it drains, either signal ends it at once."""
+"""To a worker: finish what was begun. While it drains, end at once."""
+
+
+def log_to_stderr() -> None:
+    """Write what this process logs as lines with the time in UTC (ISO 8601) and a level."""
+    lines = logging.Formatter(
+        "%(asctime)s.%(msecs)03dZ %(levelname)s milepost[%(process)d]: %(message)s",
+        "%Y-%m-%dT%H:%M:%S",
+    )
+    lines.converter = time.gmtime
+    handler = logging.StreamHandler()
+    handler.setFormatter(lines)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("milepost").setLevel(logging.INFO)
 
 
 class WorkerOrder(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,6 +24,10 @@ SPARE_DESCRIPTORS = 128
 LEAST_FLUSH_SECONDS = 1.0
 """What the service gets to write its records, however much of the grace is gone."""
 
+LAST_SECONDS = 1.0
+"""What a client that connected at the last moment, or keeps an idle connection, gets to write into
+it once the socket is closed."""
+
 _LOOK = 0.02
 """Seconds between two looks at what is still open while draining."""
 
@@ -42,6 +46,7 @@ class Serving:
         self._opened = opened
         self._listening = listening
         self._state = ServerState()
+        self._alone = asyncio.Event()
         self._hurried = asyncio.Event()
         self._at_once = asyncio.Event()
 
@@ -57,22 +62,28 @@ class Serving:
         self._server = await loop.create_server(self._factory, sock=self._listening)
         self._sweeping = loop.create_task(self._sweep())
 
+    def take_no_more(self) -> None:
+        """Close the socket as soon as it drains: somebody else may need the port."""
+        self._alone.set()
+
     def hurry(self) -> None:
-        """Wait for no idle connection while draining."""
+        """Wait for no new and no idle connection while draining."""
+        self._alone.set()
         self._hurried.set()
 
     def give_up(self) -> None:
         """Wait for nothing more while draining."""
-        self._hurried.set()
+        self.hurry()
         self._at_once.set()
 
     async def drain(self, also: Callable[[float], Awaitable[None]] | None = None) -> None:
         """End without a loss.
 
-        The socket is closed first, and every answer carries ``Connection: close`` from now on. A
-        client that keeps an idle connection may be writing into it at this very moment, so it is
-        answered for ``lame_duck`` seconds more. What was begun has ``grace`` seconds to end, then
-        all records are flushed.
+        From now on it is not ready, and every answer carries ``Connection: close``. Whoever sends
+        traffic here needs a moment to see that, so connections are taken for ``lame_duck`` seconds
+        more. Then the socket is closed; a client may be writing into an idle connection at this
+        very moment, so those are answered a little longer. What was begun has ``grace`` seconds to
+        end, then all records are flushed.
 
         Args:
             also: Ends another face of the server within the seconds that it is given.
@@ -80,11 +91,14 @@ class Serving:
         self._opened.gate.draining = True
         limits = self._opened.gate.limits
         loop = asyncio.get_running_loop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limits.lame_duck):
+                await self._alone.wait()
         for connection in _pending(self._listening):
             await loop.connect_accepted_socket(self._factory, connection)
         self._server.close()
         other = None if also is None else asyncio.ensure_future(also(limits.grace))
-        await self._until(limits.lame_duck, self._hurried, idle_too=True)
+        await self._until(min(limits.lame_duck, LAST_SECONDS), self._hurried, idle_too=True)
         for connection in list(self._state.connections):
             connection.shutdown()
         until = time.monotonic() + limits.grace

@@ -5,6 +5,7 @@ when it ends, however it ends.
 """
 
 import contextlib
+import logging
 import os
 import select
 import signal
@@ -20,8 +21,10 @@ import msgspec
 from milepost.entities.errors import MilepostError
 from milepost.entities.server import News, Order
 from milepost.gateway.process.listening import check_insecure, listen, reserve, url
-from milepost.gateway.process.orders import DRAIN, HURRY, WorkerOrder, bad_news, tell
+from milepost.gateway.process.orders import DRAIN, HURRY, WorkerOrder, bad_news, log_to_stderr, tell
 from milepost.gateway.rates import BYTES
+
+logger = logging.getLogger("milepost.gateway")
 
 PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds before a worker is started again, by how many have died in a row."""
@@ -40,6 +43,7 @@ MOST_FALSE_STARTS = 3
 def main() -> None:
     """Entry point: one argument, the order as JSON. Exits with 0, or 2 if it cannot serve."""
     order = msgspec.json.decode(sys.argv[1], type=Order)
+    log_to_stderr()
     try:
         code = Watcher(order).run()
     except MilepostError as error:
@@ -119,6 +123,7 @@ class Watcher:
         if self._failure is not None:
             self._tell(self._failure)
             return 2
+        logger.info("stopped")
         return 0
 
     def _listen_to_signals(self) -> None:
@@ -203,7 +208,7 @@ class Watcher:
                 grpc = None if port is None else f"{self._order.host}:{port}"
                 self._tell(msgspec.structs.replace(news, address=self._address, grpc=grpc))
         elif self._announced:
-            _say(f"a worker cannot start: {news.error} {news.advice or ''}")
+            logger.error("a worker cannot start: %s %s", news.error, news.advice or "")
         else:
             # Nobody has been served yet: what is wrong now would be wrong again.
             self._failure = news
@@ -229,15 +234,19 @@ class Watcher:
         self._start_at = time.monotonic() + pause
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         again = "at once" if not pause else f"in {pause:g} s"
-        _say(f"worker {worker.process.pid} {how}; another one starts {again}.")
+        logger.warning("worker %d %s; another one starts %s", worker.process.pid, how, again)
 
     def _tell(self, news: News) -> None:
         if not self._announced:
             self._announced = True
+            if news.error is None:
+                counts = news.workers, len(news.tasks)
+                logger.info("serving at %s; workers: %d, tasks: %d", news.address, *counts)
             tell(self._order.announce, news)
 
     def _stop(self, number: int) -> None:
         self._signals += 1
+        logger.info("stopping: %s", signal.Signals(number).name)
         if self._stopping is None:
             self._stopping = time.monotonic()
             self._first = number
@@ -263,11 +272,6 @@ class Watcher:
 def _wake_up(number: int, frame: FrameType | None) -> None:
     """Nothing: that a signal came is read from the pipe."""
     del number, frame
-
-
-def _say(words: str) -> None:
-    sys.stderr.write(f"milepost: {words}\n")
-    sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -17,11 +17,13 @@ import uvloop
 from milepost.entities.errors import InputError, MilepostError
 from milepost.entities.server import News, Order, Served
 from milepost.gateway.application import Opened, Options, app
-from milepost.gateway.process.orders import DRAIN, HURRY, WorkerOrder, bad_news, tell
+from milepost.gateway.process.orders import DRAIN, HURRY, WorkerOrder, bad_news, log_to_stderr, tell
 from milepost.gateway.process.serving import Serving, raise_descriptor_limit
 
 if TYPE_CHECKING:
     from milepost.gateway.inference.grpc import Running
+
+logger = logging.getLogger("milepost.gateway")
 
 SWITCH_SECONDS = 0.0005
 
@@ -32,7 +34,7 @@ REFUSED = 2
 def main() -> None:
     """Entry point: one argument, the order as JSON."""
     work = msgspec.json.decode(sys.argv[1], type=WorkerOrder)
-    logging.basicConfig(level=logging.WARNING, format="milepost: %(message)s")
+    log_to_stderr()
     # A line for each malformed request would let anybody fill the disk.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     # What Ctrl-C means is decided by the process that watches.
@@ -61,6 +63,7 @@ class Worker:
         self._work = work
         self._ending = asyncio.Event()
         self._hurried = False
+        self._orphan = False
         self._serving: Serving | None = None
 
     async def run(self) -> int:
@@ -82,9 +85,13 @@ class Worker:
         tell(self._work.news, _ready(order, opened))
         self._serving = serving
         await self._ending.wait()
+        logger.info("this worker drains, with %d connections", serving.connections)
         if self._hurried:
             serving.hurry()
+        if self._orphan:
+            serving.take_no_more()
         await serving.drain(None if other is None else other.stop)
+        logger.info("this worker has ended")
         return 0
 
     def _listen_to_signals(self) -> None:
@@ -95,13 +102,18 @@ class Worker:
 
     def _end(self, *, hurry: bool = False) -> None:
         self._hurried = self._hurried or hurry
-        if self._ending.is_set() and self._serving is not None:
+        # A service manager may tell all processes what the one that watches tells once more.
+        if hurry and self._ending.is_set() and self._serving is not None:
             self._serving.give_up()
         self._ending.set()
 
     def _orphaned(self) -> None:
-        # Nobody would start this worker again, or know that it holds the port.
+        # Nobody would start this worker again, or know that it holds the port, which the next
+        # server needs.
         asyncio.get_running_loop().remove_reader(self._work.life)
+        self._orphan = True
+        if self._serving is not None:
+            self._serving.take_no_more()
         self._end()
 
 
@@ -109,6 +121,8 @@ def _options(work: WorkerOrder) -> Options:
     order = work.order
     return Options(
         insecure=order.insecure,
+        local=order.insecure,
+        access_log=order.access_log,
         reload_every=order.reload_every,
         threads=max(1, (os.cpu_count() or 1) // order.workers),
         rates=work.rates,
@@ -136,9 +150,11 @@ def _ready(order: Order, opened: Opened) -> News:
             name=task.name,
             release=task.production,
             variant=task.variant,
+            why=task.variant_why,
             canary=task.canary,
             share=task.share,
             shadow=task.shadow,
+            kept_days=task.recording.days if task.recording.inputs == "full" else 0.0,
         )
         for task in opened.gate.service.tasks()
     )

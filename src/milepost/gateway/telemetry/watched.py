@@ -2,7 +2,7 @@
 
 import time
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from milepost.entities.errors import MilepostError
@@ -91,6 +91,10 @@ class Watched:
     def unready(self) -> str | None:
         """See ``Answering.unready``."""
         return self._inner.unready()
+
+    def problems(self) -> Mapping[str, str]:
+        """See ``Answering.problems``."""
+        return self._inner.problems()
 
     async def close(self, grace: float) -> None:
         """See ``Answering.close``."""

@@ -55,26 +55,32 @@ class Sequential:
     evidence: float
 
 
-def block_differences(values: Sequence[float], arms: Sequence[bool]) -> Array:
-    """Differences of the shortest blocks with results of both arms, in order.
+def block_means(values: Sequence[float], arms: Sequence[bool]) -> Array:
+    """Means of the two arms in the shortest blocks with results of both, in order.
 
     Args:
         values: ``n`` results, 0 to 1, in the order in which they came.
         arms: Of each, whether it belongs to the arm that is judged.
 
     Returns:
-        ``(b,) float64``, each the mean of the judged arm minus that of the other, -1 to 1; results
-        after the last whole block wait for their counterpart.
+        ``(b, 2) float64``, the mean of the judged arm and that of the other, 0 to 1; results after
+        the last whole block wait for their counterpart.
     """
-    found: list[float] = []
+    found: list[tuple[float, float]] = []
     sums, counts = [0.0, 0.0], [0, 0]
     for value, arm in zip(values, arms, strict=True):
         sums[arm] += value
         counts[arm] += 1
         if counts[0] and counts[1]:
-            found.append(sums[1] / counts[1] - sums[0] / counts[0])
+            found.append((sums[1] / counts[1], sums[0] / counts[0]))
             sums, counts = [0.0, 0.0], [0, 0]
-    return np.asarray(found, np.float64)
+    return np.asarray(found, np.float64).reshape(-1, 2)
+
+
+def block_differences(values: Sequence[float], arms: Sequence[bool]) -> Array:
+    """``(b,) float64``: of each block the mean of the judged arm minus that of the other."""
+    means = block_means(values, arms)
+    return means[:, 0] - means[:, 1]
 
 
 def bets(x: Array, alpha: float) -> Array:

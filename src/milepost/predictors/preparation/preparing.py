@@ -93,6 +93,30 @@ class Preparation:
         return prepared if prepared.strip() else ""
 
 
+def require_something(texts: Sequence[str], prepared: Sequence[str]) -> None:
+    """Refuse inputs of which nothing is left to answer.
+
+    Args:
+        texts: As they were sent.
+        prepared: The same, prepared.
+
+    Raises:
+        InputError: Naming the first, by its 0-based position.
+    """
+    if "" not in prepared:
+        return
+    row = prepared.index("")
+    if storable(texts[row]).strip():
+        raise InputError(
+            f"nothing is left of input {row} once it is prepared.",
+            where=f"input {row}",
+            advice="The task's `prepare` steps take all of it away.",
+        )
+    raise InputError(
+        f"input {row} is empty.", where=f"input {row}", advice="Leave it out, or give its text."
+    )
+
+
 def preparation(steps: Steps, root: Path | None, most: int, where: str = "") -> Preparation:
     """Steps ready to be applied.
 

@@ -21,10 +21,11 @@ _ANSWER = 1100
 
 
 class _Entry:
-    __slots__ = ("answers", "size", "vector")
+    __slots__ = ("answers", "size", "tokens", "vector")
 
-    def __init__(self, vector: NDArray[np.float32] | None) -> None:
+    def __init__(self, vector: NDArray[np.float32] | None, tokens: int) -> None:
         self.vector = vector
+        self.tokens = tokens
         self.size = 0
         self.answers: dict[str, Outcome] = {}
 
@@ -56,10 +57,10 @@ class Cache:
         self._entries.move_to_end(key)
         return entry.answers.get(stack.key)
 
-    def vector(self, text: str, trunk: TrunkKey | None) -> NDArray[np.float32] | None:
-        """The vector of a text ``(d,) float32``."""
+    def vector(self, text: str, trunk: TrunkKey | None) -> tuple[NDArray[np.float32] | None, int]:
+        """The vector of a text ``(d,) float32``, and its tokens."""
         entry = self._entries.get((trunk, text))
-        return None if entry is None else entry.vector
+        return (None, 0) if entry is None else (entry.vector, entry.tokens)
 
     def keep(self, text: str, stack: Stack, outcome: Outcome) -> None:
         """Keep an answer and its vector, unless something in it failed."""
@@ -67,9 +68,10 @@ class Cache:
         if not self.most or size > LONGEST or outcome.error or outcome.failures:
             return
         key = (stack.trunk, text)
+        tokens = outcome.tokens + outcome.spared
         entry = self._entries.get(key)
         if entry is None:
-            entry = self._entries[key] = _Entry(outcome.vector)
+            entry = self._entries[key] = _Entry(outcome.vector, tokens)
             # Four bytes a character is the most that Python takes.
             self._grow(entry, _ENTRY + (size if text.isascii() else 4 * size))
             if outcome.vector is not None:
@@ -78,7 +80,7 @@ class Cache:
             return
         if len(entry.answers) >= STACKS:
             self._shrink(entry)
-        kept = Outcome(outcome.probabilities, outcome.vector, cached=True)
+        kept = Outcome(outcome.probabilities, outcome.vector, spared=tokens, cached=True)
         entry.answers[stack.key] = kept
         self._grow(entry, _bytes(kept))
         while self.size > self.most:

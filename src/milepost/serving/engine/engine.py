@@ -190,8 +190,8 @@ class Engine:
 
     async def embed(
         self, texts: Sequence[str], trunk: TrunkKey, deadline: float | None = None
-    ) -> tuple[NDArray[np.float32], int]:
-        """Vectors ``(n, d) float32`` of at least one text, and the tokens that were read.
+    ) -> tuple[NDArray[np.float32], int, int]:
+        """Vectors ``(n, d) float32`` of at least one text; the tokens that were read and spared.
 
         Raises:
             OverloadedError: If not all of them can wait.
@@ -204,7 +204,8 @@ class Engine:
             if outcome.error is not None:
                 raise outcome.error
         vectors = [each.vector for each in outcomes if each.vector is not None]
-        return np.array(vectors, np.float32), sum(each.tokens for each in outcomes)
+        read = sum(each.tokens for each in outcomes)
+        return np.array(vectors, np.float32), read, sum(each.spared for each in outcomes)
 
     def drain(self, grace: float) -> bool:
         """Wait until all that was accepted is answered; whether that came within ``grace`` s."""
@@ -319,7 +320,7 @@ class Engine:
         self._tokens += length
         job = Job(text, length, self._number, now, waiter)
         if lane.trunk is not None and not stack.states:
-            job.vector = self._cache.vector(text, stack.trunk)
+            job.vector, job.spared = self._cache.vector(text, stack.trunk)
             if job.vector is not None:
                 self.counters.known += 1
                 self._lanes[None].add(job, single=False)

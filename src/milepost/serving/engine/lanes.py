@@ -38,13 +38,14 @@ class Job:
         running: Whether a thread has begun with it.
         vector: ``(d,) float32`` once it is known; known before where it was in the cache.
         tokens: Tokens that were read for the vector.
+        spared: Its tokens where the vector was known.
         found: ``(tokens, d) float32`` states, once they are known and where they were wanted.
         error: Why its encoder failed.
     """
 
     __slots__ = (
-        "error", "found", "length", "number", "running", "since", "states", "text", "tokens",
-        "vector", "waiters",
+        "error", "found", "length", "number", "running", "since", "spared", "states", "text",
+        "tokens", "vector", "waiters",
     )  # fmt: skip
 
     def __init__(self, text: str, length: int, number: int, since: float, waiter: Waiter) -> None:
@@ -56,7 +57,7 @@ class Job:
         self.states = waiter.stack.states
         self.running = False
         self.vector: NDArray[np.float32] | None = None
-        self.tokens = 0
+        self.tokens = self.spared = 0
         self.found: NDArray[np.float32] | None = None
         self.error: Exception | None = None
 

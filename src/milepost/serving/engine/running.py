@@ -78,7 +78,7 @@ def _answer(jobs: Sequence[Job], outcomes: Sequence[list[Outcome]]) -> None:
     made: list[Outcome] = []
     for answer, (row, stack) in zip(answers, asked, strict=True):
         job = jobs[row]
-        outcome = Outcome(tuple(answer.probabilities), job.vector, job.tokens)
+        outcome = Outcome(tuple(answer.probabilities), job.vector, job.tokens, job.spared)
         outcome.failures = answer.failures
         outcome.states = job.found if stack.states else None
         made.append(outcome)

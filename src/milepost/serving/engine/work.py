@@ -128,6 +128,7 @@ class Outcome:
         probabilities: Per head ``(k,) float32``, calibrated; ``None`` for a head that failed.
         vector: ``(d,) float32``; ``None`` where nothing reads vectors.
         tokens: Encoder tokens that were read for it, special tokens included; 0 from the cache.
+        spared: Its tokens where they were not read, because it or its vector was in the cache.
         cached: Whether it came from the cache.
         error: Why there is no answer at all: late, refused, or the encoder failed.
         failures: Why a head has no answer, by its place.
@@ -139,6 +140,7 @@ class Outcome:
     probabilities: tuple[NDArray[np.float32] | None, ...] = ()
     vector: NDArray[np.float32] | None = None
     tokens: int = 0
+    spared: int = 0
     cached: bool = False
     error: Exception | None = None
     failures: dict[int, Exception] | None = None

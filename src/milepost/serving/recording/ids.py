@@ -53,6 +53,11 @@ def day_of(id: str) -> str:  # noqa: A002 - the record's own word
     return f"{datetime.fromtimestamp(int(id[1:13], 16) / 1000, UTC):%Y-%m-%d}"
 
 
+def age_of(id: str) -> float:  # noqa: A002 - the record's own word
+    """Seconds since an id was made; below 0 where another machine's clock is ahead."""
+    return time.time() - int(id[1:13], 16) / 1000
+
+
 def first_of(day: str) -> str:
     """What no id of a trace of a day lies below, and every one of the days before does."""
     start = datetime.fromisoformat(day).replace(tzinfo=UTC)

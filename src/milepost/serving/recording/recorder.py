@@ -7,6 +7,7 @@ SIGMOD 1984, section 5.2).
 """
 
 import asyncio
+import atexit
 import contextlib
 import logging
 import threading
@@ -77,8 +78,9 @@ class _Failing:
 class Recorder:
     """A bounded buffer before a sink, and the thread that empties it.
 
-    ``record``, ``commit`` and ``unready`` are called on one event loop; the sink's ``write`` and
-    ``expire``, and ``on_loss``, are called by the writer thread; ``close`` and the counters by any.
+    ``record``, ``commit``, ``hurry`` and ``unready`` are called on one event loop; the sink's
+    ``write`` and ``expire``, and ``on_loss``, are called by the writer thread; ``close`` and the
+    counters by any.
 
     What can be lost: when the process is killed, what came in since the last group was written, at
     most ``flush_seconds`` and one write ago; the next recorder in the same ``folder`` counts it.
@@ -128,12 +130,17 @@ class Recorder:
         self._losses: list[tuple[int, str]] = []
         self._marker: Marker | None = None
         if folder is not None:
-            self._losses.extend((count, f"{who} was killed") for count, who in left_behind(folder))
+            # Whether it was killed, or nobody told it to end, cannot be seen any more.
+            self._losses.extend(
+                (n, f"{who} ended without writing them") for n, who in left_behind(folder)
+            )
             self.lost_before = sum(count for count, _ in self._losses)
             self._marker = Marker(folder)
             self._numbers = cast("MutableSequence[int]", self._marker.numbers)
         self._thread = threading.Thread(target=self._work, name="milepost-recorder", daemon=True)
         self._thread.start()
+        # An application that mounts a gateway may not tell it to end.
+        atexit.register(self.close)
 
     @property
     def lost(self) -> int:
@@ -192,6 +199,10 @@ class Recorder:
         except TimeoutError:
             raise _cannot(f"it takes longer than {STRICT_SECONDS:g} s") from None
 
+    def hurry(self) -> None:
+        """Have what waits written now; somebody asks for it. Returns at once."""
+        self._wake.set()
+
     def unready(self) -> str | None:
         """Why answers are losing their traces at this moment; ``None`` while none does."""
         failing = self._failing
@@ -207,6 +218,7 @@ class Recorder:
         """
         if self._ended.is_set():
             return
+        atexit.unregister(self.close)
         self._close_by = time.monotonic() + grace
         self._ended.set()
         self._wake.set()
@@ -359,7 +371,7 @@ class Recorder:
                     self._on_loss(count, why)
             except MilepostError:
                 return  # said again when the ledger answers
-            _log.warning("%d answers have no trace: %s.", count, why)
+            _log.warning("answers without a trace: %d, because %s.", count, why)
             self._losses.pop(0)
 
     def _expire(self) -> None:

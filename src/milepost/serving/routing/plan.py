@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from milepost.entities.serving import Guard, RecordingRule, ServedTask
 from milepost.predictors.preparation.preparing import Preparation
 from milepost.serving.engine.work import Stack
-from milepost.serving.loaded import Loaded
+from milepost.serving.loaded import Loaded, Seat
 
 PINNED = "pinned"
 """What stands for the channel where a request names the release itself."""
@@ -19,10 +19,12 @@ class Lane:
     Attributes:
         stack: The heads.
         prepare: From what was sent to what they read.
+        seats: The heads again, as releases; all that read vectors sit on one variant.
     """
 
     stack: Stack
     prepare: Preparation
+    seats: tuple[Seat, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +60,12 @@ class Route:
         channel: ``production``, ``canary`` or ``pinned``.
         key: Equal only where equal probabilities are answered equally; holds no release in memory.
         answering: The release that answers; it is the first head of the first lane.
-        lanes: At least one; more only where a guard reads another encoder, variant or preparation.
+        lanes: At least one; more only where a guard reads another encoder or preparation.
         guards: Verdicts that are asked for, in the order of the task file.
         shadow: The release that is asked along, and where its probabilities are.
-        aside: A release in the shadow that would hold the answer up, for it reads the text itself
-            or another encoder: asked afterwards.
+        aside: A release in the shadow that would hold the answer up or change its variant, for it
+            reads the text itself or another encoder, or did not pass on the variant: asked
+            afterwards.
     """
 
     channel: str

@@ -6,15 +6,14 @@ from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 from milepost.entities.errors import UnknownNameError, WorkspaceError
-from milepost.serving.loaded import Loaded
-from milepost.serving.routing.plan import PINNED, Plan, Route, Table
-from milepost.serving.routing.routes import make_route
+from milepost.serving.routing.plan import Plan, Route, Table
 
 MOST_PINS = 4
 """Further releases of a task that are kept in memory because requests name them."""
 
-Load = Callable[[str, int], Loaded]
-"""Gives a release of a task by its number; may take long. Raises ``UnknownNameError``."""
+Load = Callable[[Plan, int], Route]
+"""The way to a release of a plan's task by its number, past the guards of the plan; may take long.
+Raises ``UnknownNameError``."""
 
 
 class Router:
@@ -24,7 +23,7 @@ class Router:
     request reads it once. The rest is used on the event loop alone.
 
     Args:
-        load: Loads a release that a request names.
+        load: Loads a release that a request names, and makes the way to it.
     """
 
     def __init__(self, load: Load) -> None:
@@ -32,7 +31,7 @@ class Router:
         self._load = load
         # Kept by plan: with the next plan of the task its guards may be others.
         self._pins: WeakKeyDictionary[Plan, OrderedDict[int, Route]] = WeakKeyDictionary()
-        self._loading: dict[tuple[str, int], asyncio.Task[Loaded]] = {}
+        self._loading: dict[tuple[Plan, int], asyncio.Task[Route]] = {}
 
     def plan(self, table: Table, task: str) -> Plan:
         """The plan of a task.
@@ -59,20 +58,19 @@ class Router:
         routes = self._pins.setdefault(plan, OrderedDict())
         route = routes.get(number)
         if route is None:
-            loaded = plan.kept.get(number) or await self._loaded(plan.served.name, number)
-            route = routes[number] = make_route(PINNED, loaded, plan.guards)
+            route = routes[number] = await self._loaded(plan, number)
             while len(routes) > MOST_PINS:
                 routes.popitem(last=False)
         else:
             routes.move_to_end(number)
         return route
 
-    async def _loaded(self, task: str, number: int) -> Loaded:
-        """A release that is not in memory, loaded once however many ask for it."""
-        key = task, number
+    async def _loaded(self, plan: Plan, number: int) -> Route:
+        """The way to a release, made once however many ask for it."""
+        key = plan, number
         going = self._loading.get(key)
         if going is None:
-            going = asyncio.ensure_future(asyncio.to_thread(self._load, task, number))
+            going = asyncio.ensure_future(asyncio.to_thread(self._load, plan, number))
             self._loading[key] = going
             going.add_done_callback(lambda _done: self._loading.pop(key, None))
         # One who gives up must not take it from the others.

@@ -1,4 +1,9 @@
-"""Puts the releases that a request needs into as few pieces of work as possible."""
+"""Puts the releases that a request needs into as few pieces of work as possible.
+
+Releases that read the same text answer on one variant of the encoder, the best that all of them may
+use, so that the text is encoded once: where one of them did not pass its check on the fast variant,
+all answer on the reference, which is always allowed.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,8 +11,8 @@ from dataclasses import dataclass, field
 from milepost.entities.errors import InputError
 from milepost.entities.serving import Guard
 from milepost.predictors.preparation.preparing import Preparation
-from milepost.serving.engine.work import Stack, TrunkKey
-from milepost.serving.loaded import Loaded
+from milepost.serving.engine.work import Stack
+from milepost.serving.loaded import Loaded, Seat
 from milepost.serving.routing.plan import Guarding, Lane, Place, Route
 
 
@@ -16,20 +21,35 @@ class _Heads:
     """Heads that one pass serves, while they are gathered."""
 
     prepare: Preparation
-    trunk: TrunkKey | None
+    encoder: str | None = None
+    variants: tuple[str, ...] = ()
     heads: list[Loaded] = field(default_factory=list[Loaded])
 
     def takes(self, head: Loaded) -> bool:
-        """Whether a head reads the same text in the same encoder, or needs none."""
+        """Whether a head reads the same text, in the same encoder on a variant that all may use."""
         if head.prepare.steps != self.prepare.steps:
             return False
-        return head.trunk is None or self.trunk is None or head.trunk == self.trunk
+        if not head.variants or not self.variants:
+            return True
+        return head.manifest.encoder == self.encoder and bool(self._common(head))
 
     def add(self, head: Loaded) -> int:
-        self.trunk = self.trunk or head.trunk
+        if head.variants:
+            self.encoder = head.manifest.encoder
+            self.variants = self._common(head) if self.variants else head.variants
         if head not in self.heads:
             self.heads.append(head)
         return self.heads.index(head)
+
+    def lane(self) -> Lane:
+        trunk = None
+        if self.encoder is not None and self.variants:
+            trunk = self.encoder, self.variants[0]
+        seats = tuple(Seat(head, trunk if head.variants else None) for head in self.heads)
+        return Lane(Stack(seats), self.prepare, seats)
+
+    def _common(self, head: Loaded) -> tuple[str, ...]:
+        return tuple(each for each in self.variants if each in head.variants)
 
 
 def make_route(
@@ -44,29 +64,34 @@ def make_route(
         channel: What leads there.
         answering: The release that answers.
         guards: Each guard with the release that speaks for it.
-        shadow: Asked along where that costs no further pass, else afterwards.
+        shadow: Asked along where that costs no further pass and changes nothing for the others,
+            else afterwards.
 
     Raises:
         InputError: If a guard names a label that its release does not know.
     """
-    gathered = [_Heads(answering.prepare, answering.trunk)]
-    gathered[0].add(answering)
+    first = _Heads(answering.prepare)
+    first.add(answering)
+    gathered = [first]
     placed = [
         Guarding(guard, head, tripping(guard, head), _place(gathered, head))
         for guard, head in guards
     ]
-    along = shadow is not None and shadow.predictor.uses == "vectors" and gathered[0].takes(shadow)
-    at = Place(0, gathered[0].add(shadow)) if shadow is not None and along else None
+    along = shadow is not None and bool(first.variants) and first.takes(shadow)
+    along = along and shadow is not None and first.variants[0] in shadow.variants
+    at = Place(0, first.add(shadow)) if shadow is not None and along else None
     aside = None
     if shadow is not None and at is None:
-        aside = shadow, Lane(Stack((shadow,)), shadow.prepare)
+        alone = _Heads(shadow.prepare)
+        alone.add(shadow)
+        aside = shadow, alone.lane()
     return Route(
         channel=channel,
         key="|".join(
             [answering.strategy, answering.bundle, *(f"{g!r} {head.bundle}" for g, head in guards)]
         ),
         answering=answering,
-        lanes=tuple(Lane(Stack(tuple(each.heads)), each.prepare) for each in gathered),
+        lanes=tuple(each.lane() for each in gathered),
         guards=tuple(placed),
         shadow=(shadow, at) if shadow is not None and at is not None else None,
         aside=aside,
@@ -94,5 +119,5 @@ def _place(gathered: list[_Heads], head: Loaded) -> Place:
     for lane, heads in enumerate(gathered):
         if heads.takes(head):
             return Place(lane, heads.add(head))
-    gathered.append(_Heads(head.prepare, head.trunk))
+    gathered.append(_Heads(head.prepare))
     return Place(len(gathered) - 1, gathered[-1].add(head))

@@ -1,8 +1,9 @@
 """The part of the ledger about what was said of served answers."""
 
+import math
 from datetime import timedelta
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 
 from milepost._base.digest import digest_of
 from milepost.entities.errors import OverloadedError
@@ -37,17 +38,20 @@ class FeedbackRecords(Records):
             if known is not None:
                 return from_json(known, Feedback, where=f"feedback {feedback.id}"), False
             if most is not None and feedback.key is not None:
-                said = connection.scalar(
-                    select(func.count()).where(
-                        *own(table, self.tenant, key=feedback.key),
-                        table.c.at > feedback.at - _DAY,
-                    )
+                # Not counted, which would take longer the more there is.
+                earliest = connection.scalar(
+                    select(table.c.at)
+                    .where(*own(table, self.tenant, key=feedback.key))
+                    .order_by(table.c.id.desc())
+                    .offset(most - 1)
+                    .limit(1)
                 )
-                if (said or 0) >= most:
+                if earliest is not None and earliest > feedback.at - _DAY:
                     raise OverloadedError(
-                        f"the key {feedback.key} has given feedback {most} times in 24 hours, "
-                        "which is the most (`feedback_per_key`).",
-                        retry_after=3600.0,
+                        f"the key {feedback.key} has given feedback {most:,} times in 24 hours, "
+                        "which is the most (`feedback_per_key` under [settings] in "
+                        "milepost.toml).",
+                        retry_after=math.ceil((earliest + _DAY - feedback.at).total_seconds()),
                         own=True,
                     )
             self._require_task(connection, feedback.task)

@@ -19,7 +19,7 @@ from milepost.entities.task import Task
 from milepost.evaluation.slices import where_mask
 from milepost.predictors.exported import as_released
 from milepost.predictors.preparation import Preparation
-from milepost.predictors.preparation.preparing import StepError
+from milepost.predictors.preparation.preparing import StepError, require_something
 from milepost.workflows.answering.answered import Answered, Which
 from milepost.workflows.answering.bulk import KEPT_TEXTS, in_parts, opened
 from milepost.workflows.answering.writing import output_format, written
@@ -53,7 +53,8 @@ def answer_texts(context: Context, name: str, inputs: object, which: Which) -> A
         which: What answers.
 
     Raises:
-        InputError: If there is no such task, release or candidate, or a text is not a string.
+        InputError: If there is no such task, release or candidate, or a text is missing, empty or
+            no string.
     """
     texts = _texts_of(inputs)
     if texts is None:
@@ -61,6 +62,7 @@ def answer_texts(context: Context, name: str, inputs: object, which: Which) -> A
     current_task(context, name)
     answerer = _answerer(context, name, which)
     prepared = context.preparation(answerer.manifest.prepare)(texts)
+    require_something(texts, prepared)
     return _answered(context, name, answerer, (prepared, {}), which)
 
 
@@ -70,8 +72,8 @@ def answer_table(
     """Answer every row of a file or dataframe in memory; its columns are kept.
 
     Raises:
-        InputError: As ``answer_texts``; also if the text column is missing or ``where`` is not a
-            predicate.
+        InputError: As ``answer_texts``; also if the text column is missing or a row has nothing
+            in it, or ``where`` is not a predicate.
     """
     task = current_task(context, name)
     answerer = _answerer(context, name, which)
@@ -163,9 +165,11 @@ class _Rows:
         for table in self._stream.parts():
             texts = self._texts(table)
             if self._where is None:
+                self._require_something(table, texts, range(len(texts)))
                 yield _Part(texts, table.columns, len(table))
                 continue
             kept = np.flatnonzero(self._mask(table, texts, self._where)).tolist()
+            self._require_something(table, texts, kept)
             columns = {k: [v[i] for i in kept] for k, v in table.columns.items()}
             yield _Part([texts[i] for i in kept], columns, len(table))
 
@@ -176,6 +180,15 @@ class _Rows:
             raise DataError(
                 error.what, where=f"{table.name}:{table.rows[error.row]}", advice=error.advice
             ) from error
+
+    def _require_something(self, table: Table, texts: list[str], rows: Sequence[int]) -> None:
+        row = next((row for row in rows if not texts[row]), None)
+        if row is not None:
+            raise DataError(
+                f"there is no text in {self._column!r}.",
+                where=f"{table.name}:{table.rows[row]}",
+                advice=f"Fill it in, or leave such rows out: --where \"{self._input} != ''\".",
+            )
 
     def _mask(self, table: Table, texts: list[str], where: str) -> NDArray[np.bool_]:
         """Rows that fulfil the predicate, judged by what each column is throughout."""

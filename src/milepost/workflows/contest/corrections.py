@@ -233,7 +233,8 @@ def _capped(found: Sequence[Correction], most: int, left: Counter[str]) -> list[
         if key is not None:
             counts[key] += 1
             if counts[key] > most:
-                left[f"beyond the {most:,} of one key that may be trained on"] += 1
+                why = f"beyond the {most:,} of one key that may be trained on"
+                left[f"{why} (feedback_share in milepost.toml)"] += 1
                 continue
         kept.append(each)
     return kept

@@ -57,7 +57,7 @@ from milepost.workflows.contest.steps import (
 from milepost.workflows.context import Context
 from milepost.workflows.listening import announced
 from milepost.workflows.looking.looks import require_unworn, take_look
-from milepost.workflows.serving.fidelity import check_released
+from milepost.workflows.serving.fidelity import Chosen, check_released
 from milepost.workflows.tasks.current import current_task, version_of
 from milepost.workflows.upkeep.jobs import Work, working
 from milepost.workflows.versions import code_version
@@ -76,10 +76,13 @@ class Improvement:
     Attributes:
         contest: The record of the contest, verdict included.
         quality: What was found in the data.
+        serves: On which variant of the encoder a server answers with what was released, and why;
+            ``None`` where nothing was, or where there is nothing to choose.
     """
 
     contest: Contest
     quality: QualityReport
+    serves: Chosen | None = None
 
 
 def improve(context: Context, name: str, options: Options) -> Improvement:
@@ -133,8 +136,8 @@ def improve(context: Context, name: str, options: Options) -> Improvement:
             asked = _Asked(task, entering(task, strategies), options)
             contest = _contest(context, work, asked, material)
     # The release stands; a server that finds this done already starts the sooner.
-    check_released(context, contest)
-    return Improvement(contest=contest, quality=material.quality)
+    serves = check_released(context, contest)
+    return Improvement(contest=contest, quality=material.quality, serves=serves)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,10 +1,13 @@
 """Canary against production on what users say of their answers; the shadow on the answers alone."""
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from milepost.entities.release import AuditEntry, Channel
 from milepost.entities.serving import Feedback, Trace, TraceFilter
@@ -32,8 +35,20 @@ class _Judged:
     value: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pair:
+    """A canary and what was in production beside it, for as long as neither moved."""
+
+    production: Channel
+    canary: Channel
+    since: datetime
+    until: datetime | None = None
+
+
 def compare_live(context: Context, name: str) -> Trial:
     """What the canary, and the release in the shadow, came to beside production so far.
+
+    Where no canary runs it is what the last one came to.
 
     May be asked at any time and as often as one likes: its error is bounded over all looks
     together (see ``milepost.metrics.inference.sequential``).
@@ -51,10 +66,14 @@ def compare_live(context: Context, name: str) -> Trial:
     sink = open_sink(context)
     try:
         agreement = None if shadow is None else _agreement(context, sink, production, shadow)
-        if canary is None:
+        if canary is not None:
+            pair = _Pair(production, canary, side_by_side(context, production, canary))
+        else:
+            pair = _last(context, production)
+        if pair is None:
             arm = Arm(channel=PRODUCTION, release=production.release, n=0)
             return Trial(task=name, since=None, share=0.0, production=arm, shadow=agreement)
-        return _trial(context, sink, production, canary, agreement)
+        return _trial(context, sink, pair, agreement)
     finally:
         # The ledger's own sink is the context's; closing it closes nothing.
         sink.close()
@@ -64,34 +83,30 @@ def _on(channel: Channel | None) -> Channel | None:
     return channel if channel is not None and channel.share else None
 
 
-def _trial(
-    context: Context,
-    sink: TraceSink,
-    production: Channel,
-    canary: Channel,
-    shadow: Agreement | None,
-) -> Trial:
+def _trial(context: Context, sink: TraceSink, pair: _Pair, shadow: Agreement | None) -> Trial:
     from milepost.metrics.inference.sequential import (
-        block_differences,
+        block_means,
         blocks_needed,
         confidence_sequence,
     )
 
     alpha = 1.0 - context.settings.confidence
-    since = side_by_side(context, production, canary)
-    judged, repeated = _judgements(context, sink, production, canary, since)
-    differences = block_differences([j.value for j in judged], [j.canary for j in judged])
+    judged, repeated = _judgements(context, sink, pair)
+    means = block_means([j.value for j in judged], [j.canary for j in judged])
+    differences = means[:, 0] - means[:, 1]
+    paired = [float(each) for each in means.mean(axis=0)] if len(means) else [None, None]
     found = confidence_sequence(differences, alpha)
     more = None
     if not found.decided:
         blocks = blocks_needed(differences, alpha)
         more = None if blocks is None else math.ceil(blocks * len(judged) / found.blocks)
     return Trial(
-        task=production.task,
-        since=since,
-        share=canary.share or 0.0,
-        production=_arm(production, [j.value for j in judged if not j.canary]),
-        canary=_arm(canary, [j.value for j in judged if j.canary]),
+        task=pair.production.task,
+        since=pair.since,
+        until=pair.until,
+        share=pair.canary.share or 0.0,
+        production=_arm(pair.production, [j.value for j in judged if not j.canary], paired[1]),
+        canary=_arm(pair.canary, [j.value for j in judged if j.canary], paired[0]),
         blocks=found.blocks,
         difference=found.mean if found.blocks else None,
         low=found.low,
@@ -104,9 +119,50 @@ def _trial(
     )
 
 
-def _arm(channel: Channel, values: list[float]) -> Arm:
+def _arm(channel: Channel, values: list[float], paired: float | None) -> Arm:
     mean = sum(values) / len(values) if values else None
-    return Arm(channel=channel.name, release=channel.release, n=len(values), mean=mean)
+    return Arm(
+        channel=channel.name, release=channel.release, n=len(values), mean=mean, paired=paired
+    )
+
+
+def _last(context: Context, production: Channel) -> _Pair | None:
+    """The canary that ended last, beside what was in production then; ``None`` without one.
+
+    The audit log has it: the channel itself says only that it is off.
+    """
+    name = production.task
+    canary = context.ledger.channel(name, CANARY)
+    moves = _moves(context, f"{name}@{CANARY}")
+    if canary is None or len(moves) < 2:
+        return None
+    end, ran = moves[0], moves[1:]
+    to, share = ran[0].details.get("to"), ran[0].details.get("share")
+    # A canary that was promoted ends in the step in which production gets to its release.
+    before = [
+        each
+        for each in itertools.dropwhile(
+            lambda each: each.at > end.at or each.details.get("to") == to,
+            _moves(context, f"{name}@{PRODUCTION}"),
+        )
+        if each.at <= end.at
+    ]
+    if not before or not isinstance(to, int) or not isinstance(share, int | float):
+        return None
+    was = before[0].details.get("to")
+    if not isinstance(was, int):
+        return None
+    return _Pair(
+        msgspec.structs.replace(production, release=was),
+        msgspec.structs.replace(canary, release=to, share=float(share)),
+        max(began(ran), began(before)),
+        end.at,
+    )
+
+
+def _moves(context: Context, subject: str) -> list[AuditEntry]:
+    """All moves of a channel, newest first."""
+    return [e for e in context.ledger.audit(subject=subject) if e.action == "channel.moved"]
 
 
 def side_by_side(context: Context, production: Channel, canary: Channel) -> datetime:
@@ -132,22 +188,22 @@ def began(entries: Iterable[AuditEntry]) -> datetime:
     return last.at
 
 
-def _judgements(
-    context: Context, sink: TraceSink, production: Channel, canary: Channel, since: datetime
-) -> tuple[list[_Judged], int]:
-    """What was said of answers of both since then, in order; the first of each subject counts.
+def _judgements(context: Context, sink: TraceSink, pair: _Pair) -> tuple[list[_Judged], int]:
+    """What was said of answers of both in that time, in order; the first of each subject counts.
 
     What one subject says of several answers hangs together, and would count for more than it is.
     """
-    wanted = {(c.name, c.release): c is canary for c in (production, canary)}
+    wanted = {(c.name, c.release): c is pair.canary for c in (pair.production, pair.canary)}
     heard: set[str] = set()
     judged: list[_Judged] = []
     repeated = 0
     # Ids of traces sort by the time of the answer, in milliseconds.
-    first = f"{TRACE}{int(since.timestamp() * 1000):012x}"
-    for said in _feedback(context, production.task, since):
+    first, last = _trace_at(pair.since), _trace_at(pair.until) if pair.until else None
+    for said in _feedback(context, pair.production.task, pair.since):
         arm, value = wanted.get((said.channel, said.release)), judgement(said)
         if arm is None or value is None or said.trace < first:
+            continue
+        if last is not None and said.trace >= last:
             continue
         trace = sink.trace(said.trace)
         who = {said.trace} | ({trace.subject} if trace is not None and trace.subject else set())
@@ -157,6 +213,11 @@ def _judgements(
             judged.append(_Judged(arm, value))
         heard |= who
     return judged, repeated
+
+
+def _trace_at(at: datetime) -> str:
+    """What the ids of traces begin with, or lie above, from then on."""
+    return f"{TRACE}{int(at.timestamp() * 1000):012x}"
 
 
 def judgement(said: Feedback) -> float | None:

@@ -7,11 +7,11 @@ from contextlib import closing
 
 import msgspec
 
-from milepost.entities.errors import InputError, UnknownNameError
+from milepost.entities.errors import InputError, OverloadedError, UnknownNameError
 from milepost.entities.release import Manifest
 from milepost.entities.serving import Feedback, Trace
 from milepost.serving.asking import Said
-from milepost.serving.recording.ids import new_feedback_id
+from milepost.serving.recording.ids import age_of, is_id, new_feedback_id
 from milepost.serving.recording.policy import text_digest
 from milepost.serving.recording.sinks import TraceSink
 from milepost.workflows.context import Context
@@ -19,6 +19,11 @@ from milepost.workflows.serving.recording import found_trace, open_sink, require
 
 MOST_COMMENT = 2000
 """Longest comment, in characters."""
+
+_LONGEST_WAIT = 2.0
+_YOUNG_FLUSHES, _YOUNG_SECONDS = 4, 5.0
+_LOOKS = (0.1, 0.9)
+"""When a trace that is not there yet is looked for again, as shares of the time between flushes."""
 
 
 def give_feedback(context: Context, sink: TraceSink, said: Said) -> tuple[Feedback, bool]:
@@ -148,11 +153,43 @@ def said_of(
 
 
 def feedback_of(
-    context: Context, sink: TraceSink
+    context: Context, sink: TraceSink, hurry: Callable[[], None] = lambda: None
 ) -> Callable[[Said], Awaitable[tuple[Feedback, bool]]]:
-    """``give_feedback`` for an event loop: the ledger is asked in a thread."""
+    """``give_feedback`` for an event loop: the ledger is asked in a thread.
+
+    A trace that was made a moment ago may not be written yet, by this process or by another one:
+    it is waited for, one flush long. Then an ``OverloadedError`` says when to come back.
+
+    Args:
+        context: The workspace.
+        sink: Where the traces are.
+        hurry: Has this process write now what it still holds.
+    """
+    flush = context.settings.flush_seconds
 
     async def give(said: Said) -> tuple[Feedback, bool]:
-        return await asyncio.to_thread(give_feedback, context, sink, said)
+        for share in _LOOKS:
+            try:
+                return await asyncio.to_thread(give_feedback, context, sink, said)
+            except UnknownNameError as error:
+                if error.kind != "trace" or not _may_come(said.trace, flush):
+                    raise
+            hurry()
+            await asyncio.sleep(share * min(flush, _LONGEST_WAIT))
+        try:
+            return await asyncio.to_thread(give_feedback, context, sink, said)
+        except UnknownNameError as error:
+            if error.kind != "trace":
+                raise
+            raise OverloadedError(
+                "the trace is not there yet; its id is a moment old.",
+                retry_after=max(1.0, flush),
+            ) from None
 
     return give
+
+
+def _may_come(trace: str, flush: float) -> bool:
+    """Whether a trace is so young that it may not be written yet."""
+    young = max(_YOUNG_FLUSHES * flush, _YOUNG_SECONDS)
+    return trace[:1] == "t" and is_id(trace) and abs(age_of(trace)) < young

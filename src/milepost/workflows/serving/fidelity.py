@@ -107,22 +107,26 @@ def variant_for(context: Context, bundle: Digest, manifest: Manifest) -> Chosen:
     return Chosen(FAST if found.passed else REFERENCE, in_words(found))
 
 
-def check_released(context: Context, contest: Contest) -> None:
+def check_released(context: Context, contest: Contest) -> Chosen | None:
     """Makes the check of what a contest has just released, where it reads the encoder's vectors.
 
     Never fails: what cannot be checked now is checked, or served in fp32, when it is loaded.
+
+    Returns:
+        On which variant it will serve; ``None`` where there is nothing to choose.
     """
     chosen = contest.chosen
     if contest.release is None or chosen is None or chosen.bundle is None:
-        return
+        return None
     if not isinstance(context.bare_encoder(), OnnxEncoder):
-        return  # an encoder of somebody's own has no variants
+        return None  # an encoder of somebody's own has no variants
     try:
         predictor, manifest = load_bundle(context, chosen.bundle)
         if predictor.uses == "vectors":
-            variant_for(context, chosen.bundle, manifest)
+            return variant_for(context, chosen.bundle, manifest)
     except MilepostError as error:
         _log.info("The release was not checked on %s: %s", FAST, error)
+    return None
 
 
 def check(context: Context, bundle: Digest) -> Fidelity:
@@ -185,13 +189,37 @@ def at_least(successes: int, n: int, share: float) -> float:
     )
 
 
+def agreement(found: Fidelity) -> tuple[float, float]:
+    """The 95 % interval of the share of texts with the same label, each in [0, 1].
+
+    Exact (Clopper and Pearson, 1934), by halving: a server imports nothing that knows quantiles of
+    the beta distribution.
+    """
+
+    def share(k: int, tail: float) -> float:
+        """Where ``k`` or more equal labels have the probability ``tail``."""
+        low, high = 0.0, 1.0
+        for _ in range(40):
+            middle = (low + high) / 2
+            low, high = (middle, high) if at_least(k, found.n, middle) < tail else (low, middle)
+        return (low + high) / 2
+
+    low = share(found.agree, 0.025) if found.agree else 0.0
+    return low, share(found.agree + 1, 0.975) if found.agree < found.n else 1.0
+
+
 def in_words(found: Fidelity) -> str:
     """What a check found, in one sentence without its full stop."""
-    same = f"{found.agree:,} of {found.n:,} answers are the same as on {found.reference}"
     if found.n < FEWEST_TEXTS:
         return f"{found.n} texts are too few to compare {found.variant} with {found.reference}"
+    low, high = (100 * share for share in agreement(found))
+    said = f"{found.agree:,} of {found.n:,} answers on {found.variant} are the same as on "
+    said += f"{found.reference} ({100 * found.agree / found.n:.1f} %, 95 % interval {low:.1f} to "
+    said += f"{high:.1f}"
+    if not found.passed and found.agree < AGREE * found.n:
+        said += f"; {100 * AGREE:g} % are asked for"
     lost = "" if found.loss is None else f", {max(found.loss, 0.0):.1f} points of accuracy lost"
-    return f"{same}{lost}; its scorecard was measured on {found.reference}"
+    return f"{said}){lost}; its scorecard was measured on {found.reference}"
 
 
 def _texts(

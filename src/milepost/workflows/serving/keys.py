@@ -24,7 +24,7 @@ class NewKey:
     Attributes:
         role: What its holder may do.
         tasks: Tasks that it may ask; empty for all.
-        name: For people; empty takes a name from role and tasks.
+        name: For people; may be empty.
         seconds: How long it works; ``None`` for ever.
         per_second: Most inputs per second; ``None`` for no limit.
     """
@@ -63,7 +63,7 @@ def create_key(context: Context, wanted: NewKey, reason: str) -> tuple[Key, str]
         raise InputError("no key works for so long.", advice="Leave --expires out.") from None
     key = Key(
         id=f"k{secrets.token_hex(6)}",
-        name=wanted.name or f"{wanted.role} of {', '.join(tasks) or 'all tasks'}"[:MOST_NAME_CHARS],
+        name=wanted.name,
         role=wanted.role,
         tasks=tasks,
         created=now,

@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from weakref import WeakSet, WeakValueDictionary
+from typing import cast
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from milepost.entities.errors import CorruptError, InputError, MilepostError
 from milepost.entities.ids import Digest
@@ -13,11 +14,11 @@ from milepost.models.trunk import Trunk
 from milepost.predictors.base import Predictor
 from milepost.predictors.preparation import Preparation
 from milepost.serving.engine.engine import Engine
-from milepost.serving.engine.work import Stack, Work
-from milepost.serving.loaded import Loaded
+from milepost.serving.engine.work import Stack, TrunkKey, Work
+from milepost.serving.loaded import Loaded, Seat
 from milepost.workflows.context import Context
 from milepost.workflows.release.bundles import load_bundle
-from milepost.workflows.serving.fidelity import trunk_for, variant_for
+from milepost.workflows.serving.fidelity import REFERENCE, trunk_for, variant_for
 
 WARM_SECONDS = 120.0
 """Longest time that warming may take; a server that waits longer for its own engine is lost."""
@@ -32,7 +33,7 @@ class _Bundle:
 
     predictor: Predictor
     manifest: Manifest
-    variant: str | None
+    variants: tuple[Variant, ...]
     why: str
     prepare: Preparation
 
@@ -56,7 +57,7 @@ class Loader:
         # The last release that was loaded of each bundle.
         self._bundles: WeakValueDictionary[Digest, Loaded] = WeakValueDictionary()
         self._releases: WeakValueDictionary[tuple[str, int], Loaded] = WeakValueDictionary()
-        self._warm: WeakSet[Loaded] = WeakSet()
+        self._warm: WeakKeyDictionary[Loaded, set[TrunkKey | None]] = WeakKeyDictionary()
         self._trunks: dict[str, Trunk] = {}
 
     def release(self, task: str, number: int) -> Loaded:
@@ -78,7 +79,7 @@ class Loader:
             return loaded
 
     def pinned(self, task: str, number: int) -> Loaded:
-        """A release that a request names, verified and warm.
+        """A release that a request names, verified; not yet warm.
 
         Raises:
             UnknownNameError: If there is no such release.
@@ -92,42 +93,43 @@ class Loader:
                 where="release",
                 advice="Name another, or leave it out to get what is in production.",
             )
-        loaded = self.release(task, number)
-        failed = self.warm([loaded])
-        if failed:
-            raise failed[loaded]
-        return loaded
+        return self.release(task, number)
 
     def trunks(self) -> list[Trunk]:
         """The encoders that are in memory."""
         return list(self._trunks.values())
 
-    def warm(self, releases: Sequence[Loaded]) -> dict[Loaded, MilepostError]:
+    def warm(self, seats: Sequence[Seat]) -> dict[Seat, MilepostError]:
         """Let each answer once that has not yet, so that nobody waits for what is done only once.
 
         Returns:
-            Why a release cannot answer, for each that cannot.
+            Why a release cannot answer where it sits, for each that cannot.
 
         Raises:
+            EncoderError: If a variant of the encoder cannot be had.
             OverloadedError: If the engine is full.
         """
-        failed: dict[Loaded, MilepostError] = {}
-        releases = [each for each in releases if each not in self._warm]
-        for start in range(0, len(releases), _AT_ONCE):
-            part = releases[start : start + _AT_ONCE]
+        failed: dict[Seat, MilepostError] = {}
+        seats = [each for each in seats if each.trunk not in self._warm.get(each.loaded, ())]
+        for variant in sorted({each.trunk[1] for each in seats if each.trunk is not None}):
+            self._open(variant)
+        for start in range(0, len(seats), _AT_ONCE):
+            part = seats[start : start + _AT_ONCE]
             works = [
-                Work(each.prepare([_WARM_TEXT])[0], Stack((each,)), deadline=None) for each in part
+                Work(each.loaded.prepare([_WARM_TEXT])[0], Stack((each,)), deadline=None)
+                for each in part
             ]
             outcomes = self._engine.run_blocking(works, WARM_SECONDS)
             for each, outcome in zip(part, outcomes, strict=True):
                 why = outcome.error or (outcome.failures or {}).get(0)
                 row = outcome.probabilities[0] if outcome.probabilities else None
                 if why is None and row is not None and abs(float(row.sum()) - 1.0) < 1e-3:
-                    self._warm.add(each)
+                    self._warm.setdefault(each.loaded, set()).add(each.trunk)
                     continue
+                release = each.loaded.release
                 failed[each] = CorruptError(
-                    f"release {each.release} gives no answer: {why or 'no probabilities'}.",
-                    where=f"{each.task}#{each.release}",
+                    f"release {release} gives no answer: {why or 'no probabilities'}.",
+                    where=f"{each.loaded.task}#{release}",
                     advice="Put another release into production.",
                 )
         return failed
@@ -135,35 +137,41 @@ class Loader:
     def _bundle(self, digest: Digest) -> _Bundle:
         known = self._bundles.get(digest)
         if known is not None:
-            shared = known.predictor, known.manifest, known.variant, known.why, known.prepare
-            return _Bundle(*shared)
+            variants = cast("tuple[Variant, ...]", known.variants)
+            return _Bundle(known.predictor, known.manifest, variants, known.why, known.prepare)
         predictor, manifest = load_bundle(self._context, digest)
         reads = predictor.uses == "vectors"
         return _Bundle(
             predictor,
             manifest,
-            *(self._trunk(digest, manifest) if reads else (None, "it reads the text itself")),
+            *(self._variants(digest, manifest) if reads else ((), "it reads the text itself")),
             self._context.preparation(manifest.prepare),
         )
 
-    def _trunk(self, digest: Digest, manifest: Manifest) -> tuple[Variant, str]:
-        """The variant that a bundle serves on, and why; the engine has it afterwards."""
-        variant = self._variant
-        why = "it was asked for"
-        if variant is None:
-            chosen = variant_for(self._context, digest, manifest)
-            variant = chosen.variant
-            why = chosen.reason
-        trunk = trunk_for(self._context, variant)
+    def _variants(self, digest: Digest, manifest: Manifest) -> tuple[tuple[Variant, ...], str]:
+        """The variants that a bundle may serve on, best first, and why that one is."""
+        if self._variant is not None:
+            variants: tuple[Variant, ...] = (self._variant,)
+            why = "it was asked for"
+        else:
+            best, why = variant_for(self._context, digest, manifest)
+            variants = (best,) if best == REFERENCE else (best, REFERENCE)
+        trunk = trunk_for(self._context, variants[0])
         if trunk.digest != manifest.encoder:
             raise InputError(
                 "the workspace's encoder is not the one that the release was measured with.",
                 where="milepost.toml: encoder",
                 advice="Set the encoder back, or run `milepost improve` with the new one.",
             )
-        self._engine.add_trunk(trunk)
-        self._trunks[variant] = trunk
-        return variant, why
+        return variants, why
+
+    def _open(self, variant: str) -> None:
+        """Give the engine a variant of the encoder, the first time that somebody sits there."""
+        with self._lock:
+            if variant not in self._trunks:
+                trunk = trunk_for(self._context, cast("Variant", variant))
+                self._engine.add_trunk(trunk)
+                self._trunks[variant] = trunk
 
     def _loaded(self, row: Release, bundle: _Bundle) -> Loaded:
         card = self._context.ledger.candidate(row.candidate).scorecard
@@ -175,7 +183,7 @@ class Loader:
             strategy=row.strategy,
             predictor=bundle.predictor,
             manifest=bundle.manifest,
-            variant=bundle.variant,
+            variants=bundle.variants,
             why=bundle.why,
             created=row.created,
             cost_usd_per_1k=timed.cost_per_1k_usd if timed is not None else 0.0,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from milepost.models.export import Variant
 from milepost.serving.engine.engine import CACHE_BYTES, QUEUE_TEXTS, Engine
@@ -13,6 +14,7 @@ from milepost.serving.service import Service
 from milepost.workflows.context import Context
 from milepost.workflows.serving.feedback import feedback_of
 from milepost.workflows.serving.loading import Loader
+from milepost.workflows.serving.planning import pinned_route
 from milepost.workflows.serving.recording import open_recorder, open_sink
 from milepost.workflows.serving.vectors import EncoderVectors
 from milepost.workflows.serving.watching import Following, Watcher
@@ -65,7 +67,7 @@ def open_service(context: Context, options: ServeOptions | None = None) -> Servi
     )
     try:
         loader = Loader(context, engine, chosen.variant)
-        router = Router(loader.pinned)
+        router = Router(partial(pinned_route, loader))
         following = Following(every=chosen.reload_every, on_keys=chosen.on_keys)
         watcher = Watcher(context, loader, router, following)
         watcher.load()
@@ -88,7 +90,9 @@ def open_service(context: Context, options: ServeOptions | None = None) -> Servi
             router=router,
             engine=engine,
             vectors=EncoderVectors(engine, loader.trunks, context.preparation(())),
-            feedback=feedback_of(context, sink),
+            feedback=feedback_of(context, sink, recorder.hurry)
+            if recorder is not None
+            else feedback_of(context, sink),
             recorder=recorder,
             loading=watcher.loading,
             closing=(end,),

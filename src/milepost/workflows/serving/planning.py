@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from milepost.entities.errors import InputError, MilepostError, WorkspaceError
+from milepost.entities.errors import InputError, MilepostError, UnknownNameError, WorkspaceError
 from milepost.entities.release import Channel
 from milepost.entities.serving import Guard, ServedTask
 from milepost.entities.task import Task
-from milepost.serving.loaded import Loaded
-from milepost.serving.routing.plan import Plan, Table
+from milepost.serving.loaded import Loaded, Seat
+from milepost.serving.routing.plan import PINNED, Plan, Route, Table
 from milepost.serving.routing.routes import make_route
 from milepost.storage.records.releases import CANARY, PRODUCTION, SHADOW
 from milepost.workflows.serving.loading import Loader
@@ -125,10 +125,11 @@ def plan_of(loader: Loader, now: Standing, name: str) -> tuple[Plan, str | None]
         missing = str(error)
     if shadow is not None:
         kept[shadow.release] = shadow
+    route = make_route(PRODUCTION, production, guards)
     plan = Plan(
-        served=_served(now, task, production, (canary, share), shadow),
+        served=_served(now, task, route, (canary, share), shadow),
         recording=task.recording_rule,
-        production=make_route(PRODUCTION, production, guards),
+        production=route,
         shadowed=make_route(PRODUCTION, production, guards, shadow) if shadow else None,
         shadow_share=shadow_share,
         canary=make_route(CANARY, canary, guards) if canary else None,
@@ -138,6 +139,21 @@ def plan_of(loader: Loader, now: Standing, name: str) -> tuple[Plan, str | None]
         kept=kept,
     )
     return plan, missing
+
+
+def pinned_route(loader: Loader, plan: Plan, number: int) -> Route:
+    """The way to a release that a request names, past the guards of its task; warm.
+
+    Raises:
+        UnknownNameError: If there is no such release.
+        InputError: If it lacks approvals, or its encoder is not the workspace's.
+        StorageError: If it cannot be read, or gives no answer.
+    """
+    loaded = plan.kept.get(number) or loader.pinned(plan.served.name, number)
+    route = make_route(PINNED, loaded, plan.guards)
+    for error in loader.warm(_seats(route)).values():
+        raise error
+    return route
 
 
 def _beside(
@@ -153,7 +169,8 @@ def _guards(loader: Loader, now: Standing, task: Task) -> tuple[tuple[Guard, Loa
     """The guards of a task with the releases that speak for them.
 
     Raises:
-        InputError: If one is unknown, guards itself by a detour, or has nothing in production.
+        UnknownNameError: If one is unknown; names the nearest.
+        InputError: If one guards itself by a detour, or has nothing in production.
     """
     found: list[tuple[Guard, Loaded]] = []
     cycle = guard_cycle(now.tasks.get, task.name)
@@ -161,6 +178,8 @@ def _guards(loader: Loader, now: Standing, task: Task) -> tuple[tuple[Guard, Loa
         raise InputError(f"its guards lead back to it: {' → '.join(cycle)}.", where="guards")
     for guard in task.guard_rules:
         for named in filter(None, (guard.task, guard.to)):
+            if named not in now.tasks:
+                raise UnknownNameError("task", named, sorted(now.tasks), where="guards")
             if PRODUCTION not in now.channels.get(named, {}):
                 raise WorkspaceError(
                     f"the task {named!r}, which its guards need, has nothing in production.",
@@ -174,11 +193,12 @@ def _guards(loader: Loader, now: Standing, task: Task) -> tuple[tuple[Guard, Loa
 def _served(
     now: Standing,
     task: Task,
-    production: Loaded,
+    route: Route,
     canary: tuple[Loaded | None, float],
     shadow: Loaded | None,
 ) -> ServedTask:
-    manifest = production.manifest
+    production = route.answering
+    variant, why = _variant(route)
     return ServedTask(
         name=task.name,
         labels=production.predictor.labels,
@@ -186,9 +206,9 @@ def _served(
         canary=canary[0].release if canary[0] else None,
         share=canary[1],
         shadow=shadow.release if shadow else None,
-        encoder=manifest.encoder,
-        variant=production.variant,
-        variant_why=production.why,
+        encoder=production.manifest.encoder,
+        variant=variant,
+        variant_why=why,
         created=production.created,
         guards=task.guard_rules,
         instruction=task.instruction,
@@ -199,13 +219,33 @@ def _served(
     )
 
 
+def _variant(route: Route) -> tuple[str | None, str]:
+    """The variant of the encoder that the answering release serves on, and why."""
+    answering = route.answering
+    trunk = route.lanes[0].seats[0].trunk
+    if trunk is None:
+        return None, answering.why
+    variant = trunk[1]
+    if variant == answering.variants[0]:
+        return variant, answering.why
+    heads = (each.head for each in route.guards if each.place.lane == 0)
+    slow = next(h for h in heads if h.variants and answering.variants[0] not in h.variants)
+    return variant, f"as its guard {slow.task} does, to encode each text once: {slow.why}"
+
+
 def _warm(loader: Loader, made: Mapping[str, Plan]) -> dict[str, str]:
-    """Warm all releases of new plans; why a plan cannot be used, by task."""
-    asked = {name: _answering(plan) for name, plan in made.items()}
-    beside = {each for plan in made.values() for each in plan.kept.values()}
-    releases = beside.union(*asked.values())
+    """Warm all that new plans ask; why a plan cannot be used, by task.
+
+    Without what only looks on, or stands by, a plan is still of use.
+    """
+    asked = {name: _needed(plan) for name, plan in made.items()}
+    seats: set[Seat] = set().union(*map(_standing_by, made.values()), *asked.values())
+
+    def place(each: Seat) -> tuple[str, int, str]:
+        return each.loaded.task, each.loaded.release, str(each.trunk)
+
     try:
-        failed = loader.warm(sorted(releases, key=lambda each: (each.task, each.release)))
+        failed = loader.warm(sorted(seats, key=place))
     except MilepostError as error:
         return dict.fromkeys(made, f"it could not be warmed: {error}")
     return {
@@ -213,10 +253,24 @@ def _warm(loader: Loader, made: Mapping[str, Plan]) -> dict[str, str]:
     }
 
 
-def _answering(plan: Plan) -> set[Loaded]:
-    """The releases without which a plan is worth nothing."""
-    heads = {plan.production.answering, *(head for _, head in plan.guards)}
-    return heads | ({plan.canary.answering} if plan.canary else set())
+def _needed(plan: Plan) -> set[Seat]:
+    """Without these a plan is worth nothing."""
+    routes = filter(None, (plan.production, plan.canary, plan.bare))
+    return {each for route in routes for each in _seats(route)}
+
+
+def _standing_by(plan: Plan) -> set[Seat]:
+    """What looks on, and the releases that may be put into production or named next."""
+    routes = [make_route(PINNED, each, plan.guards) for each in plan.kept.values()]
+    if plan.shadowed is not None:
+        routes.append(plan.shadowed)
+    return {each for route in routes for each in _seats(route)}
+
+
+def _seats(route: Route) -> list[Seat]:
+    """All releases on a route, where they sit, and the one that is asked afterwards."""
+    lanes = (*route.lanes, route.aside[1]) if route.aside is not None else route.lanes
+    return [each for lane in lanes for each in lane.seats]
 
 
 def _named(task: Task) -> set[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from milepost.entities.errors import WorkspaceError
 from milepost.models.trunk import Trunk
 from milepost.predictors.preparation import Preparation
+from milepost.predictors.preparation.preparing import require_something
 from milepost.serving.asking import Embedded, ServedEncoder
 from milepost.serving.engine.engine import Engine
 
@@ -44,6 +45,7 @@ class EncoderVectors:
 
         Raises:
             WorkspaceError: If no task reads vectors.
+            InputError: If a text is empty.
             OverloadedError: If the queue is full.
             LateError: If the deadline passed.
         """
@@ -54,8 +56,10 @@ class EncoderVectors:
                 advice="Run `milepost improve`, and put a release with an encoder into production.",
             )
         key = trunk.digest, trunk.variant
-        vectors, tokens = await self._engine.embed(self._prepare(texts), key, deadline)
-        return Embedded(vectors, tokens, trunk.name)
+        prepared = self._prepare(texts)
+        require_something(texts, prepared)
+        vectors, tokens, spared = await self._engine.embed(prepared, key, deadline)
+        return Embedded(vectors, tokens, trunk.name, spared)
 
     def _trunk(self) -> Trunk | None:
         if self._chosen is None:

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from milepost.entities.errors import MilepostError
 from milepost.entities.release import Channel
 from milepost.entities.task import Task
 from milepost.serving.parts import Loading
+from milepost.serving.routing.plan import Plan, Table
 from milepost.serving.routing.router import Router
 from milepost.workflows.context import Context
 from milepost.workflows.serving.loading import Loader
@@ -22,7 +23,7 @@ RETRY_SECONDS = 10.0
 """Seconds after which what could not be loaded is tried again."""
 
 _LOGGED = 5
-"""Most tasks of one look whose trouble is logged one by one."""
+"""Most tasks of one look whose trouble, or change, is logged one by one."""
 
 _log = logging.getLogger(__name__)
 
@@ -182,8 +183,22 @@ class Watcher:
         kept = {name: why for name, why in self._problems.items() if name not in tried}
         self._problems = kept | problems
         self._standing = now
+        self._tell_changes(table)
         self._router.table = table
         self._swaps += 1
+
+    def _tell_changes(self, table: Table) -> None:
+        """Log which releases are followed from now on; not what is there from the start."""
+        if not self._swaps:
+            return
+        before, now = self._router.table.plans, table.plans
+        changed = [name for name in {**before, **now} if _shown(before, name) != _shown(now, name)]
+        for name in changed[:_LOGGED]:
+            _log.info("%s: %s, was %s", name, _shown(now, name), _shown(before, name))
+            if name in now and now[name].served.variant is not None:
+                _log.info("%s: on %s", name, _why(now[name]))
+        if len(changed) > _LOGGED:
+            _log.info("%d more tasks have changed", len(changed) - _LOGGED)
 
     def _read_files(self) -> None:
         """Bring changed task files into the ledger, where they are found like other changes."""
@@ -204,3 +219,22 @@ class Watcher:
             self._files[path.stem] = seen
             current_task(self._context, path.stem)
             self._unread.pop(path.stem, None)
+
+
+def _shown(plans: Mapping[str, Plan], name: str) -> str:
+    """Which releases answer a task, for the log."""
+    plan = plans.get(name)
+    if plan is None:
+        return "not served"
+    task = plan.served
+    words = [f"release {task.production} ({task.variant or 'no encoder'})"]
+    if task.canary is not None:
+        words.append(f"canary {task.canary} at {100 * task.share:g} %")
+    if task.shadow is not None:
+        words.append(f"shadow {task.shadow}")
+    return ", ".join(words)
+
+
+def _why(plan: Plan) -> str:
+    """The variant of the encoder that a task serves on, and why."""
+    return f"{plan.served.variant}: {plan.served.variant_why}"

@@ -74,7 +74,7 @@ def test_every_route_keeps_the_document(case, desk):
     _call(case, desk)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @schema.parametrize()
 @many
 def test_every_route_keeps_the_document_at_length(case, desk):
@@ -210,7 +210,7 @@ def test_any_body_is_answered_as_the_document_says(call, made):
     _hold_against_the_document(route, *call(path, body, headers))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(900)
 @given(_requests())
 @settings(few, max_examples=10_000)

@@ -238,9 +238,12 @@ def test_columns_are_named_and_delimiters_kept(client):
     body = b"id;message\r\n1;where is my parcel\r\n2;I was charged; twice\r\n"
     answer = batch(client, body, CSV, column="message")
     header, first, second = answer.text.splitlines()
-    assert header == "id;message;label;confidence;abstained;release;trace_id;error"
+    assert header == ("id;message;label;confidence;abstained;rung;tripped;release;trace_id;error")
     assert first.startswith("1;where is my parcel;delivery;")
     assert "cells stand under" in second
+    one = batch(client, b"text\nwhere is my parcel\n", CSV).text.splitlines()
+    assert one[0].startswith("text,label,confidence,")
+    assert one[1].startswith("where is my parcel,delivery,")
     refused = batch(client, b"id,message\n1,a\n", CSV)
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "unknown_column")
     assert "message" in refused.json()["error"]["hint"]

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from milepost.entities.serving import Answer, Verdict
 from milepost.gateway.bulk.delimited import MOST_RECORD_BYTES, CsvSource
-from milepost.gateway.bulk.rows import bounded, json_rows, lines
+from milepost.gateway.bulk.pipeline import AnsweredRow
+from milepost.gateway.bulk.rows import Row, bounded, json_rows, lines
+from milepost.gateway.bulk.sinks import COLUMNS, columns
 from milepost.gateway.errors import RefusedError
 
 
@@ -102,9 +105,9 @@ def test_csv_in_the_wild():
     names, delimiter, rows = read_csv(body)
     assert (names, delimiter) == (("id", "text"), ";")
     assert [(row.number, row.text) for row in rows if row.error is None] == [
-        (2, '5" tv'), (4, ""), (6, "last"),
+        (2, '5" tv'), (6, "last"),
     ]  # fmt: skip
-    assert [row.number for row in rows if row.error] == [5]
+    assert [row.number for row in rows if row.error] == [4, 5]
 
 
 def test_bytes_that_do_not_fit_the_encoding_are_that_rows_error():
@@ -134,3 +137,23 @@ def test_files_that_cannot_be_read_are_refused(body, code):
 def test_rows_given_back_as_they_came():
     (row,) = json_of(b'{"text": "b", "n": {"x": [1, 2.5, null]}, "f": false}', most_chars=100)
     assert row.data == json.loads('{"text": "b", "n": {"x": [1, 2.5, null]}, "f": false}')
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\t"])
+def test_a_row_without_text_is_that_rows_error(text):
+    found = json_of(json.dumps({"text": text}).encode() + b'\n"a"')
+    assert [row.error.code if row.error else row.text for row in found] == ["empty_input", "a"]
+
+
+def test_a_blocked_row_says_what_stopped_it():
+    verdicts = {
+        "spam": Verdict(label="spam", score=0.9, tripped=True, action="block"),
+        "tone": Verdict(label="calm", score=0.8),
+    }
+    answer = Answer(
+        label=None, confidence=0.0, probabilities={}, abstained=False, rung="guard:spam",
+        guards=verdicts, trace_id="t1",
+    )  # fmt: skip
+    told = columns(AnsweredRow(Row(number=1, text="a", data={}), answer, 2))
+    assert tuple(told) == COLUMNS
+    assert (told["label"], told["rung"], told["tripped"]) == (None, "guard:spam", "spam")

@@ -24,7 +24,7 @@ def answers(**fields) -> Answers:
             "rung": "head", "guards": {}, "trace_id": "t1", **fields,
         }
     )  # fmt: skip
-    usage = Usage(inputs=1, tokens=5)
+    usage = Usage(inputs=1, tokens=3, cached_tokens=2)
     return Answers(
         task="route", release=3, channel="production", predictions=(answer,), usage=usage
     )
@@ -90,14 +90,15 @@ def test_the_answer_is_the_label():
     )  # fmt: skip
     usage = chat.usage
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (5, 1, 6)
+    assert usage.prompt_tokens_details.cached_tokens == 2
 
 
 def test_a_blocked_answer_is_filtered_and_says_by_which_guard():
-    verdict = Verdict(label="abusive", probability=0.9, tripped=True, action="block")
+    verdict = Verdict(label="abusive", score=0.9, tripped=True, action="block")
     blocked = answers(label=None, rung="guard:abuse", guards={"abuse": verdict})
     choice = chat_response(request(), blocked).choices[0]
     assert choice.message.content is None
-    assert choice.message.refusal == "Blocked by abuse: abusive (0.90)."
+    assert choice.message.refusal == "Blocked by abuse with a score of 0.90."
     assert choice.finish_reason == "content_filter"
 
 

@@ -148,6 +148,20 @@ def test_a_large_head_in_one_piece_with_its_body_is_no_large_head():
     served(check)
 
 
+@pytest.mark.parametrize("path", ["predict", "predict/stream", "batch"])
+def test_a_client_that_asks_before_it_sends_is_told_to(path: str):
+    async def check(server: Server) -> None:
+        reader, writer = await server.open()
+        head = HEAD.replace(b"predict", path.encode()) + b"content-type: application/x-ndjson\r\n"
+        writer.write(head + b"expect: 100-continue\r\ncontent-length: %d\r\n\r\n" % len(BODY))
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(BODY)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+    served(check)
+
+
 def test_slowloris_connections_do_not_keep_others_out():
     """Far more unfinished heads than there may be connections: a good client is answered."""
 
@@ -269,6 +283,32 @@ class TestDraining:
                 await server.open()
 
         served(check, service=LengthService(seconds=0.05))
+
+    def test_a_lame_duck_is_not_ready_and_takes_connections(self):
+        async def check(server: Server) -> None:
+            draining = asyncio.create_task(server.serving.drain())
+            await asyncio.sleep(0)
+            ready = b"GET /health/ready HTTP/1.1\r\nhost: d\r\n\r\n"
+            for said, expected in ((ready, b"503"), (ASK, b"200")):
+                answer = await server.say(said)
+                assert answer.startswith(b"HTTP/1.1 " + expected)
+                assert b"connection: close" in answer.lower()
+            assert not draining.done()
+            server.serving.give_up()
+            await draining
+            with pytest.raises(ConnectionRefusedError):
+                await server.open()
+
+        served(check, Limits(lame_duck=1000))
+
+    def test_who_must_leave_the_port_takes_no_more(self):
+        async def check(server: Server) -> None:
+            server.serving.take_no_more()
+            await server.serving.drain()
+            with pytest.raises(ConnectionRefusedError):
+                await server.open()
+
+        served(check, Limits(lame_duck=1000))
 
     def test_an_idle_connection_is_closed_after_the_lame_duck_time(self):
         async def check(server: Server) -> None:

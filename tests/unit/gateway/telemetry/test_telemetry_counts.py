@@ -78,7 +78,7 @@ class Deciding(LengthService):
             "unsure": (None, "length", "annotate"),
         }[ask.texts[0]]
         (one,) = answers.predictions
-        verdict = Verdict(label="abusive", probability=0.9, tripped=True, action=action)
+        verdict = Verdict(label="abusive", score=0.9, tripped=True, action=action)
         one = msgspec.structs.replace(
             one, label=label, rung=rung, abstained=label is None and rung == "length",
             guards={"abuse": verdict},

@@ -306,6 +306,29 @@ threading.Event().wait()
 """
 
 
+NOT_TOLD = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from test_recorder import FULL, Recorder, Store, shown
+
+class Loud(Store):
+    def write(self, traces):
+        super().write(traces)
+        print(len(traces), flush=True)
+
+recorder = Recorder(Loud(), flush_seconds=1000, folder=Path(sys.argv[1]))
+recorder.record(shown(20), FULL)
+"""
+
+
+def test_a_process_that_does_not_close_it_loses_nothing_when_it_ends(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", NOT_TOLD, str(tmp_path), str(Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("20\n", 0), done.stderr
+    assert list(left_behind(tmp_path)) == []
+
+
 def test_what_a_killed_process_lost_is_counted_once_by_the_next(
     tmp_path: Path, store: Store
 ) -> None:

@@ -4,12 +4,15 @@ import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from milepost.entities.errors import EncoderError
+from milepost.metrics.inference.intervals import proportion
 from milepost.models.onnx_encoder import OnnxEncoder
 from milepost.models.trunk import Passed
+from milepost.testing.records import some_fidelity
 from milepost.testing.trunks import HashedTrunk
 from milepost.workflows.contest.improve import improve
 from milepost.workflows.contest.options import Options
@@ -18,6 +21,7 @@ from milepost.workflows.serving.fidelity import (
     AGREE,
     FEWEST_TEXTS,
     MOST_TEXTS,
+    agreement,
     at_least,
     check_released,
     in_words,
@@ -57,6 +61,13 @@ def test_the_rule_is_as_sharp_as_it_says():
     assert at_least(FEWEST_TEXTS, FEWEST_TEXTS, 0.95) == pytest.approx(0.05, abs=0.005)
     assert at_least(0, 10, 0.3) == pytest.approx(1)
     assert at_least(10, 10, 0.5) == pytest.approx(2**-10)
+
+
+@pytest.mark.parametrize(("agree", "n"), [(0, 60), (1, 60), (393, 400), (399, 400), (400, 400)])
+def test_the_interval_is_that_of_clopper_and_pearson(agree, n):
+    found = msgspec.structs.replace(some_fidelity(), n=n, agree=agree)
+    exact = proportion(agree, n, 0.95)
+    assert agreement(found) == pytest.approx((exact.low, exact.high), abs=1e-9)
 
 
 @dataclass
@@ -153,15 +164,12 @@ def test_what_decides_before_any_check(context):
 
 
 def with_variant(configuration, variant):
-    import msgspec
-
     settings = msgspec.structs.replace(configuration.settings, serve_variant=variant)
     return msgspec.structs.replace(configuration, settings=settings)
 
 
 def test_a_contest_without_a_release_is_left_alone(context):
     context, contest = released(context, 160, 0.0)
-    import msgspec
 
     def fail(variant):
         raise AssertionError("nothing should be opened")

@@ -27,7 +27,7 @@ Serve = Callable[..., Service]
 LONG = "ä" * 30_000
 TEXTS = (
     "My card was stolen.",
-    "",
+    "…",
     "Where is my money?\x00",
     "ä" * 30_000,
     "  ",
@@ -239,14 +239,14 @@ class TestGuards:
         guarded("toxicity")
         (one,) = ask(serve(), "route").predictions
         verdict = one.guards["toxicity"]
-        assert (verdict.label, verdict.probability, verdict.tripped) == ("toxic", 0.9, False)
+        assert (verdict.label, verdict.score, verdict.tripped) == ("toxic", 0.9, False)
         assert one.label in LABELS
 
     @pytest.mark.parametrize(("toxic", "tripped"), [(0.9, True), (0.79, False), (0.81, True)])
     def test_annotate(self, guarded, serve: Serve, toxic: float, tripped: bool) -> None:
         guarded(Guard(task="toxicity", labels=("toxic",), at_least=0.8), toxic=toxic)
         guard = ask(serve(), "route").predictions[0].guards["toxicity"]
-        assert (guard.tripped, guard.probability) == (tripped, toxic)
+        assert (guard.tripped, guard.score) == (tripped, toxic)
 
     def test_block_withholds_everything(self, guarded, serve: Serve) -> None:
         guarded(Guard(task="toxicity", labels=("toxic",), action="block"))
@@ -312,6 +312,11 @@ class TestGuards:
         with pytest.raises(WorkspaceError, match="toxicity"):
             ask(service, "safe")
         assert service.unready() is None
+
+    def test_guard_that_is_misspelt_names_the_nearest(self, routed: Context, serve: Serve) -> None:
+        add_task(routed, task("safe", guards=("rute",)))
+        release(routed, "safe", always(LABELS, "card"))
+        assert "Did you mean 'route'?" in serve().problems()["safe"]
 
     def test_tasks_say_whom_they_guard(self, guarded, serve: Serve) -> None:
         guarded("toxicity")

@@ -7,6 +7,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -21,6 +22,7 @@ from milepost.workflows.context import Context
 from milepost.workflows.release.channels import promote, rollback
 from milepost.workflows.release.trying import try_release
 from milepost.workflows.serving.loading import Loader
+from milepost.workflows.serving.planning import pinned_route
 from milepost.workflows.serving.watching import Following, Watcher
 
 LABELS = ("card", "refund", "other")
@@ -34,7 +36,7 @@ class Desk:
         self.keys = 0
         self.engine = Engine(threads=1)
         self.loader = Loader(context, self.engine, "fp32")
-        self.router = Router(self.loader.pinned)
+        self.router = Router(partial(pinned_route, self.loader))
         following = Following(every=0.001, on_keys=self.told)
         self.watcher = Watcher(context, self.loader, self.router, following)
 

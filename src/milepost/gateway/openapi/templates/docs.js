@@ -1,7 +1,46 @@
 "use strict";
 const root = document.body.dataset.root;
 const secret = document.getElementById("secret");
-document.getElementById("key").addEventListener("submit", (event) => event.preventDefault());
+document.getElementById("key").addEventListener("submit", (event) => {
+  event.preventDefault();
+  know();
+});
+secret.addEventListener("change", know);
+document.getElementById("shell").textContent =
+  `export MILEPOST=${location.origin}${root}\nexport MILEPOST_KEY=mp_…`;
+
+// The tasks that may be asked: with the first of them the forms are filled and the commands made.
+let named = "route";
+async function know() {
+  const headers = secret.value ? { Authorization: `Bearer ${secret.value}` } : {};
+  const said = document.getElementById("known");
+  try {
+    const answer = await fetch(`${root}/v1/tasks`, { headers });
+    const found = await answer.json();
+    if (!answer.ok) { if (secret.value) said.textContent = found.error.message; return; }
+    const names = found.tasks.map((task) => task.name);
+    said.textContent = names.length ? `It may ask ${names.slice(0, 8).join(", ")}` +
+      (names.length > 8 ? ` and ${names.length - 8} more.` : ".") : "No task can answer yet.";
+    if (names.length) fill(names);
+  } catch (error) { said.textContent = String(error); }
+}
+
+function fill(names) {
+  document.getElementById("tasks").replaceChildren(...names.map((name) => {
+    const option = document.createElement("option");
+    option.value = name;
+    return option;
+  }));
+  const task = names[0];
+  for (const input of document.querySelectorAll('.try input[name="path:task"]'))
+    if (!input.value || input.value === named) input.value = task;
+  for (const area of document.querySelectorAll(".try textarea"))
+    area.value = area.value.replaceAll(`"milepost/${named}"`, `"milepost/${task}"`);
+  for (const pre of document.querySelectorAll("pre.curl"))
+    pre.textContent = pre.textContent.replaceAll(`/${named}`, `/${task}`);
+  named = task;
+}
+know();
 
 for (const button of document.querySelectorAll(".copy")) {
   button.addEventListener("click", async () => {
