@@ -30,7 +30,7 @@ TEXTS = (
     "…",
     "Where is my money?\x00",
     "ä" * 30_000,
-    "  ",
+    "?",
     "card \ud800 half",
 )
 
