@@ -113,7 +113,7 @@ def test_a_server_prepares_as_the_command_line_does(desk, milepost, environment,
                 break
         else:
             pytest.fail("".join(said))
-        address = line.partition(" at ")[2].split()[0]
+        address = line.partition(" at ")[2].split()[0].rstrip(";")
         body = json.dumps({"inputs": mails}).encode()
         with urllib.request.urlopen(f"{address}/v1/tasks/mail/predict", body) as reply:  # noqa: S310
             answers = json.load(reply)["predictions"]

@@ -155,7 +155,7 @@ NOT_NEEDED = {"sklearn", "scipy", "torch", "transformers", "pandas", "polars", "
 def test_an_export_answers_without_its_workspace_or_heavy_packages(
     milepost, improved, environment, release
 ):
-    texts = ["my parcel never arrived", "I was charged twice", "", "🎉 שלום"]
+    texts = ["my parcel never arrived", "I was charged twice", "?", "🎉 שלום"]
     expected = mp.Workspace.open(improved).predict("route", texts, release=release)
     done = milepost.ok("-w", improved, "export", "route", "there", "--release", release)
     assert f"release {release} of route" in done.out

@@ -62,5 +62,5 @@ def test_python_examples_compile(page: Path, read_blocks: Read) -> None:
 
 def test_only_known_kinds_of_blocks(page: Path, read_blocks: Read) -> None:
     # A misspelt language would be a block that nobody runs.
-    known = {"bash", "sh", "python", "console", "text", "yaml", "toml", "json", ""}
+    known = {"bash", "sh", "python", "console", "text", "yaml", "toml", "json", "ini", ""}
     assert {block.language for block in read_blocks(page)} <= known
