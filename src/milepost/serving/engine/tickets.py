@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -10,7 +11,7 @@ from milepost.serving.engine.work import Outcome, Work
 Done = Callable[[list[Outcome]], None]
 
 
-class Ticket:
+class Ticket(ABC):
     """One submission. ``outcomes`` and ``left`` change under the engine's lock.
 
     Args:
@@ -34,9 +35,9 @@ class Ticket:
         """All outcomes, in the order of the texts."""
         return [each for each in self.outcomes if each is not None]
 
+    @abstractmethod
     def finish(self) -> None:
         """Tell who waits. Called once, without the lock."""
-        raise NotImplementedError
 
 
 class CallbackTicket(Ticket):
