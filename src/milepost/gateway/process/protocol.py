@@ -54,8 +54,8 @@ class LimitedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.limits = limits
-        self.phase = HEAD
-        self.ticks = 0
+        self.phase: int = HEAD
+        self.ticks: int = 0
         self.head_bytes = 0
         self.body_bytes = 0
         self.unsent = 0
