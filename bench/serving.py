@@ -283,7 +283,7 @@ def _pairs(
         return {}
     root = workspaces["variants"][0]
     closed = {"connections": 64, "warm": 0.5, "seconds": 2.5}
-    opened = {"rate": 1000, "warm": 0.5, "seconds": 4.0, "pool": 9000}
+    opened = {"rate": 500, "warm": 0.5, "seconds": 4.0, "pool": 4500}
     hot = {**closed, "pool": HOT}
     plans: dict[str, tuple[str, dict[str, Any]]] = {
         "recorded": ("recorded", closed),
@@ -294,8 +294,8 @@ def _pairs(
         "cached": ("recorded", hot),
         "cached_unrecorded": ("unrecorded", hot),
         "cached_two_workers": ("recorded", hot),
-        "recorded_open_1000": ("recorded", opened),
-        "unrecorded_open_1000": ("unrecorded", opened),
+        "recorded_open_500": ("recorded", opened),
+        "unrecorded_open_500": ("unrecorded", opened),
     }
 
     def slices() -> dict[str, list[Run]]:

@@ -29,7 +29,14 @@ Result = Mapping[str, Any]
 def render(folder: Path) -> str:
     """Markdown of all results in ``folder``; empty where there are none."""
     found = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
-    parts = [quality(found), speed(found), statistics(found), judge(found), provenance(found)]
+    parts = [
+        quality(found),
+        speed(found),
+        served(found),
+        statistics(found),
+        judge(found),
+        provenance(found),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -107,6 +114,40 @@ def speed(found: Mapping[str, Result]) -> str:
     }
     rows = [f"| {what} | {number} |" for what, number in rows_of(makers)]
     return "\n".join(["| time | median |", "|---|---|", *rows]) if rows else ""
+
+
+def served(found: Mapping[str, Result]) -> str:
+    """Servers side by side."""
+    measured = results(found, "serving")
+    systems = measured.get("systems", {})
+    names = {
+        "milepost": "`milepost serve`, 100 tasks, INT8, every answer recorded",
+        "milepost_fp32": "the same on fp32",
+        "ray_throughput": "Ray Serve, HAProxy and throughput mode, dynamic INT8",
+        "infinity_int8": "Infinity, dynamic INT8, vectors only",
+        "mlflow": "MLflow's model server, 1 task",
+        "fastapi": "FastAPI + sentence-transformers, 1 task",
+    }
+
+    def row(name: str) -> str:
+        one, many = systems[name]["closed_1"], systems[name]["closed_64"]
+        rates = f"{one['rps']['median']:,.0f} | {many['rps']['median']:,.0f}"
+        p99, cpu = many["p99_ms"]["median"], many["cpu_ms"]["median"]
+        return f"{rates} | {p99:,.0f} ms | {cpu:.1f} ms | {systems[name]['pss_mib']['median']:,.0f}"
+
+    rows = [
+        f"| {what} | {numbers} |"
+        for what, numbers in rows_of({v: lambda k=k: row(k) for k, v in names.items()})
+    ]
+    if not rows:
+        return ""
+    head = (
+        "Requests per second on two cores that the load generator shares, one text of 12 tokens "
+        "each, none sent twice:\n\n"
+        "| server | 1 client | 64 clients | p99 of 64 | CPU per request | memory, MiB |\n"
+        "|---|---|---|---|---|---|"
+    )
+    return "\n".join([head, *rows])
 
 
 def statistics(found: Mapping[str, Result]) -> str:

@@ -38,7 +38,7 @@ def serve(
         typer.Option(
             "--reload-every", metavar="AGE", help="How soon changed channels and keys are followed."
         ),
-    ] = "1s",
+    ] = "0.5s",
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Ask for no key; on a loopback host only.")
     ] = False,
@@ -68,7 +68,7 @@ def serve(
         port=port,
         grpc_port=grpc_port,
         workers=workers,
-        reload_every=seconds(reload_every, "--reload-every") or 1.0,
+        reload_every=seconds(reload_every, "--reload-every") or 0.5,
         insecure=insecure,
         reuse_port=reuse_port,
         access_log=access_log,

@@ -25,7 +25,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 8400
     grpc_port: int | None = None
     workers: int = 1
-    reload_every: float = 1.0
+    reload_every: float = 0.5
     insecure: bool = False
     reuse_port: bool = False
     access_log: bool = False

@@ -59,7 +59,7 @@ class Options:
     insecure: bool = False
     local: bool = False
     access_log: bool = False
-    reload_every: float = 1.0
+    reload_every: float = 0.5
     limits: Limits | None = None
     threads: int | None = None
     rates: int = -1

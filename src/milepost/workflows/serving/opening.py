@@ -39,7 +39,7 @@ class ServeOptions:
         observer: Told about each batch; ``None`` for nobody.
     """
 
-    reload_every: float = 1.0
+    reload_every: float = 0.5
     on_keys: Callable[[], None] = lambda: None
     variant: Variant | None = None
     threads: int | None = None
