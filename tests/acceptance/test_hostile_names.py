@@ -76,7 +76,7 @@ def outside(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(
-    params=[pytest.param(1, marks=pytest.mark.slow, id="all"), pytest.param(9, id="some")]
+    params=[pytest.param(1, marks=pytest.mark.exhaustive, id="all"), pytest.param(9, id="some")]
 )
 def corpus(request, outer) -> list[str]:
     """The corpus, whole or each ninth of it."""

@@ -304,7 +304,7 @@ def test_on_postgresql(postgres_url: str) -> None:
     run(postgres_url, examples=5, steps=25)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_for_long(request: pytest.FixtureRequest, tmp_path: Path, database: str) -> None:
     url = f"sqlite:///{tmp_path}/ledger.db"
