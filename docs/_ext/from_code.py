@@ -73,6 +73,8 @@ def task_file_fields() -> str:
         "ScopeRule": "`out_of_scope`",
         "Guard": "`guards`, each in its long form",
         "RecordingRule": "`recording`",
+        "LanguageRule": "`language`",
+        "CascadeRule": "`cascade`",
     }
     for name, title in titles.items():
         definition = definitions[name]

@@ -18,6 +18,9 @@ class Predictions:
         probabilities: ``(n, k) float32``, calibrated; rows sum to 1.
         abstain_below: Confidence below which no label is given; ``None`` where every input is
             answered.
+        rungs: Which rung of a cascade answered each input, ``(n,) int64`` into ``rung_names``;
+            ``None`` where there is no cascade.
+        rung_names: Names of the rungs, cheapest first.
         set_thresholds: By what sets of labels promise: largest doubt, 1 minus the probability, of
             a label that is in the set; empty where no set was examined.
     """
@@ -26,6 +29,8 @@ class Predictions:
     probabilities: NDArray[np.float32]
     abstain_below: float | None = None
     set_thresholds: Mapping[str, float] = field(default_factory=dict[str, float])
+    rungs: NDArray[np.int64] | None = None
+    rung_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.probabilities)
