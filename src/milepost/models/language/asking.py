@@ -65,9 +65,7 @@ class LanguageModel(Protocol):
         """
         ...
 
-    async def embed(
-        self, texts: Sequence[str], terms: Terms
-    ) -> tuple[list[list[float]], Tokens]:
+    async def embed(self, texts: Sequence[str], terms: Terms) -> tuple[list[list[float]], Tokens]:
         """Vectors of texts, for upstreams whose model embeds, and what was read.
 
         Raises:
