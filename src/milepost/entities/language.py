@@ -339,8 +339,8 @@ Outcome = Literal[
     "no_price",
     "cancelled",
 ]
-"""How a call can end. ``cut_off``: the stream ended early; ``malformed``: not the JSON that it should
-be; ``too_long``: more than the model's context; ``unsupported``: it cannot do what was asked."""
+"""How a call can end. ``cut_off``: the stream ended early; ``malformed``: not the JSON that was
+due; ``too_long``: more than the model's context; ``unsupported``: it cannot do what was asked."""
 
 AGAIN: frozenset[Outcome] = frozenset(
     {
