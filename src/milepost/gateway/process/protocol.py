@@ -206,7 +206,7 @@ class LimitedProtocol(HttpToolsProtocol):
         others = (each for each in self.connections if isinstance(each, LimitedProtocol))
         waiting = [each for each in others if each.phase <= HEAD and each is not self]
         # An unfinished head first: a client that has asked before is more likely to ask again.
-        waiting.sort(key=lambda each: (each.phase, each.ticks), reverse=True)
+        waiting.sort(key=_waited, reverse=True)
         for each in waiting[:EVICTED]:
             each.transport.abort()
             self.connections.discard(each)
@@ -227,6 +227,11 @@ def sweep(connections: Iterable[object]) -> None:
     for each in list(connections):
         if isinstance(each, LimitedProtocol):
             each.tick()
+
+
+def _waited(connection: LimitedProtocol) -> tuple[int, int]:
+    """By which those that wait longest are found; what is further on counts as longer."""
+    return connection.phase, connection.ticks
 
 
 def _late(what: str, seconds: float) -> RefusedError:
