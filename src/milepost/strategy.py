@@ -37,6 +37,8 @@ class Problem:
         prompt: The task's own prompt to start from; ``None`` for the built-in one.
         input_name: What the task calls its input; a prompt's variable.
         cascade: What a cascade must promise.
+        evidence: Rows that count as evidence, ascending: one per message, of a group's one;
+            ``None`` for all of them.
     """
 
     labels: tuple[str, ...]
@@ -52,6 +54,7 @@ class Problem:
     prompt: PromptTemplate | None = None
     input_name: str = "text"
     cascade: CascadeRule = field(default_factory=CascadeRule)
+    evidence: NDArray[np.int64] | None = None
 
     def take(self, rows: NDArray[np.int64]) -> "Problem":
         """The same problem with only the examples at ``rows``."""
@@ -84,6 +87,8 @@ class Contender:
             from a predictor that saw nothing of the row's near-duplicate group.
         micro_usd_per_1k: What a thousand of its answers cost, in micro-USD: CPU and upstreams.
         p50_ms: Median wall time of one answer, in ms.
+        refit: Fits the same on some rows of the problem alone; ``None`` for what asks language
+            models, which are not paid twice.
     """
 
     strategy: str
@@ -91,6 +96,11 @@ class Contender:
     out_of_fold: NDArray[np.float32]
     micro_usd_per_1k: float
     p50_ms: float
+    refit: Callable[[NDArray[np.int64]], Predictor] | None = None
+
+
+class DeclinedError(Exception):
+    """A strategy that found out while fitting that it has nothing to offer; says why."""
 
 
 @runtime_checkable
@@ -108,5 +118,8 @@ class Combining(Protocol):
             problem: All training examples.
             fold_of: ``(n,) int64`` in which fold each row lies.
             others: Those that were fitted, the floor included.
+
+        Raises:
+            DeclinedError: If nothing can be made of them; a row in the table says why.
         """
         ...

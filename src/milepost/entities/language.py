@@ -5,7 +5,7 @@ Money is counted in whole micro-USD (10⁻⁶ USD), prices in micro-USD per mill
 """
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -185,12 +185,15 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
         text: What comes next of the text.
         tool_calls: What comes next of calls of tools: pieces of one call share its ``id``.
         logprobs: Of the tokens of ``text``, where they were asked for.
+        tokens: All that was read and written until here, where the provider says so on the way;
+            what a stream that is broken off costs follows from it.
         whole: The whole answer, with the last piece only.
     """
 
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     logprobs: tuple[TokenChoice, ...] = ()
+    tokens: Tokens | None = None
     whole: Completion | None = None
 
 
@@ -368,9 +371,12 @@ class ModelCall(msgspec.Struct, frozen=True, kw_only=True):
         outcome: How it ended.
         tokens: What it read and wrote, attempts that failed included where they were billed.
         micro_usd: What it cost.
+        estimated: How much of that is not what the provider counted but the most that it can have
+            been, such as for an attempt that was given up.
         attempts: How often it was sent.
         seconds: How long it took.
         cached: Which cache of ours answered, if any.
+        priced: Whether a price was known; without one ``micro_usd`` is 0 whatever it cost.
     """
 
     id: str
@@ -383,12 +389,77 @@ class ModelCall(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome = "ok"
     tokens: Tokens = Tokens()
     micro_usd: Micro = 0
+    estimated: Micro = 0
     attempts: int = 1
     seconds: float = 0.0
     cached: CacheKind = ""
+    priced: bool = True
 
 
+class UpstreamVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """An upstream as it was at some time; a change adds one, none is ever changed.
+
+    Attributes:
+        name: Of the upstream.
+        number: 1 for the first; one more for each change.
+        upstream: As it was from then on; ``None`` where it was removed.
+        created: When, UTC.
+        actor: Who.
+    """
+
+    name: str
+    number: int
+    upstream: Upstream | None
+    created: datetime
+    actor: str
+
+
+class Spending(msgspec.Struct, frozen=True, kw_only=True):
+    """What calls cost together.
+
+    Attributes:
+        name: Of the upstream, task, key or day; empty for those without one.
+        calls: How many there were, those from a cache included.
+        cached: How many of them a cache of ours answered.
+        failed: How many of them failed.
+        unpriced: How many had no price, so that their cost is not known.
+        tokens: What they read and wrote; what a cache of ours answered counts nothing.
+        micro_usd: What they cost.
+        estimated: How much of that is estimated.
+    """
+
+    name: str
+    calls: int
+    cached: int = 0
+    failed: int = 0
+    unpriced: int = 0
+    tokens: Tokens = Tokens()
+    micro_usd: Micro = 0
+    estimated: Micro = 0
+
+
+SpendBy = Literal["upstream", "task", "key", "day"]
 Period = Literal["day", "month", "total"]
+"""UTC day, UTC month, or all time."""
+
+WORKSPACE = "workspace"
+"""Scope of everything that is spent."""
+
+
+def scopes(
+    *, upstream: str, task: str | None = None, key: str | None = None, job: str | None = None
+) -> tuple[str, ...]:
+    """Scopes whose budgets a call counts in, in one order for everybody."""
+    named = (("job", job), ("key", key), ("task", task), ("upstream", upstream))
+    return (*(f"{kind}:{name}" for kind, name in named if name is not None), WORKSPACE)
+
+
+def window_of(period: Period, now: datetime) -> datetime:
+    """First moment of the period that ``now`` lies in, UTC."""
+    if period == "total":
+        return datetime(1970, 1, 1, tzinfo=UTC)
+    day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return day.replace(day=1) if period == "month" else day
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -418,10 +489,12 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 
 def usd(micro: int) -> str:
     """Micro-USD in words, such as ``$0.31``; small amounts keep three figures."""
-    value = micro / MICRO
-    if value >= 0.995 or micro == 0:
-        return f"${value:,.2f}"
-    return f"${value:.3g}"
+    if micro >= MICRO or micro == 0:
+        return f"${micro / MICRO:,.2f}"
+    # A micro-USD has six decimals; the digits before the third figure are zeros.
+    decimals = max(2, min(6, 9 - len(str(micro))))
+    exact = f"{micro / MICRO:.{decimals}f}"
+    return f"${exact[:4]}{exact[4:].rstrip('0')}"
 
 
 def total(tokens: Iterable[Tokens]) -> Tokens:

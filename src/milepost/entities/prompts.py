@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from milepost.entities.estimate import Estimate
 from milepost.entities.expectations import Name, NonEmpty, Share
-from milepost.entities.ids import Digest
+from milepost.entities.ids import CandidateId, ContestId, Digest
 
 AnswerForm = Literal["label", "letter", "json"]
 """How a model is asked to answer: the label's name, a letter per label, or JSON by a schema."""
@@ -32,12 +33,25 @@ class CascadeRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes:
         at_most_wrong: Largest share of these answers that may be wrong, between 0 and 1.
         confidence: How sure that is, between 0 and 1: over the examples that it was set on.
-        audit_share: Share of served answers that people are asked to check, 0 to 1.
+        audit_share: Share of served answers that people are asked to check, 0 to 1; drawn by
+            chance, and what `milepost recheck` holds the promise against.
+        last: Who answers what climbs to the end: the best language ``model``, or a ``person``,
+            for whom the answer is withheld.
+        labels_by: Who gave the labels, such as a language model that is taught by; then the promise
+            is to agree with it. Left out, the labels are taken to be the truth.
+        max_cost_per_1k_usd: Largest mean cost of a thousand answers, promised as well; what may be
+            spent is spent on being right. Left out, as little climbs as the promise allows.
+        max_p95_ms: Time that 95 % of the answers are to be within, likewise; by the median times of
+            the rungs.
     """
 
     at_most_wrong: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.05
     confidence: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.95
     audit_share: Share = 0.0
+    last: Literal["model", "person"] = "model"
+    labels_by: NonEmpty | None = None
+    max_cost_per_1k_usd: Annotated[float, msgspec.Meta(gt=0.0)] | None = None
+    max_p95_ms: Annotated[float, msgspec.Meta(gt=0.0)] | None = None
 
 
 class PromptTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,3 +119,43 @@ class PromptAlias(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     updated: datetime
     actor: str
+
+
+class PromptResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a candidate came to that asked a prompt.
+
+    Attributes:
+        contest: Id of the contest.
+        candidate: Id of the candidate.
+        strategy: Its name in the contest.
+        upstream: Name of the upstream that was asked.
+        metric: The task's metric then.
+        score: It, certified.
+        cost_per_1k_usd: Of a thousand answers, in USD.
+        release: Number of the release that the candidate became; ``None`` for none.
+        alone: Whether it asked this prompt and no other.
+    """
+
+    contest: ContestId
+    candidate: CandidateId
+    strategy: str
+    upstream: str
+    metric: str
+    score: Estimate
+    cost_per_1k_usd: float
+    release: int | None = None
+    alone: bool = True
+
+
+class PromptState(msgspec.Struct, frozen=True, kw_only=True):
+    """A version with what points at it and what came of it.
+
+    Attributes:
+        version: The prompt.
+        aliases: Names that point at it.
+        results: Of candidates that asked it, the newest contest first.
+    """
+
+    version: PromptVersion
+    aliases: tuple[str, ...] = ()
+    results: tuple[PromptResult, ...] = ()

@@ -311,6 +311,11 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return tuple(bare[each] if isinstance(each, str) else each for each in self.guards)
 
     @property
+    def cascade_rule(self) -> CascadeRule:
+        """What a cascade must promise."""
+        return CascadeRule() if isinstance(self.cascade, msgspec.UnsetType) else self.cascade
+
+    @property
     def recording_rule(self) -> RecordingRule:
         """What is kept of its traffic."""
         if isinstance(self.recording, msgspec.UnsetType):

@@ -501,14 +501,14 @@ budgets = Table(
     _text("actor"),
 )
 
+# What a process has reserved of a budget and not given back; one that is killed leaves it behind.
 reservations = Table(
     "reservations",
     metadata,
     _key("tenant"),
     _key("id"),
+    _key("scope"),
     _whole("micro_usd"),
-    # JSON list of the scopes that hold it, for what a process leaves behind that is killed.
-    _text("scopes"),
     _moment("expires"),
     Index(None, "tenant", "expires"),
 )
@@ -520,12 +520,18 @@ model_calls = Table(
     _key("id"),
     _moment("at"),
     _text("upstream"),
+    _text("purpose"),
     _text("task", nullable=True),
     _text("key", nullable=True),
     _text("job", nullable=True),
-    _text("purpose"),
-    _whole("micro_usd"),
-    _text("record"),
+    _text("outcome"),
+    *(_whole(name) for name in ("input", "output", "cached_input", "reasoning")),
+    *(_whole(name) for name in ("micro_usd", "estimated", "attempts")),
+    Column("seconds", Float, nullable=False),
+    _text("cached"),
+    Column("priced", Boolean, nullable=False),
+    # Written in groups: no foreign key is checked for each. Ids sort by time.
+    Index(None, "tenant", "upstream", "id"),
     Index(None, "tenant", "task", "id"),
     Index(None, "tenant", "key", "id"),
     Index(None, "tenant", "job", "id"),
@@ -540,6 +546,6 @@ model_answers = Table(
     _text("upstream"),
     _text("record"),
     _moment("created"),
-    Column("expires", UtcDateTime, nullable=False),
+    Column("expires", UtcDateTime, nullable=True),
     Index(None, "tenant", "expires"),
 )

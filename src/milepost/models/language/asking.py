@@ -5,11 +5,12 @@ resilience around the wire formats of the endpoints.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from milepost.entities.errors import UpstreamError
 from milepost.entities.language import Completion, ModelRequest, Piece, Purpose, Tokens, Upstream
+from milepost.models.language.tabs import Tab
 
 Answered = Completion | UpstreamError
 """What came of a call; an error is a value where many calls are made at once."""
@@ -28,6 +29,7 @@ class Terms:
             upstream's ``timeout_s``.
         cache: Whether an answer from a cache of ours may be given.
         parent: ``traceparent`` header (W3C Trace Context) to hand on.
+        tab: Where attempts are counted; set by the outermost layer, ``None`` where nobody counts.
     """
 
     purpose: Purpose = "serve"
@@ -37,6 +39,7 @@ class Terms:
     deadline: float | None = None
     cache: bool = True
     parent: str | None = None
+    tab: Tab | None = field(default=None, compare=False, repr=False)
 
 
 class LanguageModel(Protocol):

@@ -24,7 +24,7 @@ def upgrade() -> None:
         _text("upstream"),
         _text("record"),
         _moment("created"),
-        _moment("expires"),
+        _moment("expires", nullable=True),
         sa.PrimaryKeyConstraint("tenant", "scope", "digest"),
     )
     op.create_index("ix_model_answers_tenant_expires", "model_answers", ["tenant", "expires"])
@@ -105,10 +105,10 @@ def _spending() -> None:
         "reservations",
         _text("tenant"),
         _text("id"),
+        _text("scope"),
         _whole("micro_usd"),
-        _text("scopes"),
         _moment("expires"),
-        sa.PrimaryKeyConstraint("tenant", "id"),
+        sa.PrimaryKeyConstraint("tenant", "id", "scope"),
     )
     op.create_index("ix_reservations_tenant_expires", "reservations", ["tenant", "expires"])
     op.create_table(
@@ -117,15 +117,19 @@ def _spending() -> None:
         _text("id"),
         _moment("at"),
         _text("upstream"),
+        _text("purpose"),
         _text("task", nullable=True),
         _text("key", nullable=True),
         _text("job", nullable=True),
-        _text("purpose"),
-        _whole("micro_usd"),
-        _text("record"),
+        _text("outcome"),
+        *(_whole(name) for name in ("input", "output", "cached_input", "reasoning")),
+        *(_whole(name) for name in ("micro_usd", "estimated", "attempts")),
+        sa.Column("seconds", sa.Float, nullable=False),
+        _text("cached"),
+        sa.Column("priced", sa.Boolean, nullable=False),
         sa.PrimaryKeyConstraint("tenant", "id"),
     )
-    for column in ("task", "key", "job"):
+    for column in ("upstream", "task", "key", "job"):
         op.create_index(
             f"ix_model_calls_tenant_{column}_id", "model_calls", ["tenant", column, "id"]
         )
