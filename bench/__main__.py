@@ -14,6 +14,7 @@ BENCHMARKS = {
     "ledger": True,
     "quality": False,
     "regret": False,
+    "first_to_last": False,
     "statistics": False,
     "scorecard_speed": True,
     "peeking": False,
@@ -24,8 +25,10 @@ BENCHMARKS = {
     "functional": False,
     "out_of_scope": False,
     "knowing": False,
+    "cascades": False,
     "forecast": False,
     "label_noise": False,
+    "prompt_worth": False,
     "membership": False,
     "int8": True,
     "adapters": True,
@@ -33,6 +36,11 @@ BENCHMARKS = {
     "serving": False,
     "recording": False,
     "faults": False,
+    "billing": False,
+    "upstream_faults": False,
+    "upstream_overhead": False,
+    "pass_through": False,
+    "answer_cache": False,
 }
 """Name of each benchmark, and whether it belongs to the quarter of an hour that runs unasked."""
 

@@ -71,7 +71,7 @@ def _out_of_fold(name: str, folder: Path) -> tuple[Any, Any]:
     """Calibrated out-of-fold probabilities of at most ``ROWS`` different texts."""
     import pyarrow.parquet as pq
 
-    from milepost.contests.runner import HeldVectors
+    from milepost.contests.held import HeldVectors
     from milepost.contests.runner import run as contest
     from milepost.data.splitting.folding import fold_groups
     from milepost.models.catalog import open_encoder

@@ -144,7 +144,7 @@ def _task(
     labels: Sequence[str],
 ) -> dict[str, float]:
     """One task as a contest sees it: vectors of texts and label names first, then the fit."""
-    from milepost.contests.runner import HeldVectors
+    from milepost.contests.held import HeldVectors
     from milepost.strategies.head_closed_form import HeadClosedForm
     from milepost.strategies.problems import humanise
 
@@ -172,7 +172,8 @@ def _contest_and_peer(
     """Cross-fitting of a few tasks, and logistic regression by hand on the same vectors."""
     from sklearn.linear_model import LogisticRegression
 
-    from milepost.contests.runner import HeldVectors, run
+    from milepost.contests.held import HeldVectors
+    from milepost.contests.runner import run
     from milepost.data.splitting.folding import fold_groups
     from milepost.strategies.head_closed_form import HeadClosedForm
 

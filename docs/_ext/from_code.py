@@ -73,6 +73,8 @@ def task_file_fields() -> str:
         "ScopeRule": "`out_of_scope`",
         "Guard": "`guards`, each in its long form",
         "RecordingRule": "`recording`",
+        "LanguageRule": "`language`",
+        "CascadeRule": "`cascade`",
     }
     for name, title in titles.items():
         definition = definitions[name]
@@ -152,7 +154,8 @@ def _fields(record: type[msgspec.Struct], skip: set[str]) -> str:
     for field in msgspec.structs.fields(record):
         if field.name in skip:
             continue
-        default = "not set" if field.default is None else f"`{json.dumps(field.default)}`"
+        unset = field.default is None or field.default is msgspec.UNSET
+        default = "not set" if unset else f"`{json.dumps(field.default)}`"
         meaning = said[field.name].replace("`None`", "not set, it")
         rows.append((f"`{field.name}`", _shape(shapes[field.name]), default, meaning))
     return table(("field", "holds", "default", "meaning"), rows)

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,15 +25,26 @@ from milepost.workflows import opening
 from milepost.workflows.tasks.files import read_task, task_names
 
 if TYPE_CHECKING:
+    from datetime import date
+
+    from milepost.entities.advice import Advice, Assumptions
     from milepost.entities.audit import AuditReport
     from milepost.entities.backup import BackupMade, BackupManifest, Restored, StoreMoved
+    from milepost.entities.cascade import Recheck
     from milepost.entities.contest import Contest, Evaluation
     from milepost.entities.difference import Difference
     from milepost.entities.example import QualityReport
     from milepost.entities.job import Job
+    from milepost.entities.language import Budget, Period, SpendBy, Upstream, UpstreamVersion
     from milepost.entities.lineage import Lineage
     from milepost.entities.looking import Looks
     from milepost.entities.prediction import Predictions
+    from milepost.entities.prompts import (
+        PromptAlias,
+        PromptState,
+        PromptTemplate,
+        PromptVersion,
+    )
     from milepost.entities.release import ApprovalState, Approved, AuditEntry, Channel, Release
     from milepost.entities.reproduction import Reproduction
     from milepost.entities.serving import Feedback, Fidelity, Key, KeyRole, Trace, TraceFilter
@@ -41,15 +52,20 @@ if TYPE_CHECKING:
     from milepost.entities.task import Task
     from milepost.entities.trying import Trial
     from milepost.entities.upkeep_artifacts import Collection, Verification
+    from milepost.entities.upstream_check import UpstreamCheck
     from milepost.reports import leaderboard, plain
     from milepost.reports.examination import behaved, sheet
     from milepost.reports.records import TaskRow
     from milepost.serving import asking as served
-    from milepost.workflows import listening, publishing
+    from milepost.workflows import advising, listening, publishing
     from milepost.workflows.answering import answered, asking, evaluating
     from milepost.workflows.contest import improve, options
     from milepost.workflows.context import Context, Events
+    from milepost.workflows.language import checking as language_checking
+    from milepost.workflows.language import registry
+    from milepost.workflows.language import spending as spending_
     from milepost.workflows.looking import looks as looking
+    from milepost.workflows.prompts import versions as prompting
     from milepost.workflows.release import behave as behaving
     from milepost.workflows.release import cards, comparing_live, trying
     from milepost.workflows.release import channels as releasing
@@ -60,6 +76,7 @@ if TYPE_CHECKING:
     from milepost.workflows.release.cards import ModelCard
     from milepost.workflows.serving import feedback as feeding
     from milepost.workflows.serving import keys as keyring
+    from milepost.workflows.serving import rechecking
     from milepost.workflows.serving import recording as recorded
     from milepost.workflows.serving.fidelity import Chosen
     from milepost.workflows.tasks import checking, ingest
@@ -85,7 +102,12 @@ else:
     evaluating = Later("milepost.workflows.answering.evaluating")
     improve = Later("milepost.workflows.contest.improve")
     options = Later("milepost.workflows.contest.options")
+    language_checking = Later("milepost.workflows.language.checking")
+    registry = Later("milepost.workflows.language.registry")
+    spending_ = Later("milepost.workflows.language.spending")
     looking = Later("milepost.workflows.looking.looks")
+    advising = Later("milepost.workflows.advising")
+    prompting = Later("milepost.workflows.prompts.versions")
     behaving = Later("milepost.workflows.release.behave")
     cards = Later("milepost.workflows.release.cards")
     comparing_live = Later("milepost.workflows.release.comparing_live")
@@ -97,6 +119,7 @@ else:
     reproducing = Later("milepost.workflows.release.reproduce")
     feeding = Later("milepost.workflows.serving.feedback")
     keyring = Later("milepost.workflows.serving.keys")
+    rechecking = Later("milepost.workflows.serving.rechecking")
     recorded = Later("milepost.workflows.serving.recording")
     checking = Later("milepost.workflows.tasks.checking")
     ingest = Later("milepost.workflows.tasks.ingest")
@@ -298,6 +321,7 @@ class Workspace:
         seed: int = 0,
         strategies: Sequence[str] | None = None,
         with_feedback: bool = False,
+        budget_usd: float | None = None,
         on_event: Events | None = None,
     ) -> Improvement:
         """Let strategies compete, judge them, and release what passes the gate.
@@ -308,13 +332,18 @@ class Workspace:
             seed: The same seed gives the same choice and quality columns.
             strategies: Names of those that compete; ``None`` for all.
             with_feedback: Whether to train also on what was said of answers; it judges nothing.
+            budget_usd: What language models may cost, in USD; ``None`` asks none.
             on_event: Called with (task, what is being done, share done in [0, 1]).
 
         Raises:
             InputError: If the task file, its data or a name cannot be used.
         """
         chosen = options.Options(
-            budget=budget, seed=seed, strategies=strategies, with_feedback=with_feedback
+            budget=budget,
+            seed=seed,
+            strategies=strategies,
+            with_feedback=with_feedback,
+            budget_usd=budget_usd,
         )
         done = improve.improve(self._telling(on_event), name, chosen)
         return Improvement(done.contest, done.quality, done.serves)
@@ -331,6 +360,95 @@ class Workspace:
         """
         return looking.looks(self._context, name)
 
+    def recheck(self, name: str, *, release: int | None = None, ask: Path | None = None) -> Recheck:
+        """Hold what a cascade promised against answers that people checked since.
+
+        Args:
+            name: The task.
+            release: Number of the release; ``None`` takes the one in production.
+            ask: File to write the drawn answers to that nobody checked yet, as CSV.
+
+        Raises:
+            UnknownNameError: If there is no such task or release.
+            InputError: If the release promises nothing, or no answers are drawn.
+        """
+        return rechecking.recheck(self._context, name, release, ask)
+
+    def advise(
+        self, name: str, assumed: Assumptions | Mapping[str, object] | None = None
+    ) -> Advice:
+        """What a point of quality costs, and at what volume a specialist beats prompting.
+
+        Args:
+            name: Name of the task.
+            assumed: What is taken for granted, such as ``{"usd_per_label": 0.2}``; ``None`` for
+                the defaults of :class:`milepost.entities.advice.Assumptions`.
+
+        Raises:
+            UnknownNameError: If there is no such task.
+            WorkspaceError: If it had no contest yet.
+            InputError: If no candidate has numbers, or an assumption makes no sense.
+        """
+        return advising.advise(self._context, name, assumed)
+
+    def prompts(self, name: str) -> list[PromptState]:
+        """Versions of a task's prompt, oldest first, with aliases and what came of them.
+
+        Raises:
+            UnknownNameError: If there is no such task.
+        """
+        return list(prompting.prompts(self._context, name))
+
+    def prompt(self, name: str, which: str | None = None) -> PromptState | PromptTemplate:
+        """One prompt of a task: a number, an alias or ``built-in``.
+
+        ``None`` gives what contests start from.
+
+        Raises:
+            UnknownNameError: If there is no such task, version or alias.
+        """
+        return prompting.prompt(self._context, name, which)
+
+    def prompt_as_toml(self, name: str, which: str | None = None) -> str:
+        """The same as a file that ``add_prompt`` reads."""
+        return prompting.prompt_as_toml(self._context, name, which)
+
+    def prompt_templates(self, name: str, *which: str) -> list[PromptTemplate]:
+        """Templates of versions, aliases or ``built-in``, in the given order.
+
+        Raises:
+            UnknownNameError: If there is no such task, version or alias.
+        """
+        return [prompting.template_named(self._context, name, each) for each in which]
+
+    def add_prompt(
+        self, name: str, file: str | Path, *, parent: str | None = None, note: str = ""
+    ) -> PromptVersion:
+        """Keep the prompt of a file as a version, once it is known to work for the task.
+
+        Raises:
+            UnknownNameError: If there is no such task or parent.
+            InputError: If the file or what it holds cannot be used.
+        """
+        return prompting.add_prompt(self._context, name, Path(file), parent=parent, note=note)
+
+    def promote_prompt(
+        self,
+        name: str,
+        which: str,
+        *,
+        alias: str = "production",
+        reason: str = "promoted by hand",
+    ) -> PromptAlias:
+        """Point an alias at a version; contests start from ``production``.
+
+        Raises:
+            UnknownNameError: If there is no such task or version.
+            InputError: If it points there already, or the task cannot use the prompt.
+            ConflictError: If somebody moved the alias meanwhile.
+        """
+        return prompting.promote(self._context, name, which, alias=alias, reason=reason)
+
     def cancel_job(self, job: str, *, reason: str = "cancelled by hand") -> Job:
         """End an unfinished job for good; a process that works on it stops at its next step.
 
@@ -345,9 +463,12 @@ class Workspace:
         role: KeyRole = "consumer",
         *,
         tasks: Sequence[str] = (),
+        upstreams: Sequence[str] = (),
         name: str = "",
         expires_in: float | None = None,
         per_second: float | None = None,
+        budget_usd: str | None = None,
+        per: Period = "month",
         reason: str = "made by hand",
     ) -> tuple[Key, str]:
         """Make a key to a server.
@@ -355,24 +476,30 @@ class Workspace:
         Args:
             role: What its holder may do.
             tasks: Tasks that it may ask; empty for all.
+            upstreams: Language models that it may ask itself; ``*`` for all, empty for none.
             name: For people.
             expires_in: Seconds for which it works; ``None`` for ever.
             per_second: Most inputs per second; ``None`` for no limit.
+            budget_usd: Most that language models may cost that it asks, such as ``"5"``.
+            per: When that begins anew.
             reason: Why, for the audit log.
 
         Returns:
             Its record, and its secret, which is kept nowhere.
 
         Raises:
-            UnknownNameError: If there is no such task.
+            UnknownNameError: If there is no such task, or language model.
             InputError: If a number or the name cannot be used.
         """
         wanted = keyring.NewKey(
             role=role,
             tasks=tuple(tasks),
+            upstreams=tuple(upstreams),
             name=name,
             seconds=expires_in,
             per_second=per_second,
+            budget_usd=budget_usd,
+            per=per,
         )
         return keyring.create_key(self._context, wanted, reason)
 
@@ -388,6 +515,87 @@ class Workspace:
             InputError: If it was revoked before.
         """
         return keyring.revoke_key(self._context, key, reason)
+
+    def add_upstream(
+        self,
+        wanted: registry.NewUpstream,
+        *,
+        reason: str = "added by hand",
+        replace: bool = False,
+    ) -> registry.Added:
+        """Register a language model; nothing is called.
+
+        Raises:
+            InputError: If something of it cannot be used.
+            ConflictError: If there is another of this name and ``replace`` is not set.
+        """
+        return registry.add_upstream(self._context, wanted, reason=reason, replace=replace)
+
+    def upstreams(self) -> list[Upstream]:
+        """All language models that can be asked, by name."""
+        return list(self._context.ledger.upstreams())
+
+    def upstream_versions(self, name: str) -> list[UpstreamVersion]:
+        """Everything that was ever known of one, oldest first.
+
+        Raises:
+            UnknownNameError: If there never was one of this name.
+        """
+        return registry.versions(self._context, name)
+
+    def check_upstream(self, name: str) -> UpstreamCheck:
+        """Try one: whether it answers, what it can do, what a call costs.
+
+        Raises:
+            UnknownNameError: If there is none of this name.
+        """
+        return language_checking.check(self._context, name)
+
+    def remove_upstream(self, name: str, *, reason: str = "removed by hand") -> UpstreamVersion:
+        """Let one be asked no more.
+
+        Raises:
+            UnknownNameError: If there is none.
+            InputError: If another one falls back on it.
+        """
+        return registry.remove_upstream(self._context, name, reason=reason)
+
+    def set_budget(
+        self, scope: str, usd: str, *, period: Period = "month", reason: str = "set by hand"
+    ) -> Budget:
+        """Allow so much in a scope: ``workspace``, ``task:NAME``, ``key:ID``, ``upstream:NAME``.
+
+        Raises:
+            InputError: If it is no scope or no amount, or there is no such thing.
+        """
+        return spending_.set_budget(self._context, scope, usd, period=period, reason=reason)
+
+    def remove_budget(self, scope: str, *, reason: str = "removed by hand") -> None:
+        """Let a scope be without a budget.
+
+        Raises:
+            UnknownNameError: If it has none.
+        """
+        spending_.remove_budget(self._context, scope, reason=reason)
+
+    def budgets(self) -> list[Budget]:
+        """All budgets, with what is spent, reserved and left."""
+        return list(spending_.budgets(self._context))
+
+    def spent(
+        self,
+        task: str | None = None,
+        *,
+        by: SpendBy = "upstream",
+        since: date | None = None,
+        until: date | None = None,
+    ) -> spending_.Spent:
+        """What language models cost in some days (UTC), this month's if none are named.
+
+        Raises:
+            UnknownNameError: If there is no such task.
+        """
+        return spending_.spent(self._context, task, by=by, since=since, until=until)
 
     def answer(
         self,

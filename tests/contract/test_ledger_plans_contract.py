@@ -8,6 +8,7 @@ it, so PostgreSQL is told to do that only where it has no other way.
 import json
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import pytest
@@ -20,18 +21,22 @@ from milepost.entities.serving import TraceFilter
 from milepost.storage.ledger import Ledger
 from milepost.testing.ledgers import fill_ledger
 from milepost.testing.records import (
+    START,
+    some_call,
     some_contest,
     some_digest,
     some_feedback,
     some_fidelity,
     some_key,
     some_trace,
+    some_upstream,
 )
 
 FIRST = some_contest(1)
 CANDIDATE = FIRST.candidates[0].id
 
 TRACES = [some_trace(number) for number in range(3)]
+LATER, TEN_YEARS = START + timedelta(days=365), timedelta(days=3650)
 SOME = TraceFilter(label="refund", release=1, channel="production", guard="toxicity")
 
 READS: dict[str, Callable[[Ledger], object]] = {
@@ -76,6 +81,23 @@ READS: dict[str, Callable[[Ledger], object]] = {
     "feedback on a trace": lambda ledger: ledger.feedback(trace=TRACES[0].id),
     "feedback of a key": lambda ledger: ledger.feedback(key="k000000000001"),
     "fidelity": lambda ledger: ledger.fidelity(some_digest("bundle"), "int8"),
+    "upstreams": lambda ledger: ledger.upstreams(),
+    "upstream": lambda ledger: ledger.upstream("big"),
+    "versions of an upstream": lambda ledger: ledger.upstream_versions("big"),
+    "budgets": lambda ledger: ledger.budgets(),
+    "calls": lambda ledger: ledger.model_calls(limit=2),
+    "calls of an upstream": lambda ledger: ledger.model_calls(upstream="big", limit=2),
+    "older calls of a task": lambda ledger: ledger.model_calls(task="route", limit=2, before="m1"),
+    "calls of a key": lambda ledger: ledger.model_calls(key="k000000000001"),
+    "calls of a job": lambda ledger: ledger.model_calls(job="j1"),
+    "spending": lambda ledger: ledger.spending(since=START.date()),
+    "spending of a task": lambda ledger: ledger.spending("day", task="route", until=START.date()),
+    "spending of a job": lambda ledger: ledger.spending("key", job="j1"),
+    "answer": lambda ledger: ledger.model_answer("task:route", some_digest("asked")),
+    "prompts": lambda ledger: ledger.prompts("route"),
+    "prompt": lambda ledger: ledger.prompt("route", 1),
+    "prompt alias": lambda ledger: ledger.prompt_alias("route", "production"),
+    "prompt aliases": lambda ledger: ledger.prompt_aliases("route"),
     "audit": lambda ledger: ledger.audit(20),
     "audit of a subject": lambda ledger: ledger.audit(20, subject="route@production"),
     "audit of an action": lambda ledger: ledger.audit(20, action="channel.moved"),
@@ -95,6 +117,17 @@ WRITES: dict[str, Callable[[Ledger], object]] = {
     "expire": lambda ledger: ledger.expire_traces(TRACES[1].at, 10),
     "say": lambda ledger: ledger.add_feedback(some_feedback(TRACES[2]), most=100),
     "fidelity": lambda ledger: ledger.add_fidelity(some_fidelity()),
+    "add upstream": lambda ledger: ledger.add_upstream(some_upstream("new"), reason="new"),
+    "remove upstream": lambda ledger: ledger.remove_upstream("big", reason="old"),
+    "set budget": lambda ledger: ledger.set_budget("key:k1", 5, reason="new"),
+    "change budget": lambda ledger: ledger.set_budget("workspace", 5, period="day", reason="less"),
+    "remove budget": lambda ledger: ledger.remove_budget("workspace", reason="old"),
+    "reserve": lambda ledger: ledger.reserve("h2", {"workspace": 5, "task:route": 5}, LATER),
+    "settle": lambda ledger: ledger.settle("h1", [some_call(7)], {"workspace": 5}, LATER),
+    "expire reservations": lambda ledger: ledger.expire_reservations(LATER + TEN_YEARS),
+    "add calls": lambda ledger: ledger.add_model_calls([some_call(8)]),
+    "keep answer": lambda ledger: ledger.keep_model_answer("w", some_digest(1), "big", b"{}"),
+    "expire answers": lambda ledger: ledger.expire_model_answers(LATER),
     "loss": lambda ledger: ledger.record_loss(1, reason="killed"),
     "move": lambda ledger: ledger.move_channel(
         "route", "canary", 1, expected_version=0, reason="try"
@@ -110,6 +143,8 @@ MISSING: dict[str, Callable[[Ledger], object]] = {
     "candidate": lambda ledger: ledger.candidate("nothing"),
     "release": lambda ledger: ledger.release("route", 99),
     "key": lambda ledger: ledger.key("nothing"),
+    "upstream": lambda ledger: ledger.upstream("nothing"),
+    "budget": lambda ledger: ledger.remove_budget("nothing", reason="old"),
 }
 
 
@@ -215,6 +250,7 @@ def test_a_list_of_some_reads_only_those(filled: Ledger) -> None:
 
 def test_every_listing_is_looked_at() -> None:
     """A new public method of the ledger's own records must be put into one of the tables above."""
+    from milepost.storage.records.budgets import BudgetRecords
     from milepost.storage.records.channels import ChannelRecords
     from milepost.storage.records.configurations import ConfigurationRecords
     from milepost.storage.records.contests import ContestRecords
@@ -222,12 +258,15 @@ def test_every_listing_is_looked_at() -> None:
     from milepost.storage.records.feedback import FeedbackRecords
     from milepost.storage.records.fidelities import FidelityRecords
     from milepost.storage.records.keys import KeyRecords
+    from milepost.storage.records.model_answers import ModelAnswerRecords
     from milepost.storage.records.tasks import TaskRecords
     from milepost.storage.records.traces import TraceRecords
+    from milepost.storage.records.upstreams import UpstreamRecords
 
     kinds = (
         *(ChannelRecords, ConfigurationRecords, ContestRecords, DatasetRecords, TaskRecords),
         *(FeedbackRecords, FidelityRecords, KeyRecords, TraceRecords),
+        *(BudgetRecords, ModelAnswerRecords, UpstreamRecords),
     )
     public = {name for kind in kinds for name in dir(kind) if not name.startswith("_")}
     used = {

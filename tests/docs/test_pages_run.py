@@ -29,6 +29,11 @@ def test_tutorial(root: Path, run_page: Run) -> None:
 
 
 @pytest.mark.slow
+def test_tutorial_of_the_first_mile(root: Path, run_page: Run) -> None:
+    run_page(root / "docs" / "tutorials" / "first-mile.md")
+
+
+@pytest.mark.slow
 def test_readme_transcript_is_what_the_commands_print(
     root: Path, tmp_path: Path, transcript: Any
 ) -> None:

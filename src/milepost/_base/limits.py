@@ -34,6 +34,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         at_once_most: Most inputs that are let in at once.
         waiting: Most inputs that wait to be let in; beyond it the key with the longest queue is
             turned away.
+        asking: Most requests per worker that wait for language models at a time; one more is
+            answered 503.
         lame_duck: Seconds after SIGTERM for which connections are still taken while the server
             is not ready. Longer than a load balancer needs to see that.
         grace: Seconds after that after which requests that are not done are given up.
@@ -54,5 +56,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     at_once_least: Annotated[int, Meta(ge=1)] = 32
     at_once_most: Annotated[int, Meta(ge=1)] = 8192
     waiting: Annotated[int, Meta(ge=1)] = 8192
+    asking: Annotated[int, Meta(ge=1)] = 1024
     lame_duck: Annotated[float, Meta(ge=0.0)] = 5.0
     grace: Annotated[float, Meta(ge=0.0)] = 30.0

@@ -12,6 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from milepost.cli import (
+    advising,
     answering,
     auditing,
     backups,
@@ -25,12 +26,16 @@ from milepost.cli import (
     keys,
     lineage,
     looking,
+    prompting,
+    rechecking,
     recording,
     releasing,
     reporting,
     serving,
+    spending,
     suspecting,
     trying,
+    upstreams,
     workspaces,
 )
 from milepost.cli.shared import GIVEN_WORKSPACE, WorkspaceOption, complain
@@ -41,12 +46,14 @@ INTERRUPTED = 130
 PANELS: dict[str, tuple[ModuleType, ...]] = {
     "Tasks and data": (workspaces, data, suspecting),
     "Contests": (improving, comparing, looking, jobs),
+    "Language models": (upstreams, prompting, spending, advising),
     "Answers": (answering, behaving),
     "Releases": (releasing, trying, lineage, examining, reporting),
     "Serving": (
         serving,
         keys,
         recording,
+        rechecking,
     ),
     "Keeping what is there": (keeping, backups, auditing),
 }

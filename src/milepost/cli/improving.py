@@ -40,6 +40,13 @@ def improve(
         str | None,
         typer.Option(metavar="TIME", help="Time to fit, per task: 60s or 2m."),
     ] = None,
+    budget_usd: Annotated[
+        float | None,
+        typer.Option(
+            metavar="USD",
+            help="What language models may cost, per task; without it none is asked.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same choice and quality.")] = 0,
     strategy: Annotated[
         list[str] | None,
@@ -74,6 +81,7 @@ def improve(
                 seed=seed,
                 strategies=strategy,
                 with_feedback=with_feedback,
+                budget_usd=budget_usd,
                 on_event=on_event,
             )
             contests.append(result.contest)

@@ -15,7 +15,8 @@ from milepost.cli.shared import (
     seconds,
     stdout,
 )
-from milepost.entities.serving import KeyRole
+from milepost.entities.language import Period
+from milepost.entities.serving import EVERY, KeyRole
 
 
 def register(app: typer.Typer) -> None:
@@ -42,6 +43,15 @@ def create(
             "--task", metavar="TASK", help="Task that it may ask; can be given again. Default: all."
         ),
     ] = None,
+    upstream: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--upstream",
+            metavar="NAME",
+            help="Language model that it may ask itself, or '*' for all; can be given again. "
+            "Default: none.",
+        ),
+    ] = None,
     name: Annotated[str, typer.Option("--name", help="For people, such as who has it.")] = "",
     expires: Annotated[
         str | None,
@@ -51,6 +61,11 @@ def create(
         float | None,
         typer.Option("--per-second", metavar="N", help="Most inputs per second."),
     ] = None,
+    budget_usd: Annotated[
+        str | None,
+        typer.Option("--budget-usd", metavar="USD", help="Most that language models may cost."),
+    ] = None,
+    per: Annotated[Period, typer.Option("--per", help="When that begins anew.")] = "month",
     reason: ReasonOption = "made by hand",
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -61,9 +76,12 @@ def create(
     key, secret = opened.create_key(
         role=role,
         tasks=task or (),
+        upstreams=upstream or (),
         name=name,
         expires_in=age,
         per_second=per_second,
+        budget_usd=budget_usd,
+        per=per,
         reason=reason,
     )
     if as_json:
@@ -72,7 +90,10 @@ def create(
     # Alone on standard output, so that KEY=$(milepost keys create …) holds it.
     sys.stdout.write(secret + "\n")
     until = "" if key.expires is None else f" until {key.expires:%Y-%m-%d %H:%M} UTC"
-    may = ", ".join(key.tasks) or "all tasks"
+    may = ", ".join([*key.tasks] or ["all tasks"])
+    if key.upstreams:
+        named = ", ".join(key.upstreams)
+        may += " and all language models" if EVERY in key.upstreams else f" and {named}"
     sys.stderr.write(
         f"Key {key.id} ({key.role}, {may}){until}. It is shown only now: keep it safe.\n"
         f"Revoke it with: milepost keys revoke {key.id} --reason WHY\n"

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -144,3 +145,19 @@ def seconds(text: str | None, where: str = "--budget", *, zero: bool = False) ->
             advice="Write seconds, or a number with s, m, h or d, such as 60s.",
         )
     return value
+
+
+def day_of(text: str | None, where: str) -> date | None:
+    """A day such as ``2026-11-01``; ``None`` of nothing.
+
+    Raises:
+        InputError: If it is no day.
+    """
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InputError(
+            f"{text!r} is no day.", where=where, advice="Write it like 2026-11-01."
+        ) from None

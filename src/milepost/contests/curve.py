@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from milepost.contests.runner import predict
 from milepost.data.splitting.folding import FIRST, Folding
+from milepost.metrics.scoring.deciding import decided
 from milepost.predictors.base import Predictor, softmax
 from milepost.strategy import Problem
 
@@ -54,8 +55,8 @@ class Point:
 
     @property
     def answers(self) -> NDArray[np.int64]:
-        """Most probable labels, ``(draws, n)``."""
-        return self.probabilities.argmax(axis=2)
+        """Most probable labels, ``(draws, n)``; -1 where nothing is decided."""
+        return decided(self.probabilities)
 
 
 def learning_curve(

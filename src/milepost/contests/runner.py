@@ -1,27 +1,36 @@
 """Runs strategies on a problem: out-of-fold logits, one temperature, a final fit, a row each.
 
-Choosing happens on out-of-fold predictions only; a holdout is never seen here.
+Choosing happens on out-of-fold predictions only; the labels of a holdout are never seen here.
 """
 
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from functools import partial
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from milepost._base.clock import Deadline
+from milepost._base.digest import digest_of
+from milepost.contests.asking import (
+    Costs,
+    Language,
+    Noted,
+    asked_logits,
+    asked_predictions,
+    joined,
+)
+from milepost.contests.held import OutOfTimeError
 from milepost.data.splitting.folding import Folding
+from milepost.entities.asked import Answering, Asked
+from milepost.entities.errors import UpstreamError
+from milepost.entities.prediction import Predictions
 from milepost.metrics.scoring.calibration import fit_temperature
-from milepost.models.encoder import Encoder, Progress, WrappedEncoder
+from milepost.models.encoder import Encoder
 from milepost.predictors.base import Batch, Predictor, softmax
-from milepost.strategy import Problem, Strategy
-
-ENCODED_AT_ONCE = 256
-"""Texts encoded between two looks at the deadline; some seconds' work at most."""
+from milepost.predictors.prompting.predictor import PromptedPredictor
+from milepost.strategy import Combining, Contender, DeclinedError, Problem, Strategy
 
 Events = Callable[[str, float], None]
 """Called with (what is being done, share of it done in [0, 1])."""
@@ -48,20 +57,30 @@ class Fitted:
         predictor: Fitted on all training examples and calibrated.
         out_of_fold: ``(n, k) float32`` calibrated probabilities, each row from a predictor that saw
             nothing of the row's near-duplicate group, at a temperature fitted on other rows.
+        held: Answers to the texts that were held out, of a predictor that asks language models, so
+            that nobody asks them again; ``None`` of every other one.
+        answering: What its answers took, as they were given; ``None`` of one that asks nobody.
     """
 
     predictor: Predictor
     out_of_fold: NDArray[np.float32]
+    held: Predictions | None = None
+    answering: Answering | None = None
 
 
 @runtime_checkable
-class CrossFitting(Protocol):
-    """Offered by what stands around a strategy and answers its own training examples honestly."""
+class Wrapping(Protocol):
+    """Offered by what stands around a strategy."""
 
     @property
     def parameters(self) -> Mapping[str, object]:
         """Parameters of the strategy, as plain values."""
         ...
+
+
+@runtime_checkable
+class CrossFitting(Wrapping, Protocol):
+    """Offered by what stands around a strategy and answers its own training examples honestly."""
 
     def cross_fit(self, problem: Problem, folding: Folding) -> Fitted:
         """Predictor and out-of-fold answers, as the runner would make them."""
@@ -81,10 +100,11 @@ class Entry:
         parameters: Its parameters as plain values.
         fitted: What it learned; ``None`` after a failure.
         error: Why there is nothing, as a sentence; ``None`` after a success.
-        late: Whether the budget left no time for it.
+        late: Whether the budget left no time or no money for it.
         seconds: Wall time of all its fits.
         cpu_seconds: Processor time of all its fits, encoding included where it was the first to
             ask for vectors.
+        asked: What it asked language models, by upstream.
     """
 
     strategy: str
@@ -94,85 +114,22 @@ class Entry:
     late: bool = False
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    asked: tuple[Asked, ...] = ()
 
 
-class OutOfTimeError(Exception):
-    """The deadline passed in the middle of something that can be left."""
+def predict(
+    predictor: Predictor, texts: Sequence[str], encoder: Encoder, language: Language | None = None
+) -> NDArray[np.float32]:
+    """Calibrated probabilities ``(n, k) float32``; the encoder runs only if it is needed.
 
-
-class HeldVectors(WrappedEncoder):
-    """An encoder that holds the vectors of a contest's texts once somebody asks. Thread safe.
-
-    Nothing is encoded before the first call, so that a contest of strategies that read text costs
-    no encoder work.
-
-    Args:
-        inner: Encodes the texts, and what is not held.
-        texts: Texts of the contest; equal ones are encoded once.
-        progress: Told while the texts are encoded.
-        deadline: When to stop encoding; what was encoded stays in the inner encoder's cache.
+    Raises:
+        UnaskedError: If the predictor asks a language model that is not there.
+        UpstreamError: If one can be asked nothing more.
     """
-
-    def __init__(
-        self,
-        inner: Encoder,
-        texts: Sequence[str],
-        progress: Progress | None = None,
-        deadline: Deadline | None = None,
-    ) -> None:
-        super().__init__(inner)
-        self._texts = list(dict.fromkeys(texts))
-        self._rows = {text: row for row, text in enumerate(self._texts)}
-        self._progress = progress
-        self._deadline = deadline or Deadline()
-        self._lock = threading.Lock()
-        self._vectors: NDArray[np.float32] | None = None
-
-    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
-        """Vectors ``(n, d) float32``; only texts that are not held reach the inner encoder.
-
-        Raises:
-            OutOfTimeError: If the deadline passes while the contest's texts are encoded.
-        """
-        if not texts:
-            return np.zeros((0, self.dimensions), np.float32)
-        vectors = self._held()
-        known = np.asarray([self._rows.get(text, -1) for text in texts], np.int64)
-        missing = np.flatnonzero(known < 0)
-        if len(missing) == len(texts):
-            return self.inner.encode(texts, progress)
-        out = vectors[known]
-        if len(missing):
-            out[missing] = self.inner.encode([texts[i] for i in missing.tolist()], progress)
-        return out
-
-    def lift_deadline(self) -> None:
-        """Encode whatever is asked from now on: a budget is for candidates, not for judging."""
-        self._deadline = Deadline()
-
-    def _held(self) -> NDArray[np.float32]:
-        with self._lock:
-            if self._vectors is None:
-                self._vectors = self._encode_all()
-            return self._vectors
-
-    def _encode_all(self) -> NDArray[np.float32]:
-        total = len(self._texts)
-        if self._deadline.at is None:
-            return self.inner.encode(self._texts, self._progress)
-        parts: list[NDArray[np.float32]] = []
-        for start in range(0, total, ENCODED_AT_ONCE):
-            if self._deadline.passed:
-                raise OutOfTimeError
-            parts.append(self.inner.encode(self._texts[start : start + ENCODED_AT_ONCE]))
-            if self._progress is not None:
-                self._progress(min(total, start + ENCODED_AT_ONCE), total)
-        return np.concatenate(parts)
-
-
-def predict(predictor: Predictor, texts: Sequence[str], encoder: Encoder) -> NDArray[np.float32]:
-    """Calibrated probabilities ``(n, k) float32``; the encoder runs only if it is needed."""
-    return predictor.predict(batch_for(predictor, texts, encoder)).probabilities
+    batch = batch_for(predictor, texts, encoder)
+    if not predictor.upstreams:
+        return predictor.predict(batch).probabilities
+    return asked_predictions(predictor, batch, language or {})[0].probabilities
 
 
 def batch_for(predictor: Predictor, texts: Sequence[str], encoder: Encoder) -> Batch:
@@ -187,6 +144,7 @@ def run(
     strategies: Sequence[Strategy],
     on_event: Events = lambda what, share: None,
     around: Around = lambda strategy, enter: enter(),
+    held: Sequence[str] = (),
 ) -> list[Entry]:
     """Every strategy on the same folds under one deadline; a failure is an entry, not an end.
 
@@ -196,6 +154,7 @@ def run(
         strategies: In the order to run, cheap ones first.
         on_event: Told which strategy runs.
         around: Wrapped around the entering of each strategy.
+        held: Texts that are held out; predictors that ask language models answer them at once.
 
     Returns:
         An entry per strategy, in the given order.
@@ -203,14 +162,55 @@ def run(
     entries: list[Entry] = []
     for at, strategy in enumerate(strategies):
         on_event(strategy.name, at / len(strategies))
-        entries.append(around(strategy, partial(_enter, problem, folding, strategy)))
+
+        def fit(problem: Problem, strategy: Strategy = strategy) -> Fitted:
+            return _fitted(problem, folding, strategy)
+
+        entries.append(around(strategy, partial(_enter, problem, strategy, fit, held)))
     on_event("done", 1.0)
     return entries
 
 
-def _enter(problem: Problem, folding: Folding, strategy: Strategy) -> Entry:
+def combine(
+    problem: Problem,
+    folding: Folding,
+    strategies: Sequence[Strategy],
+    others: Sequence[Contender],
+    around: Around = lambda strategy, enter: enter(),
+    held: Sequence[str] = (),
+) -> list[Entry]:
+    """As ``run`` for strategies that are made of what others came to.
+
+    Args:
+        problem: All training examples.
+        folding: Which rows answer which out of fold.
+        strategies: Those that offer ``Combining``.
+        others: What the others came to, with what their answers cost.
+        around: Wrapped around the entering of each strategy.
+        held: Texts that are held out.
+    """
+    entries: list[Entry] = []
+    for strategy in strategies:
+
+        def fit(problem: Problem, strategy: Strategy = strategy) -> Fitted:
+            if not isinstance(strategy, Combining):
+                raise TypeError(f"{strategy.name} is not made of others.")
+            return Fitted(*strategy.combine(problem, folding.fold_of, others))
+
+        entries.append(around(strategy, partial(_enter, problem, strategy, fit, held)))
+    return entries
+
+
+def _enter(
+    problem: Problem,
+    strategy: Strategy,
+    fit: Callable[[Problem], Fitted],
+    held: Sequence[str],
+) -> Entry:
     started, cpu_started = time.monotonic(), time.process_time()
     parameters = _parameters(strategy)
+    noted = {name: Noted(speaker) for name, speaker in problem.language.items()}
+    problem = replace(problem, language=noted)
 
     def failed(error: str, *, late: bool = False) -> Entry:
         return Entry(
@@ -220,6 +220,7 @@ def _enter(problem: Problem, folding: Folding, strategy: Strategy) -> Entry:
             late=late,
             seconds=time.monotonic() - started,
             cpu_seconds=time.process_time() - cpu_started,
+            asked=_asked(noted),
         )
 
     # The floor that everything is compared with runs even when the budget is spent.
@@ -229,25 +230,52 @@ def _enter(problem: Problem, folding: Folding, strategy: Strategy) -> Entry:
         reason = strategy.supports(problem)
         if reason is not None:
             return failed(reason)
-        fitted = _fitted(problem, folding, strategy)
+        fitted = _with_held(fit(problem), problem, held)
     except OutOfTimeError:
         return failed("The budget was used up while it ran.", late=True)
+    except DeclinedError as error:
+        return failed(str(error))
+    except UpstreamError as error:
+        return failed(f"It asked too much: {error}", late=error.outcome == "over_budget")
     except Exception as error:  # noqa: BLE001 — a strategy that crashes is a row in the table
         return failed(f"It failed: {type(error).__name__}: {error}")
     return Entry(
         strategy=strategy.name,
-        parameters=parameters,
+        parameters={**parameters, **prompts_of(fitted.predictor)},
         fitted=fitted,
         seconds=time.monotonic() - started,
         cpu_seconds=time.process_time() - cpu_started,
+        asked=_asked(noted),
     )
+
+
+def prompts_of(predictor: Predictor) -> dict[str, object]:
+    """Digests of the prompts that a predictor asks, as they stand beside its parameters."""
+    if not isinstance(predictor, PromptedPredictor):
+        return {}
+    return {"prompts": [digest_of(template) for template in predictor.templates]}
+
+
+def _asked(noted: Mapping[str, Noted]) -> tuple[Asked, ...]:
+    return tuple(asked for each in noted.values() if (asked := each.asked()) is not None)
+
+
+def _with_held(fitted: Fitted, problem: Problem, held: Sequence[str]) -> Fitted:
+    """With the answers to what is held out, where a language model is asked for them."""
+    predictor = fitted.predictor
+    if not predictor.upstreams or not held:
+        return fitted
+    batch = batch_for(predictor, held, problem.encoder)
+    found, costs = asked_predictions(predictor, batch, problem.language)
+    return replace(fitted, held=found, answering=fitted.answering or costs.summary())
 
 
 def _fitted(problem: Problem, folding: Folding, strategy: Strategy) -> Fitted:
     if isinstance(strategy, CrossFitting):
         return strategy.cross_fit(problem, folding)
-    out_of_fold, temperature = _cross_fit(problem, folding, strategy)
-    return Fitted(strategy.fit(problem).calibrated(temperature), out_of_fold)
+    out_of_fold, temperature, costs = _cross_fit(problem, folding, strategy)
+    predictor = strategy.fit(problem).calibrated(temperature)
+    return Fitted(predictor, out_of_fold, answering=None if costs is None else costs.summary())
 
 
 def refit(problem: Problem, strategy: Strategy, like: Predictor) -> Predictor:
@@ -259,8 +287,8 @@ def refit(problem: Problem, strategy: Strategy, like: Predictor) -> Predictor:
 
 def _cross_fit(
     problem: Problem, folding: Folding, strategy: Strategy
-) -> tuple[NDArray[np.float32], float]:
-    """Out-of-fold calibrated probabilities and the temperature for the final fit.
+) -> tuple[NDArray[np.float32], float, Costs | None]:
+    """Out-of-fold calibrated probabilities, the temperature for the final fit, and what they took.
 
     The temperature of a fold's rows is fitted on the out-of-fold logits of the rows that its
     predictor was fitted on, so that calibration is cross-fitted as the predictor is.
@@ -269,6 +297,7 @@ def _cross_fit(
     if isinstance(strategy, FoldFitting) and not folding.forward:
         together = strategy.fit_folds(problem, folding.fold_of)
     logits = np.zeros((len(problem.texts), len(problem.labels)))
+    costs: list[Costs] = []
     for fold in range(folding.count):
         if problem.deadline.passed and strategy.name != "majority":
             raise OutOfTimeError
@@ -278,7 +307,12 @@ def _cross_fit(
         else:
             predictor = strategy.fit(problem.take(folding.fitted_on(fold)))
         texts = tuple(problem.texts[i] for i in inside)
-        logits[inside] = predictor.logits(batch_for(predictor, texts, problem.encoder))
+        batch = batch_for(predictor, texts, problem.encoder)
+        if predictor.upstreams:
+            logits[inside], took = asked_logits(predictor, batch, problem.language)
+            costs.append(took)
+        else:
+            logits[inside] = predictor.logits(batch)
     if not np.isfinite(logits).all():
         raise ValueError("it answered with numbers that are not finite")
     probabilities = np.zeros(logits.shape, np.float32)
@@ -286,11 +320,11 @@ def _cross_fit(
         inside, outside = folding.inside(fold), folding.fitted_on(fold)
         temperature = fit_temperature(logits[outside], problem.y[outside])
         probabilities[inside] = softmax(logits[inside] / temperature)
-    return probabilities, fit_temperature(logits, problem.y)
+    return probabilities, fit_temperature(logits, problem.y), joined(costs) if costs else None
 
 
 def _parameters(strategy: Strategy) -> Mapping[str, object]:
-    if isinstance(strategy, CrossFitting):
+    if isinstance(strategy, Wrapping):
         return strategy.parameters
     if not is_dataclass(strategy):
         return {}

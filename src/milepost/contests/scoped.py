@@ -11,7 +11,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from milepost.contests.runner import Fitted, OutOfTimeError, batch_for
+from milepost.contests.held import OutOfTimeError
+from milepost.contests.runner import Fitted, batch_for
 from milepost.data.splitting.folding import Folding, fold_groups
 from milepost.entities.expectations import ScopeRule
 from milepost.metrics.knowing.conformal import conformal_threshold

@@ -1,5 +1,6 @@
 """What ``milepost.toml`` says: where a workspace keeps things, and its settings."""
 
+import re
 import tomllib
 from typing import Any, cast
 
@@ -8,6 +9,7 @@ import msgspec
 from milepost._base.limits import Limits
 from milepost._base.settings import Settings
 from milepost.entities.errors import Problem, TaskFileError, WorkspaceError, nearest
+from milepost.entities.serving import Guard, PassingRule, RecordingRule
 
 FORMAT = 1
 """Version of the workspace layout that this code reads and writes."""
@@ -30,6 +32,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         openlineage: File or HTTP address to which lineage events are sent; ``None`` sends none.
         settings: Numbers that a team may want to change.
         limits: What a server takes at most; left out, the defaults.
+        passing: Guards and recording of what clients ask language models themselves through a
+            server; left out, no guards, and what tasks keep that do not say.
     """
 
     format: int = FORMAT
@@ -42,6 +46,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     openlineage: str | None = None
     settings: Settings = Settings()
     limits: Limits | msgspec.UnsetType = msgspec.UNSET
+    passing: PassingRule | msgspec.UnsetType = msgspec.UNSET
 
 
 def parse_configuration(text: str, file: str) -> Configuration:
@@ -69,13 +74,23 @@ def parse_configuration(text: str, file: str) -> Configuration:
         raise TaskFileError([_problem(str(error), text, file)]) from error
 
 
+_TABLES: dict[str, type[msgspec.Struct]] = {
+    "settings": Settings,
+    "limits": Limits,
+    "passing": PassingRule,
+    "passing.guards": Guard,
+    "passing.answer_guards": Guard,
+    "passing.recording": RecordingRule,
+}
+
+
 def _problem(message: str, text: str, file: str) -> Problem:
     what, _, place = message.partition(" - at ")
     field = place.strip("`$.")
     advice = ""
     if "unknown field" in what:
         name = what.rsplit("`", 2)[-2]
-        table = {"settings": Settings, "limits": Limits}.get(field, Configuration)
+        table = _TABLES.get(re.sub(r"\[.*", "", field), Configuration)
         allowed = table.__struct_fields__
         near = nearest(name, allowed)
         advice = (f"Did you mean {near!r}? " if near else "") + f"Allowed: {', '.join(allowed)}."
@@ -92,6 +107,7 @@ def dump_configuration(configuration: Configuration) -> str:
     plain = cast("dict[str, Any]", msgspec.to_builtins(configuration))
     settings = cast("dict[str, Any]", plain.pop("settings"))
     limits = cast("dict[str, Any]", plain.pop("limits", {}))
+    passing = cast("dict[str, Any]", plain.pop("passing", {}))
     lines = [
         f"# {key} is not set" if value is None else f"{key} = {_toml(value)}"
         for key, value in plain.items()
@@ -104,12 +120,18 @@ def dump_configuration(configuration: Configuration) -> str:
             lines.append(f"# {key} is not set")
         else:
             lines.append(f"{mark}{key} = {_toml(value)}")
-    if limits:
-        lines += ["", "[limits]", *(f"{key} = {_toml(value)}" for key, value in limits.items())]
+    for name, table in (("limits", limits), ("passing", passing)):
+        if table:
+            lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
     return "\n".join(lines) + "\n"
 
 
 def _toml(value: object) -> str:
-    if isinstance(value, str | list | tuple):
+    if isinstance(value, dict):
+        pairs = cast("dict[str, object]", value).items()
+        return f"{{{', '.join(f'{k} = {_toml(v)}' for k, v in pairs if v is not None)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml(each) for each in cast('list[object]', value))}]"
+    if isinstance(value, str | bool):
         return msgspec.json.encode(value).decode()
     return repr(value)

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from milepost.entities.asked import Asked
 from milepost.entities.decision import Comparison, Decision
 from milepost.entities.estimate import Estimate
 from milepost.entities.ids import CandidateId, ContestId, Digest
@@ -27,10 +28,14 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         fit_seconds: Wall time of fitting, folds included.
         fit_cpu_seconds: Processor time of fitting, folds included, and of encoding for the first
             candidate that needs vectors; ``None`` where it was not measured.
-        fit_cost_usd: ``fit_cpu_seconds`` at the workspace's price of a CPU-hour.
+        fit_cost_usd: ``fit_cpu_seconds`` at the workspace's price of a CPU-hour, and what it asked
+            language models.
         against: Paired comparison with ``majority`` on the same examples.
         behind: The chosen candidate against this one on the same examples; p-values corrected for
             all candidates (Holm). ``None`` for the chosen one, and for one without numbers.
+        foreseen_micro_usd: What its calls of language models were foreseen to cost, in micro-USD;
+            ``None`` where it asks none, or nobody could say.
+        asked: What it asked them, by upstream.
     """
 
     id: CandidateId
@@ -47,6 +52,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     fit_cost_usd: float | None = None
     against: Comparison | None = None
     behind: Comparison | None = None
+    foreseen_micro_usd: int | None = None
+    asked: tuple[Asked, ...] = ()
 
 
 class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +88,10 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
         actors: Everybody whose process worked on it; none of them may approve its release.
         code: milepost version.
         waits_for: Approvals that its release still lacks before it goes into production.
+        budget_micro_usd: What language models were allowed to cost, in micro-USD; ``None`` where
+            none was asked.
+        spent_micro_usd: What the books say that they did cost: of answers that were known from
+            before, nothing.
     """
 
     id: ContestId
@@ -102,6 +113,8 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     actors: tuple[str, ...] = ()
     waits_for: int = 0
+    budget_micro_usd: int | None = None
+    spent_micro_usd: int = 0
 
     @property
     def chosen(self) -> Candidate | None:

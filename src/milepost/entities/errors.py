@@ -12,6 +12,7 @@
     ├── EncoderError          an encoder is missing or its bytes are not the promised ones
     ├── OverloadedError       there is more to do than can be done now; says when to try again
     ├── LateError             the deadline of a request passed before there was an answer
+    ├── UpstreamError         a call of a language model failed; says how
     └── StorageError          what was stored is not what is read
         ├── UnreachableError  the database server does not answer just now
         ├── RecordingError    an answer that must be recorded cannot be
@@ -165,6 +166,38 @@ class OverloadedError(MilepostError):
 
 class LateError(MilepostError):
     """The deadline of a request passed before there was an answer."""
+
+
+class UpstreamError(MilepostError):
+    """A call of a language model failed.
+
+    Args:
+        outcome: How, one of ``milepost.entities.language.Outcome`` other than ``ok``.
+        what: In words, without anything secret.
+        upstream: Name of the upstream.
+        retry_after: Seconds after which to try again, where the upstream said so.
+        micro_usd: What the failed attempts cost together.
+        attempts: How often it was sent; 0 where it never was.
+    """
+
+    def __init__(
+        self,
+        outcome: str,
+        what: str,
+        *,
+        upstream: str = "",
+        advice: str | None = None,
+        retry_after: float | None = None,
+        micro_usd: int = 0,
+        attempts: int = 0,
+    ) -> None:
+        self.outcome = outcome
+        self.upstream = upstream
+        self.retry_after = retry_after
+        self.micro_usd = micro_usd
+        self.attempts = attempts
+        where = f"upstream {upstream}" if upstream else None
+        super().__init__(what, where=where, advice=advice)
 
 
 class RecordingError(StorageError):

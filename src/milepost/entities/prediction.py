@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from milepost.entities.errors import InputError
 
+NO_ANSWER = "(no answer)"
+"""Name under which answers that decide nothing appear among labels."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
@@ -18,6 +21,9 @@ class Predictions:
         probabilities: ``(n, k) float32``, calibrated; rows sum to 1.
         abstain_below: Confidence below which no label is given; ``None`` where every input is
             answered.
+        rungs: Which rung of a cascade answered each input, ``(n,) int64`` into ``rung_names``;
+            ``None`` where there is no cascade.
+        rung_names: Names of the rungs, cheapest first.
         set_thresholds: By what sets of labels promise: largest doubt, 1 minus the probability, of
             a label that is in the set; empty where no set was examined.
     """
@@ -26,21 +32,27 @@ class Predictions:
     probabilities: NDArray[np.float32]
     abstain_below: float | None = None
     set_thresholds: Mapping[str, float] = field(default_factory=dict[str, float])
+    rungs: NDArray[np.int64] | None = None
+    rung_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.probabilities)
 
     @property
     def label_ids(self) -> NDArray[np.int64]:
-        """Column of the most probable label, ``(n,) int64``; the first one on ties."""
+        """Column of the most probable label, ``(n,) int64``; the first one on ties.
+
+        Also of a row that decides nothing; ``answers`` and ``abstained`` tell those apart.
+        """
         return np.argmax(self.probabilities, axis=1)
 
     @property
     def abstained(self) -> NDArray[np.bool_]:
-        """Whether the answer is withheld because it is not sure enough, ``(n,)``."""
+        """Whether the answer is withheld, ``(n,)``: nothing is decided, or not surely enough."""
+        nothing = undecided(self.probabilities)
         if self.abstain_below is None:
-            return np.zeros(len(self), np.bool_)
-        return self.confidence.astype(np.float64) < self.abstain_below
+            return nothing
+        return nothing | (self.confidence.astype(np.float64) < self.abstain_below)
 
     @property
     def answers(self) -> tuple[str | None, ...]:
@@ -76,6 +88,20 @@ class Predictions:
         if not len(self.probabilities):
             return np.zeros(0, np.float32)
         return self.probabilities.max(axis=1)
+
+
+def undecided(probabilities: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Rows whose labels are all equally probable, so that none is meant.
+
+    Args:
+        probabilities: ``(..., n, k)``.
+
+    Returns:
+        ``(..., n)``; with a single label nothing is undecided.
+    """
+    if probabilities.shape[-1] < 2:
+        return np.zeros(probabilities.shape[:-1], np.bool_)
+    return probabilities.max(axis=-1) == probabilities.min(axis=-1)
 
 
 def set_threshold(thresholds: Mapping[str, float], coverage: float) -> float:

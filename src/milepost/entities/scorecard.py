@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from milepost.entities.cascade import CascadeScore
 from milepost.entities.estimate import Estimate
 from milepost.entities.examination import Examination
 
@@ -107,7 +108,8 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
         p95_ms: 95th percentile in milliseconds.
         n: Predictions timed.
         cpu_seconds_per_1k: Process CPU seconds of a thousand predictions in batches.
-        cost_per_1k_usd: ``cpu_seconds_per_1k`` at the workspace's price of a CPU-hour.
+        cost_per_1k_usd: ``cpu_seconds_per_1k`` at the workspace's price of a CPU-hour, and calls
+            of language models at the price of the day.
     """
 
     p50_ms: float
@@ -163,6 +165,7 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
         spent: What this look cost; ``None`` where looks are not paid for.
         naive: The objective's metric had the rows that leak into the test file been trained on;
             ``None`` where none leaks, or the candidate is not the chosen one.
+        cascade: What a cascade promises and what was found of it; ``None`` for what is none.
         groups: Groups of the task's own group column, such as customers, that the rows are of:
             intervals rest on them. 0 where the task names none.
     """
@@ -184,6 +187,7 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
     naive: Estimate | None = None
     lower_is_better: bool = False
     groups: int = 0
+    cascade: CascadeScore | None = None
 
     @property
     def objective(self) -> Estimate:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from milepost.entities.errors import FieldError
 from milepost.entities.expectations import Name, NonEmpty, Share
 
 GuardAction = Literal["annotate", "block", "route"]
@@ -49,6 +50,35 @@ class RecordingRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     share: Share = 1.0
 
 
+class PassingRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What holds for clients that ask language models themselves, whichever they ask.
+
+    Guards are tasks of the workspace. Those that block withhold; ``route`` is for tasks alone.
+
+    Attributes:
+        guards: Hold what is asked: all that users and tools said since the model spoke last.
+        answer_guards: Hold what the model answers, the arguments of tools included.
+        recording: What is kept of it.
+    """
+
+    guards: tuple[Guard, ...] = ()
+    answer_guards: tuple[Guard, ...] = ()
+    recording: RecordingRule = RecordingRule()
+
+    def __post_init__(self) -> None:
+        """Check what the types cannot say.
+
+        Raises:
+            FieldError: If a guard routes, or one stands twice.
+        """
+        for where, guards in (("guards", self.guards), ("answer_guards", self.answer_guards)):
+            names = [guard.task for guard in guards]
+            if any(guard.action == "route" or guard.to is not None for guard in guards):
+                raise FieldError("a guard of language models annotates or blocks", where=where)
+            if len(set(names)) < len(names):
+                raise FieldError("a guard stands there twice", where=where)
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a guard said of one input.
 
@@ -74,8 +104,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         confidence: Its calibrated probability.
         probabilities: The most probable labels, most probable first.
         abstained: Whether it was withheld because it was not sure enough.
-        rung: What answered: name of the strategy, ``cache`` never; ``guard:NAME`` where one
-            stopped it.
+        rung: What answered: name of the strategy, or of the rung of a cascade, ``cache`` never;
+            ``guard:NAME`` where one stopped it.
         guards: Verdict of each guard by its task.
         trace_id: Under which the answer is recorded; feedback names it.
     """
@@ -97,7 +127,10 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
         cached: Of these, how many were answered from the cache.
         tokens: Encoder tokens that were read, special tokens included.
         cached_tokens: Tokens that were not read, because the cache had what comes of them.
-        cost_usd: Measured CPU time of the release at the workspace's price, in USD.
+        cost_usd: Measured CPU time of the release at the workspace's price, in USD; of one that
+            asks language models, what their calls cost.
+        model_calls: Questions to language models, those that a cache answered included; left out
+            where the task asks none.
     """
 
     inputs: int
@@ -105,6 +138,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int = 0
     cached_tokens: int = 0
     cost_usd: float = 0.0
+    model_calls: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +189,19 @@ class Ask:
     protocol: str = "native"
 
 
+_PASSED = "upstream/"
+
+
+def trace_task(upstream: str) -> str:
+    """What stands for the task where a client asked a language model itself: no task has a '/'."""
+    return _PASSED + upstream
+
+
+def passed_upstream(task: str) -> str | None:
+    """The language model that a client asked itself; ``None`` where a task answered."""
+    return task.removeprefix(_PASSED) if task.startswith(_PASSED) else None
+
+
 class Trace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One served answer, as it is kept.
 
@@ -180,6 +227,9 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         cost_usd: What it cost, in USD.
         protocol: By which protocol it was asked.
         request: Id of the request.
+        said: What a language model answered a client that asked it itself, where the policy keeps
+            inputs in full. Of such a trace ``task`` is ``upstream/NAME``, ``release`` 0, ``label``
+            how the answer ended and ``rung`` the upstream that gave it.
     """
 
     id: str
@@ -203,6 +253,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cost_usd: float = 0.0
     protocol: str = "native"
     request: str = ""
+    said: str | None = None
 
 
 class Shadowed(msgspec.Struct, frozen=True, kw_only=True):
@@ -285,6 +336,9 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True):
     answered: str | None = None
 
 
+EVERY = "*"
+"""Stands for all language models, whichever are registered."""
+
 KeyRole = Literal["consumer", "finetuner", "provider", "admin"]
 
 
@@ -299,6 +353,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         tasks: Tasks that it may ask; empty for all.
         created: When, UTC.
         actor: Who made it.
+        upstreams: Language models that it may ask itself; ``*`` for all, empty for none. Roles
+            ``provider`` and ``admin`` may ask all.
         expires: When it stops to work; ``None`` for never.
         revoked: When it was revoked; ``None`` while it works.
         per_second: Most inputs per second, > 0; ``None`` for no limit.
@@ -313,6 +369,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     expires: datetime | None = None
     revoked: datetime | None = None
     per_second: float | None = None
+    upstreams: tuple[str, ...] = ()
 
 
 class Fidelity(msgspec.Struct, frozen=True, kw_only=True):
@@ -362,6 +419,7 @@ class ServedTask:
         recording: What is kept of its traffic.
         descriptions: What each label means, by label.
         input: Name of its input, where somebody sends it by name.
+        asks: Whether a release that answers or guards it may ask language models.
     """
 
     name: str
@@ -380,3 +438,4 @@ class ServedTask:
     descriptions: Mapping[str, str] = field(default_factory=dict[str, str])
     recording: RecordingRule = field(default_factory=RecordingRule)
     input: str = "text"
+    asks: bool = False

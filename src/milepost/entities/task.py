@@ -9,6 +9,7 @@ from milepost.entities.errors import FieldError, InputError, nearest
 from milepost.entities.expectations import AbstainRule, Behaviour, FairnessRule, ScopeRule
 from milepost.entities.measures import ORDINAL, PATTERN, measure_kind
 from milepost.entities.preparation import check_step
+from milepost.entities.prompts import CascadeRule, LanguageRule
 from milepost.entities.serving import Guard, RecordingRule
 
 # The end of the pattern refuses a line break, before which ``$`` would match too.
@@ -213,6 +214,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         guards: Tasks whose verdict on an input is told with the answer, withholds it, or lets
             another task answer; a bare name only tells.
         recording: What is kept of the traffic; left out, everything for 30 days.
+        language: Which language models may compete, and with what prompt; left out, all that are
+            registered.
+        cascade: What a cascade must promise; left out, at most 5 % wrong with 95 % confidence.
     """
 
     name: Name
@@ -231,6 +235,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     out_of_scope: ScopeRule | msgspec.UnsetType = msgspec.UNSET
     guards: tuple[Name | Guard, ...] | msgspec.UnsetType = msgspec.UNSET
     recording: RecordingRule | msgspec.UnsetType = msgspec.UNSET
+    language: LanguageRule | msgspec.UnsetType = msgspec.UNSET
+    cascade: CascadeRule | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         """Check what the types cannot say.
@@ -303,6 +309,11 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             return ()
         bare = {each: Guard(task=each, labels=()) for each in self.guards if isinstance(each, str)}
         return tuple(bare[each] if isinstance(each, str) else each for each in self.guards)
+
+    @property
+    def cascade_rule(self) -> CascadeRule:
+        """What a cascade must promise."""
+        return CascadeRule() if isinstance(self.cascade, msgspec.UnsetType) else self.cascade
 
     @property
     def recording_rule(self) -> RecordingRule:

@@ -21,7 +21,7 @@ class Pair:
         metric: A key of ``milepost.metrics.scoring.classification.METRICS``.
         k: Number of labels.
         y: ``(n,) int64`` actual labels in ``[-1, k)``; ``-1`` always counts as wrong.
-        answers: ``(n,) int64`` answers of the one under test.
+        answers: ``(n,) int64`` answers of the one under test; ``-1`` for none, which is wrong.
         other: ``(n,) int64`` answers of the other.
         candidates: How many candidates the one under test was chosen from on these same rows;
             p-values and interval pay for it (Bonferroni). 1 on rows never used to choose.

@@ -27,6 +27,7 @@ from milepost.entities.measures import measure_kind
 from milepost.evaluation.comparison import Pair, compare
 from milepost.metrics.inference.intervals import Sampling
 from milepost.metrics.inference.multiplicity import holm
+from milepost.metrics.scoring.deciding import answer_name, decided, is_right
 from milepost.metrics.scoring.measures import Measure, counted
 
 CHARS = 300
@@ -100,7 +101,7 @@ def differences(
         notes: What a reader must know.
         most: Examples kept of each kind, 0 or more.
     """
-    mine, other = answers.second.argmax(axis=1), answers.first.argmax(axis=1)
+    mine, other = decided(answers.second), decided(answers.first)
     comparison = compare(
         Pair(
             against=sides[0].name,
@@ -121,7 +122,7 @@ def differences(
     told = _told(comparison, counts, answers)
     rows = _rows_to_tell(comparison) if told == "undecided" else None
     labels, slices = _parts(answers, other, mine)
-    right, was_right = mine == answers.y, other == answers.y
+    right, was_right = is_right(mine, answers.y), is_right(other, answers.y)
     sure_first, sure_second = answers.first.max(axis=1), answers.second.max(axis=1)
     record = Difference(
         task=answers.task,
@@ -164,7 +165,7 @@ def _told(comparison: Comparison, counts: Counts, answers: Answers) -> Told:
 
 
 def _counts(y: NDArray[np.int64], first: NDArray[np.int64], second: NDArray[np.int64]) -> Counts:
-    was, now, same = first == y, second == y, first == second
+    was, now, same = is_right(first, y), is_right(second, y), first == second
     return Counts(
         n=len(y),
         both_right=int((was & now).sum()),
@@ -213,7 +214,7 @@ def _parts(
     adjusted = holm(np.array([two_sided(each) for each in found]))
     parts: list[tuple[bool, Part]] = []
     for (at, name, predicate, mask), each, p_value in zip(kept, found, adjusted, strict=True):
-        was, now = first[mask] == answers.y[mask], second[mask] == answers.y[mask]
+        was, now = (is_right(each[mask], answers.y[mask]) for each in (first, second))
         part = Part(
             name=name,
             predicate=predicate,
@@ -246,15 +247,15 @@ def _changed(
     at = at[np.argsort(-weight[at], kind="stable")][:most]
     shown: list[Changed] = []
     for i in at.tolist():
-        first, second = int(answers.first[i].argmax()), int(answers.second[i].argmax())
+        first, second = int(decided(answers.first[i])), int(decided(answers.second[i]))
         shown.append(
             Changed(
                 id=answers.ids[i],
                 text=answers.texts[i][:CHARS],
                 actual=answers.labels[answers.y[i]] if answers.y[i] >= 0 else UNKNOWN_LABEL,
-                first=answers.labels[first],
+                first=answer_name(answers.labels, first),
                 first_confidence=float(answers.first[i, first]),
-                second=answers.labels[second],
+                second=answer_name(answers.labels, second),
                 second_confidence=float(answers.second[i, second]),
             )
         )

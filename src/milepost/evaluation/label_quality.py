@@ -17,6 +17,7 @@ from milepost.metrics.auditing.confident import (
 )
 from milepost.metrics.inference.comparison import paired_difference
 from milepost.metrics.scoring.confusion import Cells
+from milepost.metrics.scoring.deciding import decided
 
 Marked = NDArray[np.bool_]
 
@@ -124,8 +125,8 @@ def removal(
         found = suspicion(rows, within)
         kept = agreeing_groups(found.mean, y, rows.groups, within)
         k, left_out = found.mean.shape[1], left_out + int((within & ~kept).sum())
-        before[judged] = found.first[judged].argmax(axis=1)
-        after[judged] = rows.answering(kept, within)[judged].argmax(axis=1)
+        before[judged] = decided(found.first[judged])
+        after[judged] = decided(rows.answering(kept, within)[judged])
     if not left_out:
         return None
     cells = Cells.of(y, np.stack([after, before]), k)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from milepost._base.own_code import load_own, own_path, said
 from milepost.entities.errors import InputError, nearest
 from milepost.entities.measures import OF_LABEL, ORDER_NOTE, ORDINAL, measure_kind
+from milepost.entities.prediction import NO_ANSWER
 from milepost.entities.task import Objective, Task
 from milepost.metrics.inference.groups import units_of
 from milepost.metrics.scoring import (
@@ -244,12 +245,13 @@ def _own(name: str, labels: tuple[str, ...], root: Path) -> Measure:
         function = load_own(file, wanted, root).call
     except ValueError as error:
         raise _unusable(name, str(error)) from error
-    names = np.asarray([*labels, "(unknown label)"])
+    # An index of -1 takes the last one: no answer is not right for a label that is not known.
+    actual, answered = (np.asarray([*labels, last]) for last in ("(unknown label)", NO_ANSWER))
 
     def value(
         y: NDArray[np.int64], answers: NDArray[np.int64], probabilities: NDArray[np.float32]
     ) -> float:
-        return _number(name, function, names[y], names[answers], probabilities)
+        return _number(name, function, actual[y], answered[answers], probabilities)
 
     return own(name, value, higher=not bool(getattr(function, "lower_is_better", False)))
 

@@ -26,6 +26,7 @@ from milepost.metrics.scoring.calibration_error import ece
 from milepost.metrics.scoring.classification import METRICS, f1_terms
 from milepost.metrics.scoring.confusion import Cells
 from milepost.metrics.scoring.curves import auprc, auroc
+from milepost.metrics.scoring.deciding import answer_name, decided, is_right
 from milepost.metrics.scoring.label_measures import precision, recall
 from milepost.metrics.scoring.mean_measures import brier, log_loss
 from milepost.metrics.scoring.measures import Measure, Sample, counted, design_effect
@@ -124,8 +125,8 @@ class Evidence:
 
     @property
     def answers(self) -> NDArray[np.int64]:
-        """Most probable label of each row, ``(n,) int64``."""
-        return self.probabilities.argmax(axis=1)
+        """Most probable label of each row, ``(n,) int64``; -1 where nothing is decided."""
+        return decided(self.probabilities)
 
 
 def build_scorecard(evidence: Evidence) -> Scorecard:
@@ -146,6 +147,12 @@ def build_scorecard(evidence: Evidence) -> Scorecard:
     if unknown:
         notes.append(
             f"{unknown} of {len(evidence.y)} rows carry a label that the task does not know; "
+            "they count as wrong."
+        )
+    silent = int((evidence.answers < 0).sum())
+    if silent:
+        notes.append(
+            f"{silent} of {len(evidence.y)} rows got no answer, all labels being equally probable; "
             "they count as wrong."
         )
     missing = len(evidence.labels) - len(np.unique(evidence.y[evidence.y >= 0]))
@@ -184,7 +191,7 @@ def _unit_notes(evidence: Evidence) -> Iterator[str]:
     if evidence.units is None:
         return
     n, units = len(evidence.y), len(np.unique(evidence.units))
-    right = (evidence.answers == evidence.y).astype(np.float64)
+    right = is_right(evidence.answers, evidence.y).astype(np.float64)
     worth = n / design_effect(right, evidence.units)
     yield (
         f"The {n:,} rows are {units:,} groups of rows that are alike or belong together; for "
@@ -282,20 +289,20 @@ def _confusions(evidence: Evidence) -> tuple[Confusion, ...]:
     """The most frequent wrong pairs, each with its most confident mistakes."""
     answers = evidence.answers
     confidence = evidence.probabilities.max(axis=1)
-    wrong = np.flatnonzero(answers != evidence.y)
+    wrong = np.flatnonzero(~is_right(answers, evidence.y))
     k = len(evidence.labels)
-    code = (evidence.y[wrong] + 1) * k + answers[wrong]
+    code = (evidence.y[wrong] + 1) * (k + 1) + answers[wrong] + 1
     pairs, counts = np.unique(code, return_counts=True)
     kept = np.argsort(-counts, kind="stable")[:MOST_CONFUSIONS]
     confusions: list[Confusion] = []
     for pair, count in zip(pairs[kept], counts[kept], strict=True):
         rows = wrong[code == pair]
         rows = rows[np.argsort(-confidence[rows], kind="stable")][:MISTAKES_PER_CONFUSION]
-        actual, predicted = divmod(int(pair), k)
+        actual, predicted = divmod(int(pair), k + 1)
         confusions.append(
             Confusion(
                 actual=evidence.labels[actual - 1] if actual else UNKNOWN_LABEL,
-                predicted=evidence.labels[predicted],
+                predicted=answer_name(evidence.labels, predicted - 1),
                 n=int(count),
                 examples=tuple(
                     Mistake(

@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 from milepost.entities.errors import StorageError
-from milepost.entities.serving import Key, KeyRole
+from milepost.entities.serving import EVERY, Key, KeyRole
 from milepost.gateway.errors import RefusedError
 
 Right = Literal["open", "ask", "watch", "manage"]
@@ -52,22 +52,28 @@ class Caller:
         rights: What they may do.
         tasks: Tasks that they may ask; empty for all.
         per_second: Most inputs per second; ``None`` for no limit.
+        upstreams: Language models that they may ask themselves; ``*`` stands for all.
     """
 
     key: str | None = None
     rights: frozenset[Right] = RIGHTS["admin"]
     tasks: frozenset[str] = frozenset()
     per_second: float | None = None
+    upstreams: frozenset[str] = frozenset({EVERY})
 
     def may_ask(self, task: str) -> bool:
         """Whether they may ask this task."""
         return not self.tasks or task in self.tasks
 
+    def may_pass(self, upstream: str) -> bool:
+        """Whether they may ask this language model themselves."""
+        return upstream in self.upstreams or EVERY in self.upstreams
+
 
 ANYBODY = Caller()
 """Who asks a server that needs no keys."""
 
-NOBODY = Caller(rights=frozenset({"open"}), tasks=frozenset({""}))
+NOBODY = Caller(rights=frozenset({"open"}), tasks=frozenset({""}), upstreams=frozenset())
 """Who asks without a key where one is needed."""
 
 
@@ -248,6 +254,8 @@ def _caller(key: Key) -> Caller:
         rights=RIGHTS[key.role],
         tasks=frozenset(key.tasks),
         per_second=key.per_second,
+        # Money is spent by whoever was given leave to; those who register models need none.
+        upstreams=frozenset({EVERY} if "manage" in RIGHTS[key.role] else key.upstreams),
     )
 
 

@@ -287,13 +287,24 @@ async def _answer(call: Call, reply: Reply, send: Send) -> None:
 
 async def _stream(call: Call, pieces: AsyncIterator[bytes], send: Send) -> None:
     try:
-        async for piece in pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        async with _closing(pieces):
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
     except Exception as error:
         # The status is said already; that the body has no end says the rest.
         logger.error("request %s broke off", call.request, exc_info=error)
         raise
     await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+@asynccontextmanager
+async def _closing(pieces: AsyncIterator[bytes]) -> AsyncGenerator[None]:
+    """Ends what makes the pieces, also where nobody wants the rest of them."""
+    try:
+        yield
+    finally:
+        if isinstance(pieces, AsyncGenerator):
+            await pieces.aclose()
 
 
 def _unread(call: Call) -> bool:

@@ -178,7 +178,7 @@ class Call:
             task=task,
             texts=texts,
             key=self.caller.key,
-            subject=subject or self._subject(),
+            subject=subject or self.subject(),
             release=self.release,
             top=top,
             deadline=self.deadline,
@@ -187,7 +187,12 @@ class Call:
             protocol=protocol,
         )
 
-    def _subject(self) -> str | None:
+    def subject(self) -> str | None:
+        """For whom, as ``X-Milepost-Subject`` says; ``None`` without.
+
+        Raises:
+            RefusedError: 400 if the header is too long.
+        """
         given = self.headers.get(b"x-milepost-subject")
         if given is not None and len(given) > MOST_SUBJECT_BYTES:
             raise RefusedError(
@@ -259,6 +264,11 @@ class Call:
             yield message.get("body", b"")
             if not message.get("more_body"):
                 return
+
+    async def left(self) -> None:
+        """Returns when the client has gone away; after the body was read to its end."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
     async def read(self, reader: "Reader[T]") -> T:
         """The body as a record.

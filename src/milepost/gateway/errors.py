@@ -21,12 +21,15 @@ from milepost.entities.errors import (
     RecordingError,
     UnknownNameError,
     UnreachableError,
+    UpstreamError,
     WorkspaceError,
 )
+from milepost.entities.language import Outcome
 
 TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
+    402: "insufficient_quota",
     403: "permission_error",
     404: "not_found_error",
     405: "invalid_request_error",
@@ -40,6 +43,7 @@ TYPES = {
     431: "invalid_request_error",
     500: "server_error",
     501: "invalid_request_error",
+    502: "upstream_error",
     503: "overloaded_error",
     504: "timeout_error",
 }
@@ -129,6 +133,13 @@ class Refusal:
         """JSON of the answer."""
         return msgspec.json.encode(ErrorBody(error=self.detail))
 
+    def spoken_body(self) -> bytes:
+        """The same with the hint in the message too: OpenAI's clients show nothing else."""
+        detail = self.detail
+        if detail.hint:
+            detail = msgspec.structs.replace(detail, message=f"{detail.message} {detail.hint}")
+        return msgspec.json.encode(ErrorBody(error=detail))
+
 
 def refusal(error: BaseException, request: str = "") -> Refusal:
     """How an error is answered.
@@ -198,6 +209,46 @@ def _overloaded(error: MilepostError) -> Refusal:
     return _refusal(status, code, error, headers=retry_after(overloaded.retry_after))
 
 
+UPSTREAM: dict[Outcome, tuple[int, str]] = {
+    "timeout": (504, "upstream_timeout"),
+    "unreachable": (502, "upstream_unreachable"),
+    "reset": (502, "upstream_reset"),
+    "cut_off": (502, "upstream_cut_off"),
+    "malformed": (502, "upstream_malformed"),
+    "too_large": (502, "upstream_too_large"),
+    "rate_limited": (503, "upstream_rate_limited"),
+    "overloaded": (503, "upstream_overloaded"),
+    "server_error": (502, "upstream_error"),
+    "bad_key": (502, "upstream_bad_key"),
+    "no_key": (502, "upstream_no_key"),
+    "bad_request": (400, "upstream_refused"),
+    "not_found": (502, "upstream_not_found"),
+    "too_long": (400, "context_length_exceeded"),
+    "filtered": (400, "content_filter"),
+    "unsupported": (400, "unsupported"),
+    "blocked_address": (502, "upstream_blocked_address"),
+    "breaker_open": (503, "upstream_unavailable"),
+    "over_budget": (402, "over_budget"),
+    "no_price": (402, "no_price"),
+    "cancelled": (503, "upstream_cancelled"),
+}
+"""Status and code by how a call of a language model ended."""
+
+SOON = 60.0
+"""A budget that is free again within so many seconds is answered 429, not 402."""
+
+
+def _upstream(error: MilepostError) -> Refusal:
+    failed = cast("UpstreamError", error)
+    status, code = UPSTREAM.get(cast("Outcome", failed.outcome), (502, "upstream_error"))
+    again = failed.retry_after
+    if status == 402 and again is not None and again <= SOON:
+        status = 429
+    if again is None and status == 503:
+        again = 1.0
+    return _refusal(status, code, error, headers=() if again is None else retry_after(again))
+
+
 def _try_again(code: str) -> Callable[[MilepostError], Refusal]:
     def answer(error: MilepostError) -> Refusal:
         return _refusal(503, code, error, headers=retry_after(1.0))
@@ -216,6 +267,7 @@ _ANSWERS: tuple[tuple[type[BaseException], Callable[[MilepostError], Refusal]], 
     (InputError, _plain(422, "unusable_input")),
     (OverloadedError, _overloaded),
     (LateError, _plain(504, "deadline_exceeded")),
+    (UpstreamError, _upstream),
     (RecordingError, _try_again("not_recorded")),
     (UnreachableError, _try_again("ledger_unreachable")),
     (ConflictError, _plain(409, "conflict")),

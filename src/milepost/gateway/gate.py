@@ -2,12 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from milepost._base.limits import Limits
-from milepost.entities.errors import LateError, OverloadedError, nearest
+from milepost.entities.errors import LateError, OverloadedError, UnknownNameError, nearest
+from milepost.entities.language import Piece, Tokens, Upstream
 from milepost.entities.serving import Answers, Ask, Feedback, ServedTask
 from milepost.gateway.access import Caller
 from milepost.gateway.admission import Admission
@@ -15,6 +17,7 @@ from milepost.gateway.errors import RefusedError
 from milepost.gateway.rates import Rates
 from milepost.gateway.telemetry import Telemetry
 from milepost.serving.asking import Answering, Embedded, Said
+from milepost.serving.passing.asking import EmbedAsk, PassAsk, Passed
 
 T = TypeVar("T")
 
@@ -118,6 +121,7 @@ class Gate:
         self.rates = rooms.rates
         self.telemetry = rooms.telemetry
         self.draining = False
+        self.asking = 0
 
     def unready(self) -> str | None:
         """Why no traffic should come here now; ``None`` when it should."""
@@ -134,7 +138,80 @@ class Gate:
         self.check_right(caller, ask.task)
         self.check_texts(ask.texts)
         inputs, deadline = len(ask.texts), ask.deadline
+        if self.service.asks(ask.task):
+            # Language models take seconds, from which nothing follows for the engine's queue.
+            with self._slow(caller, inputs):
+                return await self._in_time(deadline, lambda: self.service.answer(ask))
         return await self._asked(caller, inputs, deadline, lambda: self.service.answer(ask))
+
+    async def complete(self, caller: Caller, ask: PassAsk) -> Passed:
+        """The whole answer of a language model; ``ask.key`` must be the caller's.
+
+        Raises:
+            MilepostError: As ``Passing.complete``, and as ``upstream``.
+        """
+        self.upstream(caller, ask.upstream)
+        with self._slow(caller, 1):
+            return await self.service.passing.complete(ask)
+
+    async def stream(self, caller: Caller, ask: PassAsk) -> AsyncGenerator[Piece | Passed]:
+        """The same as it comes.
+
+        Raises:
+            MilepostError: As ``complete``.
+        """
+        self.upstream(caller, ask.upstream)
+        with self._slow(caller, 1):
+            async with aclosing(self.service.passing.stream(ask)) as coming:
+                async for piece in coming:
+                    yield piece
+
+    async def embed_upstream(
+        self, caller: Caller, ask: EmbedAsk
+    ) -> tuple[list[list[float]], Tokens]:
+        """Vectors of texts from a language model.
+
+        Raises:
+            MilepostError: As ``Passing.embed``, and as ``upstream`` and ``check_texts``.
+        """
+        self.upstream(caller, ask.upstream)
+        self.check_texts(ask.texts, "input")
+        with self._slow(caller, len(ask.texts)):
+            return await self.service.passing.embed(ask)
+
+    def upstreams(self, caller: Caller) -> list[Upstream]:
+        """The language models that a caller may ask, by name."""
+        return [each for each in self.service.passing.upstreams() if caller.may_pass(each.name)]
+
+    def upstream(self, caller: Caller, name: str) -> Upstream:
+        """A language model that a caller may ask.
+
+        Raises:
+            UnknownNameError: If there is none that the caller may ask, whether or not it exists.
+        """
+        if caller.may_pass(name):
+            try:
+                return self.service.passing.upstream(name)
+            except UnknownNameError:
+                pass
+        raise UnknownNameError("model", name[:100], [each.name for each in self.upstreams(caller)])
+
+    @contextmanager
+    def _slow(self, caller: Caller, inputs: int) -> Generator[None]:
+        """A place among the requests that wait for language models.
+
+        Raises:
+            OverloadedError: If there is none, or the caller sends faster than it may.
+        """
+        if self.asking >= self.limits.asking:
+            raise OverloadedError(f"{self.asking:,} requests wait for language models.")
+        if caller.per_second is not None and caller.key is not None:
+            self.rates.take(caller.key, inputs, caller.per_second)
+        self.asking += 1
+        try:
+            yield
+        finally:
+            self.asking -= 1
 
     async def embed(
         self, caller: Caller, texts: Sequence[str], deadline: float | None = None
@@ -246,22 +323,28 @@ class Gate:
         await self._enter(caller, inputs, deadline)
         began = time.monotonic()
         try:
-            if deadline is None:
+            return await self._in_time(deadline, ask)
+        except OverloadedError:
+            self.admission.overloaded()
+            raise
+        finally:
+            self.admission.leave(inputs, time.monotonic() - began)
+
+    async def _in_time(self, deadline: float | None, ask: Callable[[], Awaitable[T]]) -> T:
+        """What is answered before the deadline."""
+        left = None if deadline is None else deadline - time.monotonic()
+        try:
+            if left is None or deadline is None:
                 return await ask()
-            if deadline - began > FAR_SECONDS:
+            if left > FAR_SECONDS:
                 return await self._late.before(deadline, ask)
-            async with asyncio.timeout(deadline - began):
+            async with asyncio.timeout(left):
                 return await ask()
         except TimeoutError:
             raise LateError(
                 "the deadline of this request passed before there was an answer.",
                 advice="Ask less at once, or allow more time by X-Request-Timeout.",
             ) from None
-        except OverloadedError:
-            self.admission.overloaded()
-            raise
-        finally:
-            self.admission.leave(inputs, time.monotonic() - began)
 
     async def _enter(self, caller: Caller, inputs: int, deadline: float | None) -> None:
         """Returns when so many inputs of a caller may go to the engine."""

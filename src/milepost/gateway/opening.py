@@ -40,6 +40,7 @@ def open_workspace(
             on_keys=forget,
             threads=options.threads,
             observer=telemetry,
+            watch=telemetry.watch_languages,
         ),
     )
     configured = context.configuration.limits

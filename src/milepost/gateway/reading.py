@@ -67,6 +67,20 @@ class Reader(Generic[T]):
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise not_json(body, error) from None
 
+    def with_plain(self, body: bytes) -> tuple[T, dict[str, Any]]:
+        """The same with the plain JSON, for those who pass on what the record does not name.
+
+        Raises:
+            RefusedError: As a call.
+        """
+        try:
+            content = strict_json(body)
+            return msgspec.convert(content, self._kind), content
+        except msgspec.ValidationError as error:
+            raise self._wrong(body, str(error)) from None
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            raise not_json(body, error) from None
+
     def _wrong(self, body: bytes, message: str) -> RefusedError:
         what, _, place = message.partition(" - at ")
         path = _path(place.strip("`"), body)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost.entities.prediction import Predictions
+from milepost.predictors.asking import Asking, drive, nobody
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +61,11 @@ class Predictor(ABC):
     labels: tuple[str, ...]
     temperature: float = 1.0
 
+    @property
+    def upstreams(self) -> tuple[str, ...]:
+        """Names of the language models that it asks; none for most predictors."""
+        return ()
+
     @abstractmethod
     def logits(self, batch: Batch) -> NDArray[np.float64]:
         """Unnormalised log-probabilities ``(n, k) float64`` before the temperature.
@@ -93,9 +99,26 @@ class Predictor(ABC):
             CorruptError: If a part is missing, unknown, of another type or shape, or not finite.
         """
 
+    def scoring(self, batch: Batch) -> Asking[NDArray[np.float64]]:
+        """``logits`` of predictors that may ask language models on the way.
+
+        A row whose logits are all equal decides nothing: it is withheld, and counts as wrong.
+        """
+        return self.logits(batch)
+        yield  # what makes it a generator
+
+    def answering(self, batch: Batch) -> Asking[Predictions]:
+        """``predict`` of predictors that may ask language models on the way."""
+        logits = yield from self.scoring(batch)
+        return Predictions(self.labels, softmax(logits / self.temperature))
+
     def predict(self, batch: Batch) -> Predictions:
-        """Calibrated probabilities of a batch; an empty batch gives an empty answer."""
-        return Predictions(self.labels, softmax(self.logits(batch) / self.temperature))
+        """Calibrated probabilities of a batch; an empty batch gives an empty answer.
+
+        Raises:
+            ValueError: If the predictor asks language models; drive ``answering`` then.
+        """
+        return drive(self.answering(batch), nobody)
 
     def calibrated(self, temperature: float) -> Self:
         """The same predictor with another temperature.

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from milepost.predictors.base import Batch, Predictor
 from milepost.predictors.parts import Expected, check_arrays, check_parameters
 
+_FIRST = 1e-5
+"""Added to the first label's logit where all are as good as equal: enough to be seen in float32."""
+
 
 class _NoParameters(msgspec.Struct, frozen=True):
     """This kind has none."""
@@ -19,6 +22,8 @@ class _NoParameters(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ConstantPredictor(Predictor):
     """Answers the prior, whatever the input.
+
+    It always decides: where all labels are equally frequent it is for the first one.
 
     Attributes:
         log_prior: ``(k,) float64``, logarithm of the probability of each label.
@@ -31,7 +36,11 @@ class ConstantPredictor(Predictor):
 
     def logits(self, batch: Batch) -> NDArray[np.float64]:
         """The log prior in every row, ``(n, k) float64``."""
-        return np.tile(self.log_prior, (len(batch), 1))
+        log_prior = self.log_prior
+        if np.ptp(log_prior) < _FIRST:
+            log_prior = log_prior.copy()
+            log_prior[0] += _FIRST
+        return np.tile(log_prior, (len(batch), 1))
 
     def arrays(self) -> Mapping[str, NDArray[np.generic]]:
         """``log_prior``."""

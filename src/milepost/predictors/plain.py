@@ -7,6 +7,7 @@ from milepost.predictors.base import Predictor
 from milepost.predictors.constant import ConstantPredictor
 from milepost.predictors.linear import LinearPredictor
 from milepost.predictors.neighbours import NeighboursPredictor
+from milepost.predictors.prompting.predictor import PromptedPredictor, RetrievingPredictor
 from milepost.predictors.static import StaticPredictor
 from milepost.predictors.tfidf import TfidfPredictor
 
@@ -17,6 +18,8 @@ PLAIN: Mapping[str, type[Predictor]] = MappingProxyType(
             ConstantPredictor,
             LinearPredictor,
             NeighboursPredictor,
+            PromptedPredictor,
+            RetrievingPredictor,
             StaticPredictor,
             TfidfPredictor,
         )

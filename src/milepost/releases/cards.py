@@ -10,10 +10,12 @@ from functools import cache
 from io import StringIO
 from typing import TYPE_CHECKING
 
+from milepost.entities.asked import Asked
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.errors import InputError, UnknownNameError
 from milepost.entities.estimate import Estimate
 from milepost.entities.example import Dataset
+from milepost.entities.language import MICRO, usd
 from milepost.entities.measures import measure_kind
 from milepost.entities.release import Approval, Manifest, Release
 from milepost.entities.scorecard import Scorecard
@@ -200,6 +202,14 @@ def figure(value: float) -> str:
     return format(Decimal(f"{value:.3g}"), "f")
 
 
+def price(asked: Asked) -> str:
+    """What tokens in and out of a language model cost, and since when."""
+    found = asked.price
+    if found is None:
+        return "not known"
+    return f"{found.input / MICRO:g} in, {found.output / MICRO:g} out, since {found.since}"
+
+
 def plain(text: str) -> str:
     """A text of a user as one line of Markdown that means nothing but itself."""
     line = " ".join(text.split())
@@ -226,6 +236,7 @@ def _template() -> "Template":
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    for formatter in (metric, share, signed, interval, chance, method, figure, plain, sentence):
+    texts = (method, figure, plain, sentence, price, usd)
+    for formatter in (metric, share, signed, interval, chance, *texts):
         environment.filters[formatter.__name__] = formatter
     return environment.get_template("card.md.j2")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from milepost.entities.serving import Key
+from milepost.entities.serving import EVERY, Key
 from milepost.reports.document import Cell, Column, Document, Grid, Role, Row, sentence
 
 
@@ -16,7 +16,7 @@ def keys_table(keys: Sequence[Key], now: datetime) -> Document:
         Column("key"),
         Column("name", wraps=True),
         Column("role"),
-        Column("tasks", wraps=True),
+        Column("may ask", wraps=True),
         Column("inputs/s", "right"),
         Column("state"),
     )
@@ -31,11 +31,20 @@ def _row(key: Key, now: datetime) -> Row:
             Cell(key.id, "dim"),
             Cell(key.name or "–", "strong" if key.name else "dim"),
             Cell(key.role),
-            Cell(", ".join(key.tasks) or "all"),
+            Cell(_may_ask(key)),
             Cell("–" if key.per_second is None else f"{key.per_second:g}"),
             Cell(state, role),
         )
     )
+
+
+def _may_ask(key: Key) -> str:
+    """Its tasks and language models."""
+    tasks = ", ".join(key.tasks) or "all tasks"
+    if key.role in ("provider", "admin"):
+        return "everything" if not key.tasks else f"{tasks}; all models"
+    models = "all models" if EVERY in key.upstreams else ", ".join(key.upstreams)
+    return f"{tasks}; {models}" if models else tasks
 
 
 def _state(key: Key, now: datetime) -> tuple[str, str, Role]:

@@ -3,6 +3,8 @@
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.measures import ORDER_NOTE
 from milepost.reports import words
+from milepost.reports.asked import asked_lines
+from milepost.reports.cascades import cascade_parts
 from milepost.reports.document import (
     BLANK,
     Bullets,
@@ -48,6 +50,7 @@ class Leaderboard(Document):
 
     def __init__(self, contest: Contest, *, ids: bool = False) -> None:
         parts: list[Part] = [*_head(contest), BLANK, leaderboard_grid(contest), *_luck(contest)]
+        parts += asked_lines(contest)
         parts.append(BLANK)
         if ids:
             parts += [ids_grid(contest), BLANK]
@@ -106,7 +109,7 @@ def _verdict(contest: Contest) -> list[Part]:
     if contest.decision.reasons:
         parts.append(Bullets(contest.decision.reasons))
     found = finding_lines(contest)
-    return [*parts, *([BLANK] if found else []), *found]
+    return [*parts, *cascade_parts(contest), *([BLANK] if found else []), *found]
 
 
 def ranked_apart(contest: Contest) -> bool:

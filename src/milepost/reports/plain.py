@@ -11,7 +11,9 @@ import msgspec
 
 from milepost.entities.contest import Candidate, Contest, CurvePoint, Evaluation
 from milepost.entities.estimate import Estimate
+from milepost.entities.language import MICRO
 from milepost.entities.scorecard import Latency, Scorecard, SliceScore
+from milepost.reports.asked import asked_json
 from milepost.reports.examination.sheet import absent, sections
 from milepost.reports.records import Answered, Examined
 
@@ -40,6 +42,10 @@ def _contest(contest: Contest) -> dict[str, object]:
         "regime": contest.regime,
         "seed": contest.seed,
         "seconds": round(contest.seconds, 3),
+        "budget_usd": None
+        if contest.budget_micro_usd is None
+        else contest.budget_micro_usd / MICRO,
+        "spent_usd": contest.spent_micro_usd / MICRO,
         "candidates": [_candidate(candidate) for candidate in contest.candidates],
         "curve": [_point(point) for point in contest.curve],
         "forecast": [_point(point) for point in contest.forecast],
@@ -68,6 +74,11 @@ def _candidate(candidate: Candidate) -> dict[str, object]:
         "n": objective.n if objective else 0,
         "cost_per_1k_usd": latency.cost_per_1k_usd if latency else None,
         "p50_ms": latency.p50_ms if latency else None,
+        "fit_cost_usd": candidate.fit_cost_usd,
+        "foreseen_usd": None
+        if candidate.foreseen_micro_usd is None
+        else candidate.foreseen_micro_usd / MICRO,
+        "asked": [asked_json(each) for each in candidate.asked],
         "chosen": candidate.chosen,
         "error": candidate.error,
         "selection": _estimate(candidate.selection),
@@ -115,7 +126,7 @@ def predict_json(answered: Answered) -> dict[str, object]:
     predictions = answered.predictions
     sets = answered.sets
     rows = zip(answered.texts, predictions.answers, predictions.confidence.tolist(), strict=True)
-    may_abstain = predictions.abstain_below is not None
+    may_abstain = answered.may_withhold or predictions.abstain_below is not None
     return {
         "task": answered.task,
         "release": answered.release,

@@ -188,6 +188,11 @@ class Answered(Protocol):
         ...
 
     @property
+    def may_withhold(self) -> bool:
+        """Whether an answer may be withheld."""
+        ...
+
+    @property
     def sets(self) -> Sequence[Sequence[str]] | None:
         """Labels that each input may have, where they were asked for."""
         ...

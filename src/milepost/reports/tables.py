@@ -9,6 +9,7 @@ from milepost.entities.prediction import Predictions
 from milepost.entities.release import ApprovalState, Channel, Release
 from milepost.entities.scorecard import Latency, Scorecard, SliceScore
 from milepost.reports import words
+from milepost.reports.cascades import score_parts
 from milepost.reports.document import (
     BLANK,
     Bar,
@@ -278,6 +279,8 @@ def evaluation_table(evaluation: Evaluation) -> Document:
     ]
     if card.slices:
         parts += [BLANK, slices_grid(card)]
+    if card.cascade is not None:
+        parts += [BLANK, *score_parts(card.cascade)]
     if card.latency:
         parts += [BLANK, sentence(latency_words(card.latency), "dim")]
     if card.unknown_labels:

@@ -46,6 +46,7 @@ def trace_document(trace: Trace, said: Sequence[Feedback]) -> Document:
         ("labels", ", ".join(f"{name} {p:.3f}" for name, p in trace.probabilities.items())),
         ("release", f"{trace.release} ({trace.channel}), {trace.rung}"),
         ("input", _input(trace)),
+        ("said", _cut(trace.said or "", _SHOWN_TEXT)),
         *((f"guard {name}", f"{v.label}, score {v.score:.3f}") for name, v in trace.guards.items()),
         ("tripped", ", ".join(stopped)),
         ("key", trace.key or ""),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost.entities.serving import Answers, Ask, Feedback, ServedTask
+from milepost.serving.passing.asking import Passing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +79,7 @@ class Answering(Protocol):
             OverloadedError: If the queue is full.
             LateError: If the deadline passed before there was an answer.
             RecordingError: If the answer cannot be recorded, and must be.
+            UpstreamError: If a language model that it needs did not answer.
         """
         ...
 
@@ -100,6 +102,15 @@ class Answering(Protocol):
         Raises:
             UnknownNameError: If there is none; names the nearest.
         """
+        ...
+
+    def asks(self, task: str) -> bool:
+        """Whether answers of a task may wait for language models; ``False`` of unknown ones."""
+        ...
+
+    @property
+    def passing(self) -> Passing:
+        """Language models that clients ask themselves."""
         ...
 
     def tasks(self) -> Sequence[ServedTask]:

@@ -1,12 +1,13 @@
 """What a service is made of, and what it shows of itself."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from milepost._base.clock import Clock, utc_now
-from milepost.entities.serving import Feedback, RecordingRule, Trace
+from milepost.entities.serving import Feedback, PassingRule, RecordingRule, Trace
 from milepost.serving.asking import Embedded, Said, ServedEncoder
+from milepost.serving.language import Languages, NoLanguages
 from milepost.serving.passes import Running
 from milepost.serving.routing.router import Router
 from milepost.serving.shadows import ShadowCounts
@@ -97,6 +98,8 @@ class Parts:
         vectors: Gives vectors.
         feedback: Keeps what somebody said about an answer.
         recorder: Keeps traces; ``None`` keeps none.
+        languages: Language models that releases, and clients themselves, may ask.
+        passing: Guards and recording of what clients ask language models themselves.
         loading: How the following of the ledger goes.
         closing: Ends what runs beside, in this order, each given the seconds that are left.
         clock: Gives the time.
@@ -107,6 +110,8 @@ class Parts:
     vectors: Vectors
     feedback: Callable[[Said], Awaitable[tuple[Feedback, bool]]]
     recorder: Recording | None = None
+    languages: Languages = field(default_factory=NoLanguages)
+    passing: PassingRule = field(default_factory=PassingRule)
     loading: Callable[[], Loading] = lambda: Loading({})
     closing: Sequence[Callable[[float], Awaitable[None]]] = ()
     clock: Clock = utc_now

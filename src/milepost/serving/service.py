@@ -20,13 +20,17 @@ from milepost.entities.serving import (
 )
 from milepost.serving.asking import Embedded, Said, ServedEncoder
 from milepost.serving.deciding import Decided, decide
+from milepost.serving.driving import Driver
 from milepost.serving.parts import Parts, State
-from milepost.serving.passes import Passes, run_route
+from milepost.serving.passes import Passes, drive_route, run_route
+from milepost.serving.passing.asking import Passing
+from milepost.serving.passing.judging import Judge
+from milepost.serving.passing.through import Books, PassThrough
 from milepost.serving.recording.ids import new_ids
 from milepost.serving.routing.choosing import choose
 from milepost.serving.routing.plan import Route
 from milepost.serving.shadows import Shadows
-from milepost.serving.tracing import traces_of
+from milepost.serving.tracing import priced, traces_of
 
 _LOOK_SECONDS = 0.02
 
@@ -44,7 +48,15 @@ class Service:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._router = parts.router
-        self._shadows = Shadows(parts.engine)
+        self._driver = Driver(parts.languages)
+        self._asked = parts.engine, self._driver
+        self._shadows = Shadows(parts.engine, self._driver)
+        self.passing: Passing = PassThrough(
+            parts.languages,
+            Judge(parts.router, parts.engine, self._driver),
+            parts.passing,
+            Books(parts.recorder, parts.clock),
+        )
         self._in_flight = 0
         self._closing = False
 
@@ -66,11 +78,15 @@ class Service:
         else:
             route = await self._router.pinned(plan, ask.release)
         passes = await run_route(self._parts.engine, route, ask.texts, ask.deadline)
-        decided = await decide(self._router, table, self._parts.engine, ask, passes)
-        answers = self._answers(ask, passes, decided)
+        if route.driven:
+            passes = await drive_route(self._driver, passes, ask)
+        decided = await decide(self._router, table, self._asked, ask, passes)
+        answers, costs = self._answers(ask, passes, decided), None
+        if plan.served.asks:
+            answers, costs = priced(answers, passes, decided)
         beside = self._shadows.beside(passes, answers)
-        seconds = time.perf_counter() - begun
-        traces = traces_of(ask, answers, passes.lanes[0], beside, (self._parts.clock, seconds))
+        timed = self._parts.clock, time.perf_counter() - begun
+        traces = traces_of(ask, answers, passes.lanes[0], beside, timed, costs)
         await self._record(plan.recording, passes.route, (ask, answers), traces)
         return answers
 
@@ -143,6 +159,11 @@ class Service:
     def task(self, name: str) -> ServedTask:
         """See ``Answering.task``."""
         return self._router.plan(self._router.table, name).served
+
+    def asks(self, task: str) -> bool:
+        """See ``Answering.asks``."""
+        plan = self._router.table.plans.get(task)
+        return plan is not None and plan.served.asks
 
     def tasks(self) -> Sequence[ServedTask]:
         """See ``Answering.tasks``."""

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from milepost.entities.serving import Answers, Ask, Shadowed
-from milepost.serving.engine.work import Work
+from milepost.serving.driving import Driver, is_driven
+from milepost.serving.engine.work import Outcome, Work
 from milepost.serving.loaded import Loaded
-from milepost.serving.passes import HeadFailedError, Passes, Running
+from milepost.serving.passes import HeadFailedError, Passes, Running, terms_of
 from milepost.serving.routing.plan import Lane, Route
 from milepost.serving.verdicts import shadowed
 
@@ -45,11 +46,13 @@ class Shadows:
 
     Args:
         engine: Where they are asked.
+        driver: Drives those that the engine cannot ask.
     """
 
-    def __init__(self, engine: Running) -> None:
+    def __init__(self, engine: Running, driver: Driver) -> None:
         self.counts = ShadowCounts()
         self._engine = engine
+        self._driver = driver
         self._going: set[asyncio.Task[None]] = set()
         self._told: set[tuple[str, int]] = set()
 
@@ -102,7 +105,10 @@ class Shadows:
         said: list[Shadowed | None] = [None] * len(texts)
         try:
             works = [Work(text, lane.stack) for text in lane.prepare(texts)]
-            for at, outcome in enumerate(await self._engine.run(works)):
+            outcomes = await self._engine.run(works)
+            if is_driven(head.predictor):
+                outcomes = await self._driven(head, works, outcomes, asked[0])
+            for at, outcome in enumerate(outcomes):
                 row = outcome.probabilities[0] if outcome.error is None else None
                 if row is None:
                     failures = outcome.failures or {}
@@ -114,6 +120,19 @@ class Shadows:
             self._failed(head, len(texts), error)
         finally:
             then(said)
+
+    async def _driven(
+        self, head: Loaded, works: Sequence[Work], outcomes: Sequence[Outcome], ask: Ask
+    ) -> list[Outcome]:
+        """The same outcomes with what a driven release says; the caller does not wait for it."""
+        terms = replace(terms_of(ask), deadline=None)
+        texts = [work.text for work in works]
+        vectors = [outcome.vector for outcome in outcomes]
+        said = await self._driver.drive(head.predictor, texts, vectors, terms)
+        return [
+            Outcome((each.row,), error=outcome.error or each.error or each.failure)
+            for outcome, each in zip(outcomes, said, strict=True)
+        ]
 
     def _count(self, said: Shadowed | None, answers: Answers, text: int) -> None:
         self.counts.answered += 1

@@ -14,6 +14,9 @@ from milepost.serving.routing.plan import Guarding
 DIGITS = 6
 """Decimals of a probability in an answer; float32 holds no more."""
 
+_EVEN = 1.001
+"""Most probable label's share of an even one, above which there is no need to look at the rest."""
+
 
 @dataclass(frozen=True, slots=True)
 class Given:
@@ -23,7 +26,7 @@ class Given:
         label: Most probable label; ``None`` where it is withheld.
         confidence: Its probability.
         probabilities: The most probable labels, most probable first.
-        abstained: Whether it is withheld because it is not sure enough.
+        abstained: Whether it is withheld: nothing is decided, or not surely enough.
     """
 
     label: str | None
@@ -52,6 +55,8 @@ def given(head: Loaded, row: NDArray[np.float32], top: int) -> Given:
     confidence = found[order[0]]
     limit = head.manifest.abstain_below
     abstained = not isinstance(limit, msgspec.UnsetType) and confidence < limit
+    if confidence * len(found) < _EVEN and len(found) > 1:
+        abstained = abstained or min(found) == confidence  # nothing is decided
     return Given(
         None if abstained else labels[order[0]],
         round(confidence, DIGITS),

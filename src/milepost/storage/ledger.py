@@ -15,6 +15,7 @@ from milepost.entities.job import Lease
 from milepost.storage import tables
 from milepost.storage.database import Database
 from milepost.storage.migrations.upgrade import upgrade
+from milepost.storage.records.budgets import BudgetRecords
 from milepost.storage.records.channels import ChannelRecords
 from milepost.storage.records.configurations import ConfigurationRecords
 from milepost.storage.records.contests import ContestRecords, same_contest
@@ -24,11 +25,14 @@ from milepost.storage.records.fidelities import FidelityRecords
 from milepost.storage.records.jobs import JobRecords
 from milepost.storage.records.keys import KeyRecords
 from milepost.storage.records.lineage import LineageRecords
+from milepost.storage.records.model_answers import ModelAnswerRecords
 from milepost.storage.records.needs import NeedRecords
 from milepost.storage.records.operations import Request
+from milepost.storage.records.prompts import PromptRecords
 from milepost.storage.records.releases import PRODUCTION
 from milepost.storage.records.tasks import TaskRecords, TaskVersion
 from milepost.storage.records.traces import TraceRecords
+from milepost.storage.records.upstreams import UpstreamRecords
 
 __all__ = ["Ledger", "TaskVersion"]
 
@@ -46,6 +50,10 @@ class Ledger(
     TraceRecords,
     FeedbackRecords,
     FidelityRecords,
+    PromptRecords,
+    UpstreamRecords,
+    BudgetRecords,
+    ModelAnswerRecords,
 ):
     """Tasks, data, contests, releases, channels, traces, feedback and audit of one tenant.
 

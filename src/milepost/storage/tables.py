@@ -1,8 +1,8 @@
 """The tables of the ledger, as the newest migration leaves them.
 
 Every table leads with ``tenant``, so that one database serves many. Rows of ``task_versions``,
-``releases``, ``proposals``, ``approvals``, ``configurations`` and ``audit`` are never changed; the
-migrations put triggers on them that refuse it.
+``releases``, ``proposals``, ``approvals``, ``configurations``, ``upstreams``, ``prompts`` and
+``audit`` are never changed; the migrations put triggers on them that refuse it.
 A record that is read as a whole is kept as JSON text beside the columns that are searched.
 """
 
@@ -86,6 +86,10 @@ def _number(name: str, *, nullable: bool = False) -> Column[int]:
 def _position(name: str) -> Column[int]:
     # The ledger hands the numbers out itself: a database sequence would leave gaps.
     return Column(name, Integer, primary_key=True, autoincrement=False)
+
+
+def _whole(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False)
 
 
 tasks = Table(
@@ -440,4 +444,108 @@ fidelities = Table(
     _text("record"),
     _moment("created"),
     _text("actor"),
+)
+
+upstreams = Table(
+    "upstreams",
+    metadata,
+    _key("tenant"),
+    _key("name"),
+    _position("number"),
+    # Rows are never changed: each change is one more, and one without a record is a removal.
+    _text("record", nullable=True),
+    _moment("created"),
+    _text("actor"),
+)
+
+prompts = Table(
+    "prompts",
+    metadata,
+    _key("tenant"),
+    _key("task"),
+    _position("number"),
+    _text("digest"),
+    _text("record"),
+    _moment("created"),
+    _text("actor"),
+    ForeignKeyConstraint(["tenant", "task"], ["tasks.tenant", "tasks.name"]),
+    UniqueConstraint("tenant", "task", "digest"),
+)
+
+prompt_aliases = Table(
+    "prompt_aliases",
+    metadata,
+    _key("tenant"),
+    _key("task"),
+    _key("alias"),
+    _number("number"),
+    _number("version"),
+    _moment("updated"),
+    _text("actor"),
+    ForeignKeyConstraint(
+        ["tenant", "task", "number"], ["prompts.tenant", "prompts.task", "prompts.number"]
+    ),
+)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    _key("tenant"),
+    _key("scope"),
+    _whole("micro_usd"),
+    _text("period"),
+    _moment("window"),
+    _whole("spent"),
+    _whole("reserved"),
+    _moment("updated"),
+    _text("actor"),
+)
+
+# What a process has reserved of a budget and not given back; one that is killed leaves it behind.
+reservations = Table(
+    "reservations",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _key("scope"),
+    _whole("micro_usd"),
+    _moment("expires"),
+    Index(None, "tenant", "expires"),
+)
+
+model_calls = Table(
+    "model_calls",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _moment("at"),
+    _text("upstream"),
+    _text("purpose"),
+    _text("task", nullable=True),
+    _text("key", nullable=True),
+    _text("job", nullable=True),
+    _text("outcome"),
+    *(_whole(name) for name in ("input", "output", "cached_input", "reasoning")),
+    *(_whole(name) for name in ("micro_usd", "estimated", "attempts")),
+    Column("seconds", Float, nullable=False),
+    _text("cached"),
+    Column("priced", Boolean, nullable=False),
+    # Written in groups: no foreign key is checked for each. Ids sort by time.
+    Index(None, "tenant", "upstream", "id"),
+    Index(None, "tenant", "task", "id"),
+    Index(None, "tenant", "key", "id"),
+    Index(None, "tenant", "job", "id"),
+)
+
+model_answers = Table(
+    "model_answers",
+    metadata,
+    _key("tenant"),
+    _key("scope"),
+    _key("digest"),
+    _text("upstream"),
+    _text("record"),
+    _moment("created"),
+    Column("expires", UtcDateTime, nullable=True),
+    Index(None, "tenant", "expires"),
 )

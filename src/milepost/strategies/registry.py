@@ -8,10 +8,15 @@ from typing import Any
 import msgspec
 
 from milepost.entities.errors import InputError, UnknownNameError
+from milepost.strategies.cascade import Cascade
 from milepost.strategies.head_closed_form import HeadClosedForm
 from milepost.strategies.head_logistic import HeadLogistic
 from milepost.strategies.majority import Majority
 from milepost.strategies.neighbours import Neighbours
+from milepost.strategies.prompting.prompt_ensemble import PromptEnsemble
+from milepost.strategies.prompting.prompt_search import PromptSearch
+from milepost.strategies.prompting.prompted import Prompted
+from milepost.strategies.prompting.prompted_examples import PromptedExamples
 from milepost.strategies.tfidf_linear import TfidfLinear
 from milepost.strategies.zero_shot import ZeroShot
 from milepost.strategy import Strategy
@@ -21,7 +26,19 @@ ENTRY_POINTS = "milepost.strategies"
 
 STRATEGIES: dict[str, type[Any]] = {
     strategy.name: strategy
-    for strategy in (Majority, TfidfLinear, ZeroShot, HeadClosedForm, Neighbours, HeadLogistic)
+    for strategy in (
+        Majority,
+        TfidfLinear,
+        ZeroShot,
+        HeadClosedForm,
+        Neighbours,
+        HeadLogistic,
+        Prompted,
+        PromptedExamples,
+        PromptEnsemble,
+        PromptSearch,
+        Cascade,
+    )
 }
 """Class of each strategy by name, in the order in which a contest runs them."""
 
@@ -32,8 +49,23 @@ cost on public sets (``bench/regret.py``)."""
 
 
 def trust_of(names: Sequence[str]) -> tuple[int, ...]:
-    """Rank of each by ``TRUSTED``, 0 first; a plug-in, of which nothing is known, is also 0."""
-    return tuple(TRUSTED.index(name) if name in TRUSTED else 0 for name in names)
+    """Rank of each by ``TRUSTED``, 0 first.
+
+    Those that ask language models come last: where nothing shows them to be better, what is owned
+    and answers for nothing is kept; before them what asks for some inputs only. A plug-in, of
+    which nothing is known, has rank 0.
+    """
+    return tuple(_trust(name) for name in names)
+
+
+def _trust(name: str) -> int:
+    # The entry of a further upstream has that one's name behind its own.
+    kind = STRATEGIES.get(name.partition("-")[0])
+    if hasattr(kind, "combine"):
+        return len(TRUSTED)
+    if getattr(kind, "asks", False):
+        return len(TRUSTED) + 1
+    return TRUSTED.index(name) if name in TRUSTED else 0
 
 
 def strategy_named(

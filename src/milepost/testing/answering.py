@@ -7,7 +7,7 @@ always gets the same answer, feedback is kept once, a closed service answers not
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -19,8 +19,10 @@ from milepost.entities.errors import (
     OverloadedError,
     UnknownNameError,
 )
+from milepost.entities.language import Piece, Tokens, Upstream
 from milepost.entities.serving import Answer, Answers, Ask, Feedback, Guard, ServedTask, Usage
 from milepost.serving.asking import Embedded, Said, ServedEncoder
+from milepost.serving.passing.asking import EmbedAsk, PassAsk, Passed, Passing
 
 MADE = datetime(2026, 1, 31, 12, tzinfo=UTC)
 DIMENSIONS = 8
@@ -48,6 +50,31 @@ TASKS = (
 """What is served where nothing else is given: a task and its guard."""
 
 
+class NoPassing:
+    """No language model is registered."""
+
+    def upstreams(self) -> Sequence[Upstream]:
+        """None."""
+        return ()
+
+    def upstream(self, name: str) -> Upstream:
+        """Never finds one."""
+        raise UnknownNameError("upstream", name, ())
+
+    async def complete(self, ask: PassAsk) -> Passed:
+        """Never answers."""
+        raise UnknownNameError("upstream", ask.upstream, ())
+
+    async def stream(self, ask: PassAsk) -> AsyncGenerator[Piece | Passed]:
+        """Never answers."""
+        raise UnknownNameError("upstream", ask.upstream, ())
+        yield Piece()
+
+    async def embed(self, ask: EmbedAsk) -> tuple[list[list[float]], Tokens]:
+        """Never answers."""
+        raise UnknownNameError("upstream", ask.upstream, ())
+
+
 class LengthService:
     """Answers with the label whose place is the length of the text, modulo the labels.
 
@@ -56,6 +83,7 @@ class LengthService:
         seconds: How long an answer takes; 0 answers without waiting.
         at_once: Most texts that it works on at a time; more are refused.
         clock: Monotonic seconds.
+        passing: Language models that clients ask themselves; ``None`` for none.
     """
 
     def __init__(
@@ -65,6 +93,7 @@ class LengthService:
         seconds: float = 0.0,
         at_once: int = 1_000_000,
         clock: Callable[[], float] = time.monotonic,
+        passing: Passing | None = None,
     ) -> None:
         self._tasks: Mapping[str, ServedTask] = {task.name: task for task in tasks}
         self._seconds = seconds
@@ -77,6 +106,7 @@ class LengthService:
         self.asked: list[Ask] = []
         self.not_ready: str | None = None
         self.broken: dict[str, str] = {}
+        self.passing: Passing = passing or NoPassing()
 
     async def answer(self, ask: Ask) -> Answers:
         """One answer per text."""
@@ -140,6 +170,10 @@ class LengthService:
         if name not in self._tasks:
             raise UnknownNameError("task", name, sorted(self._tasks))
         return self._tasks[name]
+
+    def asks(self, task: str) -> bool:
+        """Never: it asks nobody."""
+        return task in self._tasks and self._tasks[task].asks
 
     def tasks(self) -> Sequence[ServedTask]:
         """All tasks by name."""

@@ -15,6 +15,7 @@ from milepost._base.settings import Settings
 from milepost.entities.configuration import Configuration
 from milepost.entities.ids import ContestId
 from milepost.entities.job import Plan, Step
+from milepost.entities.prompts import PromptTemplate
 from milepost.entities.task import Objective, Task
 from milepost.storage.database import Database
 from milepost.storage.ledger import Ledger
@@ -22,6 +23,7 @@ from milepost.storage.migrations.upgrade import VERSION_TABLE, stored_version, u
 from milepost.testing.records import (
     START,
     TASK,
+    some_call,
     some_contest,
     some_dataset,
     some_digest,
@@ -30,6 +32,7 @@ from milepost.testing.records import (
     some_key,
     some_task,
     some_trace,
+    some_upstream,
     task_digest,
 )
 
@@ -75,6 +78,8 @@ def fill_ledger(url: str) -> None:
         _act(other, some_task("sort"))
         _serve(ledger, "route")
         _serve(other, "sort")
+        _spend(ledger)
+        _spend(other)
         ledger.pin("backup:b1", [some_digest("p")])
         plan = Plan(kind="improve", subject="route", key=some_digest("work"))
         begun = ledger.begin_job(plan, process.identity(), seconds=30.0, actor="ann")
@@ -103,6 +108,12 @@ def _act(ledger: Ledger, task: Task) -> None:
     ledger.move_channel(
         name, "production", 1, expected_version=2, reason="complaints", actor="cyd", back=True
     )
+    first = ledger.add_prompt(name, PromptTemplate(user="{{ text }}?"), note="a start", actor="ann")
+    ledger.add_prompt(name, PromptTemplate(user="{{ text }}!"), parent=first.number, actor="ben")
+    for to in (1, 2):
+        ledger.move_prompt_alias(
+            name, "production", to, expected_version=to - 1, reason="better", actor="ann"
+        )
 
 
 def _serve(ledger: Ledger, task: str) -> None:
@@ -116,6 +127,22 @@ def _serve(ledger: Ledger, task: str) -> None:
         ledger.add_feedback(some_feedback(trace))
     ledger.record_loss(2, reason="killed")
     ledger.add_fidelity(some_fidelity())
+
+
+def _spend(ledger: Ledger) -> None:
+    """Two language models, one changed and one removed, budgets, calls, an answer to keep."""
+    ledger.add_upstream(some_upstream(), reason="first", actor="ann")
+    ledger.add_upstream(some_upstream(price=3_000_000), reason="dearer", actor="ben", replace=True)
+    ledger.add_upstream(some_upstream("small"), reason="second")
+    ledger.remove_upstream("small", reason="gone")
+    ledger.set_budget("workspace", 5_000_000, reason="a start", actor="ann")
+    ledger.set_budget("task:nothing", 1, period="day", reason="slip")
+    ledger.remove_budget("task:nothing", reason="slip")
+    until = ledger.clock() + timedelta(days=365)
+    ledger.reserve("h1", {"workspace": 1000}, until)
+    ledger.settle("h1", [some_call(number) for number in range(3)], {"workspace": 400}, until)
+    ledger.add_model_calls([some_call(3, upstream="small", job="j1", outcome="timeout")])
+    ledger.keep_model_answer("task:route", some_digest("asked"), "big", b'{"text": "refund"}')
 
 
 def _reflected(connection: sa.Connection) -> sa.MetaData:

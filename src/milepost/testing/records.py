@@ -1,6 +1,6 @@
 """Records made up for tests: small, valid, with odd texts and numbers that round badly."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from milepost.entities.decision import Decision, Verdict
 from milepost.entities.estimate import Estimate
 from milepost.entities.example import Dataset, Finding, QualityReport, SourceFile
 from milepost.entities.ids import CandidateId, ContestId, Digest
+from milepost.entities.language import Endpoint, ModelCall, Price, Tokens, Upstream
 from milepost.entities.scorecard import Scorecard
 from milepost.entities.serving import Feedback, Fidelity, Key, Trace
 from milepost.entities.serving import Verdict as GuardVerdict
@@ -208,3 +209,37 @@ def some_fidelity() -> Fidelity:
         passed=True,
         at=START,
     )
+
+
+def some_upstream(name: str = "big", *, price: int = 2_500_000) -> Upstream:
+    """A language model with two prices; its words are hard to store."""
+    return Upstream(
+        name=name,
+        model="größe-1 😀",
+        endpoints=(
+            Endpoint(base_url="https://one.example/v1", key="env:SOME_KEY", weight=0.1 + 0.2),
+            Endpoint(base_url="https://two.example/v1", region="eu", private=True),
+        ),
+        prices=(
+            Price(since=date(2025, 1, 1), input=2 * price, output=8 * price),
+            Price(since=date(2026, 1, 1), input=price, output=4 * price, cached_input=price // 10),
+        ),
+    )
+
+
+def some_call(number: int, *, upstream: str = "big", **more: Any) -> ModelCall:
+    """A call of a language model, a second after the one of the number before."""
+    at = START + timedelta(seconds=number)
+    milliseconds = int(at.timestamp() * 1000)
+    fields: dict[str, Any] = {
+        "id": f"m{milliseconds:012x}{number:020x}",
+        "at": at,
+        "upstream": upstream,
+        "purpose": "serve",
+        "task": "route",
+        "key": some_key(1).id,
+        "tokens": Tokens(input=100 + number, output=7, cached_input=50, reasoning=3),
+        "micro_usd": 10 + number,
+        "seconds": 0.1 + 0.2,
+    }
+    return ModelCall(**{**fields, **more})

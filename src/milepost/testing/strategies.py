@@ -23,9 +23,11 @@ from milepost.entities.ids import Digest
 from milepost.entities.prediction import Predictions
 from milepost.entities.release import Manifest
 from milepost.models.encoder import Encoder
+from milepost.models.language.inside.fake import Fake, fake_upstream
 from milepost.predictors.base import Batch, Predictor
 from milepost.predictors.bundle import bundle_files, read_bundle, write_bundle
 from milepost.strategy import Problem, Strategy
+from milepost.testing.speakers import Told, answers
 
 CLOSE = 2e-4
 """Largest difference of a probability that rounding of single-precision logits may make."""
@@ -63,7 +65,18 @@ def example_problem(encoder: Encoder, *, seed: int = 0) -> Problem:
         y=np.array([label for _, label in rows], np.int64),
         encoder=encoder,
         seed=seed,
+        language={"fake": _fake()},
     )
+
+
+def _fake() -> Told:
+    """A language model that is wrong, wordy and at a loss now and then."""
+    return Told(Fake(fake_upstream("fake", "fake:?accuracy=0.9&wordy=0.1&unsure=0.05")))
+
+
+def _answers(predictor: Predictor, batch: Batch) -> Predictions:
+    """What a predictor answers; those that ask language models ask the fake one."""
+    return answers(predictor, batch, _fake())
 
 
 def check_strategy(strategy: Strategy, encoder: Encoder) -> None:
@@ -114,7 +127,7 @@ def check_leaves_problem_alone(strategy: Strategy, encoder: Encoder) -> None:
     problem.y.setflags(write=False)
     batch = _batch(encoder, _PROBES)
     vectors = None if batch.vectors is None else batch.vectors.copy()
-    strategy.fit(problem).predict(batch)
+    _answers(strategy.fit(problem), batch)
     _require(np.array_equal(problem.y, y), f"{strategy.name}: it changed the labels.")
     same = vectors is None or np.array_equal(vectors, np.asarray(batch.vectors))
     _require(same, f"{strategy.name}: it changed the batch's vectors.")
@@ -151,7 +164,7 @@ def check_round_trip(strategy: Strategy, encoder: Encoder) -> None:
         write_bundle(path, predictor, _manifest(strategy, predictor))
         loaded, manifest = read_bundle(path)
     batch = _batch(encoder, _PROBES)
-    before, after = predictor.predict(batch), loaded.predict(batch)
+    before, after = _answers(predictor, batch), _answers(loaded, batch)
     _require(
         manifest.labels == loaded.labels == predictor.labels,
         f"{strategy.name}: the labels changed on the way through a bundle.",
@@ -166,9 +179,9 @@ def check_batch_independence(strategy: Strategy, encoder: Encoder) -> None:
     """A text gets the same answer alone and in company."""
     predictor = strategy.fit(example_problem(encoder))
     texts = _PROBES + example_problem(encoder).texts
-    together = predictor.predict(_batch(encoder, texts)).probabilities
+    together = _answers(predictor, _batch(encoder, texts)).probabilities
     for row, text in enumerate(texts):
-        alone = predictor.predict(_batch(encoder, (text,))).probabilities[0]
+        alone = _answers(predictor, _batch(encoder, (text,))).probabilities[0]
         difference = float(np.abs(alone - together[row]).max())
         _require(
             difference <= CLOSE,
@@ -181,10 +194,10 @@ def check_threads(strategy: Strategy, encoder: Encoder) -> None:
     """One predictor answers from many threads as it does from one."""
     predictor = strategy.fit(example_problem(encoder))
     batch = _batch(encoder, _PROBES)
-    expected = predictor.predict(batch).probabilities
+    expected = _answers(predictor, batch).probabilities
     with ThreadPoolExecutor(4) as pool:
-        answers: list[Predictions] = list(pool.map(predictor.predict, [batch] * 16))
-    for answer in answers:
+        found = list(pool.map(_answers, [predictor] * 16, [batch] * 16))
+    for answer in found:
         same = np.array_equal(answer.probabilities, expected)
         _require(same, f"{strategy.name}: threads that share a predictor disturb each other.")
 
@@ -202,7 +215,7 @@ def check_refuses_bad_vectors(strategy: Strategy, encoder: Encoder) -> None:
     }
     for what, vectors in bad.items():
         try:
-            predictor.predict(Batch(("text",), vectors))
+            _answers(predictor, Batch(("text",), vectors))
         except ValueError:
             continue
         raise AssertionError(f"{strategy.name}: it must refuse {what} with ValueError.")
@@ -221,7 +234,7 @@ def check_fold_hook(strategy: Strategy, encoder: Encoder) -> None:
     for fold, predictor in enumerate(fitted):
         plain = strategy.fit(problem.take(np.flatnonzero(folds != fold)))
         difference = np.abs(
-            predictor.predict(batch).probabilities - plain.predict(batch).probabilities
+            _answers(predictor, batch).probabilities - _answers(plain, batch).probabilities
         ).max()
         _require(
             difference <= CLOSE,
@@ -255,7 +268,7 @@ def _check_answers(strategy: Strategy, predictor: Predictor, encoder: Encoder) -
     labels = example_problem(encoder).labels
     _require(predictor.labels == labels, f"{strategy.name}: it changed the order of the labels.")
     for texts in ((), _PROBES):
-        answer = predictor.predict(_batch(encoder, texts))
+        answer = _answers(predictor, _batch(encoder, texts))
         shape = answer.probabilities.shape
         _require(
             shape == (len(texts), len(labels)),

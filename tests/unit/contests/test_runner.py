@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from milepost._base.clock import Deadline
-from milepost.contests.runner import HeldVectors, predict, run
+from milepost.contests.held import HeldVectors
+from milepost.contests.runner import predict, run
 from milepost.data.splitting.folding import fold_groups, folds
 from milepost.predictors.constant import ConstantPredictor
 from milepost.predictors.linear import LinearPredictor

@@ -8,6 +8,7 @@ from milepost.entities.configuration import (
     parse_configuration,
 )
 from milepost.entities.errors import TaskFileError, WorkspaceError
+from milepost.entities.serving import Guard, PassingRule, RecordingRule
 
 
 def test_the_promised_defaults():
@@ -31,7 +32,10 @@ def test_the_promised_limits_of_a_server():
     limits = Limits()
     assert (limits.body_bytes, limits.inputs, limits.header_bytes) == (8 * 2**20, 1024, 32 * 1024)
     assert (limits.timeout, limits.idle_seconds, limits.lame_duck, limits.grace) == (60, 75, 5, 30)
-    limited = Configuration(limits=Limits(inputs=7))
+    assert limits.asking == 1024
+    guard = Guard(task="tone", labels=("rude",), action="block")
+    rule = PassingRule(guards=(guard,), recording=RecordingRule(inputs="hashed", strict=True))
+    limited = Configuration(limits=Limits(inputs=7), passing=rule)
     assert parse_configuration(dump_configuration(limited), "m.toml") == limited
     assert "[limits]" not in dump_configuration(Configuration())
     with pytest.raises(TaskFileError, match="Did you mean 'inputs'"):

@@ -470,6 +470,7 @@ class FakeAnswers:
     texts: tuple[str, ...]
     predictions: Predictions
     sets: tuple[tuple[str, ...], ...] | None = None
+    may_withhold: bool = False
 
 
 @pytest.fixture(scope="session")

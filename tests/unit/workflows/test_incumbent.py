@@ -6,9 +6,9 @@ from milepost.entities.ids import ContestId
 from milepost.predictors.base import Batch
 from milepost.workflows.contest.datasets import prepare
 from milepost.workflows.contest.improve import _bench, improve
-from milepost.workflows.contest.improve import problem_of as _problem
 from milepost.workflows.contest.incumbent import _aligned, _honest_answers
 from milepost.workflows.contest.options import Options
+from milepost.workflows.contest.setting import problem_of as _problem
 from milepost.workflows.contest.stored_predictions import load_predictions
 from milepost.workflows.release.bundles import load_bundle
 from milepost.workflows.tasks.current import current_task

@@ -13,8 +13,8 @@ from milepost.entities.task import Objective
 from milepost.strategies.registry import strategy_named
 from milepost.workflows.contest.datasets import prepare
 from milepost.workflows.contest.improve import _bench
-from milepost.workflows.contest.improve import problem_of as _problem
 from milepost.workflows.contest.judge import choose, judge
+from milepost.workflows.contest.setting import problem_of as _problem
 from milepost.workflows.tasks.current import current_task
 
 STRATEGIES = ("majority", "tfidf_linear", "neighbours", "head_closed_form")

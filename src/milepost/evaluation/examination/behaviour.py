@@ -31,6 +31,7 @@ from milepost.evaluation.examination.changes import (
 from milepost.evaluation.examination.subject import Answering
 from milepost.evaluation.slices import slice_masks
 from milepost.metrics.inference.intervals import Sampling, proportion
+from milepost.metrics.scoring.deciding import answer_name, decided, is_right
 
 _FUZZ = 1e-6
 """What single-precision probabilities may differ by and still be the same."""
@@ -199,13 +200,14 @@ def _answers(
     before = answers_to(trial.examples.texts)
     if trial.changed is None:
         y = np.asarray([labels.index(str(label)) for label in trial.examples.labels], np.int64)
-        return _Answers(before, before, before.argmax(axis=1) == y, _confidence(before))
+        return _Answers(before, before, is_right(decided(before), y), _confidence(before))
     after = answers_to(trial.changed)
     if trial.test.label is not None:
         about = labels.index(trial.test.label)
         loss = (before[:, about] - after[:, about]).astype(np.float64)
         return _Answers(before, after, loss <= tolerance_of(trial.test) + _FUZZ, loss)
-    same = before.argmax(axis=1) == after.argmax(axis=1)
+    # No answer to either is no answer that stays.
+    same = is_right(decided(after), decided(before))
     return _Answers(before, after, same, _confidence(before) + _confidence(after))
 
 
@@ -291,18 +293,18 @@ def _cases(
     cases: list[Case] = []
     for row in worst:
         before, after = answers.before[row], answers.after[row]
-        first = int(before.argmax()) if about is None else about
-        then = int(after.argmax()) if about is None else about
+        first = int(decided(before)) if about is None else about
+        then = int(decided(after)) if about is None else about
         changed = trial.changed is not None
         cases.append(
             Case(
                 id=trial.examples.ids[row],
                 text=shortened(trial.examples.texts[row]),
                 actual=trial.examples.labels[row],
-                answer=labels[first],
+                answer=answer_name(labels, first),
                 confidence=round(float(before[first]), 6),
                 changed=shortened(trial.changed[row]) if trial.changed is not None else None,
-                answer_then=labels[then] if changed else None,
+                answer_then=answer_name(labels, then) if changed else None,
                 confidence_then=round(float(after[then]), 6) if changed else None,
             )
         )

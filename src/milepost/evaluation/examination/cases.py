@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from milepost.entities.examination import Case
 from milepost.evaluation.examination.subject import Subject
+from milepost.metrics.scoring.deciding import answer_name, decided
 
 CASE_CHARS = 300
 """Characters of a text that a case keeps."""
@@ -25,7 +26,7 @@ def case_of(
         id=subject.examples.ids[row],
         text=shortened(subject.examples.texts[row]),
         actual=subject.examples.labels[row],
-        answer=subject.labels[int(subject.probabilities[row].argmax())],
+        answer=answer_name(subject.labels, int(decided(subject.probabilities[row]))),
         confidence=float(subject.probabilities[row].max()),
         changed=None if changed is None else shortened(changed),
         answer_then=answer_then,

@@ -1,7 +1,8 @@
 """The examination: every section asked about one subject, each on its own."""
 
-from milepost.entities.examination import Check, Examination
-from milepost.evaluation.examination.behaviour import Examinee, run_tests
+from milepost.entities.errors import UpstreamError
+from milepost.entities.examination import ChangeScore, Check, Examination
+from milepost.evaluation.examination.behaviour import Examinee, Found, run_tests
 from milepost.evaluation.examination.discovery import discover
 from milepost.evaluation.examination.fairness import fairness
 from milepost.evaluation.examination.knowing import knowing
@@ -14,9 +15,9 @@ def examine(subject: Subject) -> Examination:
     """What all sections found about a candidate, with the checks that the gate reads."""
     checks: list[Check] = []
     notes: list[str] = []
-    changes, about = robustness(subject)
+    changes, about = _robustness(subject)
     notes += about
-    behaviour = run_tests(_tested(subject))
+    behaviour = _behaviour(subject)
     checks += behaviour.checks
     notes += behaviour.notes
     groups, group_checks, about_groups = fairness(subject)
@@ -36,6 +37,31 @@ def examine(subject: Subject) -> Examination:
         checks=tuple(checks),
         notes=tuple(notes),
     )
+
+
+def _robustness(subject: Subject) -> tuple[tuple[ChangeScore, ...], tuple[str, ...]]:
+    """Left out where asking about the changed inputs would cost more than there is."""
+    try:
+        return robustness(subject)
+    except UpstreamError as error:
+        return (), (f"Robustness was not measured: {error.what}",)
+
+
+def _behaviour(subject: Subject) -> Found:
+    """Declared tests that cannot be paid for stay open."""
+    tested = _tested(subject)
+    try:
+        return run_tests(tested)
+    except UpstreamError as error:
+        checks = tuple(
+            Check(
+                name=f"behaviour {test.name}",
+                outcome="open",
+                sentence=f"The test `{test.name}` was not run: {error.what}",
+            )
+            for test in tested.tests
+        )
+        return Found((), checks, ())
 
 
 def _tested(subject: Subject) -> Examinee:

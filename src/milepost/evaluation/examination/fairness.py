@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
+from milepost.entities.errors import UpstreamError
 from milepost.entities.examination import AttributeScore, Check, GroupFinding, GroupScore
 from milepost.evaluation.examination.subject import Subject
 from milepost.evaluation.identity.attributes import Attribute, attributes
@@ -37,7 +38,7 @@ def fairness(
     measured = [rated(subject, each, *about) for each in found for about in labels]
     questions = max(sum(each.questions() for each in measured), 1)
     findings = group_findings(subject, measured)
-    swapped = {each.name: swap(subject, each) for each in found if each.terms}
+    swapped = {each.name: _swapped(subject, each, notes) for each in found if each.terms}
     scores = tuple(
         _score(subject, each, questions, findings.get(at, ()), swapped)
         for at, each in enumerate(measured)
@@ -95,6 +96,15 @@ def _score(
         flips=swaps.flips(subject),
         cases=swaps.cases(subject),
     )
+
+
+def _swapped(subject: Subject, attribute: Attribute, notes: list[str]) -> Swapped | None:
+    """The swaps of an attribute's terms; a note where they would cost more than there is."""
+    try:
+        return swap(subject, attribute)
+    except UpstreamError as error:
+        notes.append(f"Terms of `{attribute.name}` were not swapped: {error.what}")
+        return None
 
 
 def _swapped_in(

@@ -37,6 +37,7 @@ from milepost.metrics.knowing.selective import (
     surest,
     thresholds,
 )
+from milepost.metrics.scoring.deciding import decided, is_right
 from milepost.predictors.scoped import NOTHING
 
 COVERAGES = (0.8, 0.9, 0.95)
@@ -121,7 +122,8 @@ def _abstention(subject: Subject) -> tuple[Abstention | None, tuple[Check, ...]]
     else:
         rows = _counted(subject)
         own = subject.out_of_fold[rows]
-        before = given(own.max(axis=1), own.argmax(axis=1) == subject.train_y[rows], tried)
+        right = is_right(decided(own), subject.train_y[rows])
+        before = given(own.max(axis=1), right, tried)
         start = surest(before, rule.at_most_wrong, max(len(rows), 1), n)
         method = (
             "fixed-sequence testing, exact binomial, on the examples set aside, from the threshold "

@@ -15,6 +15,7 @@ from milepost.metrics.auditing.membership import (
     rate_estimate,
     roc_area,
 )
+from milepost.metrics.scoring.deciding import answer_name, decided
 
 MOST_ROWS = 2_000
 """Training examples attacked; more are left out at random, whole groups at a time."""
@@ -44,6 +45,12 @@ def privacy(subject: Subject) -> tuple[Privacy | None, tuple[str, ...]]:
     Returns:
         What was found, ``None`` where it cannot be had; and why, for the notes.
     """
+    refit = subject.refit
+    if refit is None:
+        return None, (
+            "Privacy was not attacked: that takes fits to other rows, which for this candidate "
+            "would be asking language models, or fitting others, once more for each.",
+        )
     rows, groups = _attacked(subject)
     units = int(groups.max(initial=-1)) + 1
     if units < FEWEST_GROUPS:
@@ -53,9 +60,7 @@ def privacy(subject: Subject) -> tuple[Privacy | None, tuple[str, ...]]:
     texts = [subject.train.texts[i] for i in rows.tolist()]
     members = draw_members(groups, shadows, seed)
     try:
-        confidences = shadow_confidences(
-            lambda inside: subject.refit(rows[inside]), texts, y, members
-        )
+        confidences = shadow_confidences(lambda inside: refit(rows[inside]), texts, y, members)
     except ValueError as error:
         # A half may lack what the strategy needs, such as a second label.
         return None, (f"Privacy was not measured: half of the examples did not do ({error}).",)
@@ -124,13 +129,13 @@ def _attacked(subject: Subject) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def _cases(subject: Subject, rows: NDArray[np.int64], attack: Attack) -> tuple[Case, ...]:
     """The rows whose confidence rises most when they are trained on."""
     worst = np.argsort(-attack.effect, kind="stable")[:MOST_CASES]
-    answers = subject.out_of_fold.argmax(axis=1)
+    answers = decided(subject.out_of_fold)
     return tuple(
         Case(
             id=subject.train.ids[row],
             text=subject.train.texts[row][:CASE_CHARS],
             actual=subject.train.labels[row],
-            answer=subject.labels[int(answers[row])],
+            answer=answer_name(subject.labels, int(answers[row])),
             confidence=float(subject.out_of_fold[row].max()),
         )
         for row in rows[worst].tolist()

@@ -18,6 +18,7 @@ from milepost.evaluation.measuring import by_answers
 from milepost.metrics.inference.comparison import paired_difference
 from milepost.metrics.inference.intervals import estimate, proportion
 from milepost.metrics.scoring.confusion import Cells
+from milepost.metrics.scoring.deciding import answer_name, decided, is_right
 
 FEWEST = 10
 """Fewest changed inputs from which a change is reported."""
@@ -107,13 +108,13 @@ def _score(
 ) -> ChangeScore:
     metric, k = by_answers(subject.task.objective.metric), len(subject.labels)
     sampling = subject.sampling
-    y, first, then = subject.y[asked.rows], before.argmax(axis=1), after.argmax(axis=1)
+    y, first, then = subject.y[asked.rows], decided(before), decided(after)
     drop, low, high = paired_difference(
         metric,
         Cells.of(y, np.stack([first, then]), k),
         1.0 - (1.0 - sampling.confidence) / changes,
     )
-    broke = np.flatnonzero((first == y) & (then != y))
+    broke = np.flatnonzero(is_right(first, y) & ~is_right(then, y))
     broke = broke[np.argsort(-after[broke].max(axis=1, initial=0.0), kind="stable")][:_SHOWN]
     return ChangeScore(
         change=asked.change,
@@ -130,10 +131,10 @@ def _score(
                 id=subject.examples.ids[asked.rows[at]],
                 text=shortened(subject.examples.texts[asked.rows[at]]),
                 actual=subject.labels[int(y[at])],
-                answer=subject.labels[int(first[at])],
+                answer=answer_name(subject.labels, int(first[at])),
                 confidence=round(float(before[at].max()), 6),
                 changed=shortened(asked.texts[at]),
-                answer_then=subject.labels[int(then[at])],
+                answer_then=answer_name(subject.labels, int(then[at])),
                 confidence_then=round(float(after[at].max()), 6),
             )
             for at in broke.tolist()

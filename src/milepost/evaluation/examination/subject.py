@@ -10,6 +10,7 @@ from milepost.entities.example import Examples
 from milepost.entities.scorecard import Regime
 from milepost.entities.task import Task
 from milepost.metrics.inference.intervals import Sampling
+from milepost.metrics.scoring.deciding import decided, is_right
 from milepost.predictors.scoped import ScopedPredictor
 
 Answering = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -34,12 +35,14 @@ class Subject:
         y: ``(n,) int64`` in ``[-1, k)``; -1 for a label that the task does not know.
         probabilities: ``(n, k) float32``; from a predictor that saw nothing of the row's group.
         predict: Asks the released predictor. When cross-fitted it has seen the judged examples, so
-            that what it answers to their like is at best as honest as that.
+            that what it answers to their like is at best as honest as that. Raises
+            ``UpstreamError`` where it asks a language model for more than there is to pay it with.
         encode: Asks the encoder.
         train: The ``m`` training examples.
         train_y: ``(m,) int64`` in ``[0, k)``.
         out_of_fold: ``(m, k) float32`` calibrated out-of-fold probabilities of the candidate.
-        refit: Fits the same strategy on other rows; may take as long as the fit did.
+        refit: Fits the same strategy on other rows; may take as long as the fit did. ``None`` where
+            it asks language models, or is made of other candidates.
         detector: What tells inputs out of scope; ``None`` where the task has no scope.
         cases: Examples of a file that the task names, such as those of a declared minimum, by
             its name; with the labels as in the file.
@@ -58,7 +61,7 @@ class Subject:
     train: Examples
     train_y: NDArray[np.int64]
     out_of_fold: NDArray[np.float32]
-    refit: Refitting
+    refit: Refitting | None
     detector: ScopedPredictor | None = None
     cases: Mapping[str, Examples] = field(default_factory=dict[str, Examples])
     chars: int = 20_000
@@ -66,10 +69,10 @@ class Subject:
 
     @property
     def answers(self) -> NDArray[np.int64]:
-        """Most probable label of each judged row, ``(n,) int64``."""
-        return self.probabilities.argmax(axis=1)
+        """Most probable label of each judged row, ``(n,) int64``; -1 where nothing is decided."""
+        return decided(self.probabilities)
 
     @property
     def right(self) -> NDArray[np.bool_]:
         """Whether each judged row was answered right, ``(n,)``."""
-        return self.answers == self.y
+        return is_right(self.answers, self.y)

@@ -102,8 +102,8 @@ def _flips_check(attribute: str, scores: Sequence[AttributeScore], limit: float)
         return Check(
             name=name,
             outcome="open",
-            sentence=f"No example holds a term of `{attribute}` that could be swapped. Add "
-            "examples that do.",
+            sentence=f"No term of `{attribute}` was swapped in any example. Add examples that hold "
+            "one, or allow more for asking about them.",
         )
     flips = score.flips
     facts = (

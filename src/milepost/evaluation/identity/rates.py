@@ -15,6 +15,7 @@ from milepost.metrics.inference.groups import Range, clustered, largest_differen
 from milepost.metrics.inference.intervals import Measured, measure
 from milepost.metrics.scoring.classification import METRICS
 from milepost.metrics.scoring.confusion import Cells
+from milepost.metrics.scoring.deciding import is_right
 
 LEAST = 10
 """Fewest examples behind a rate for it to be compared with that of another group."""
@@ -131,7 +132,7 @@ class RateRows:
             return None
         metric, y = self._subject.task.objective.metric, self._subject.y
         if metric == "accuracy" or metric not in METRICS:
-            return clustered(y[mask] == self._answers[mask], self._units[mask])
+            return clustered(is_right(self._answers[mask], y[mask]), self._units[mask])
         cells = Cells.of(y[mask], self._answers[mask], len(self._subject.labels))
         return measure(metric, cells)
 

@@ -12,6 +12,7 @@ from milepost.evaluation.examination.edits import word_replacer
 from milepost.evaluation.examination.subject import Subject
 from milepost.evaluation.identity.attributes import Attribute
 from milepost.metrics.inference.groups import clustered, units_of
+from milepost.metrics.scoring.deciding import answer_name, decided
 
 CASES = 5
 """Changed answers that are kept."""
@@ -48,7 +49,7 @@ class Swapped:
     @property
     def flipped(self) -> NDArray[np.bool_]:
         """Whether the answer changed, ``(m,)``."""
-        return self.before.argmax(axis=1) != self.after.argmax(axis=1)
+        return decided(self.before) != decided(self.after)
 
     def flips(self, subject: Subject) -> Estimate:
         """Share of swaps that change the answer; the swaps of one text count as one unit."""
@@ -65,7 +66,7 @@ class Swapped:
         rows = np.concatenate([self.row[put], self.row[own]])
         if not len(rows):
             return None
-        answers = np.concatenate([self.after[put], self.before[own]]).argmax(axis=1)
+        answers = decided(np.concatenate([self.after[put], self.before[own]]))
         rows, first = np.unique(rows, return_index=True)
         units = units_of(subject.examples.groups)[rows]
         return clustered(answers[first] == label, units).estimate(subject.sampling.confidence)
@@ -85,10 +86,10 @@ class Swapped:
             id=subject.examples.ids[row],
             text=shortened(subject.examples.texts[row]),
             actual=subject.examples.labels[row],
-            answer=subject.labels[int(self.before[at].argmax())],
+            answer=answer_name(subject.labels, int(decided(self.before[at]))),
             confidence=float(self.before[at].max()),
             changed=shortened(self.changed[at]),
-            answer_then=subject.labels[int(self.after[at].argmax())],
+            answer_then=answer_name(subject.labels, int(decided(self.after[at]))),
             confidence_then=float(self.after[at].max()),
         )
 

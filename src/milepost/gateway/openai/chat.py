@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from milepost.entities.language import Finish
 from milepost.entities.serving import Answer, Answers
 from milepost.gateway.errors import RefusedError
 from milepost.gateway.openai.models import PREFIX
@@ -17,7 +18,6 @@ from milepost.gateway.openai.wire import (
     Chunk,
     ChunkChoice,
     Delta,
-    Finish,
     Logprobs,
     Message,
     PromptDetails,

@@ -3,6 +3,7 @@
 import base64
 
 import numpy as np
+from numpy.typing import NDArray
 
 from milepost.gateway.errors import RefusedError
 from milepost.gateway.openai.models import no_model
@@ -35,6 +36,15 @@ def embeddings_texts(request: EmbeddingsRequest, encoder: ServedEncoder | None) 
             param="dimensions",
             advice="Leave the field out.",
         )
+    return given_texts(request)
+
+
+def given_texts(request: EmbeddingsRequest) -> list[str]:
+    """The texts of a request, at least one.
+
+    Raises:
+        RefusedError: If there is none, or the input holds tokens.
+    """
     texts = [request.input] if isinstance(request.input, str) else request.input
     if not texts:
         raise RefusedError(
@@ -54,15 +64,9 @@ def embeddings_texts(request: EmbeddingsRequest, encoder: ServedEncoder | None) 
 
 def embeddings_response(request: EmbeddingsRequest, found: Embedded) -> Embeddings:
     """Vectors as the request asked for them."""
-    vectors = np.ascontiguousarray(found.vectors, dtype="<f4")
-    embeddings: list[list[float] | str]
-    if request.encoding_format == "base64":
-        embeddings = [base64.b64encode(row).decode("ascii") for row in vectors]
-    else:
-        embeddings = vectors.tolist()
     tokens = found.tokens + found.cached_tokens
     return Embeddings(
-        data=tuple(Embedding(index=i, embedding=each) for i, each in enumerate(embeddings)),
+        data=embedded(found.vectors, request),
         model=request.model,
         usage=EmbeddingsUsage(
             prompt_tokens=tokens,
@@ -70,3 +74,14 @@ def embeddings_response(request: EmbeddingsRequest, found: Embedded) -> Embeddin
             prompt_tokens_details=PromptDetails(cached_tokens=found.cached_tokens),
         ),
     )
+
+
+def embedded(vectors: NDArray[np.float32], request: EmbeddingsRequest) -> tuple[Embedding, ...]:
+    """Vectors ``(n, d) float32`` as numbers or as base64, as the request asked for them."""
+    rows = np.ascontiguousarray(vectors, dtype="<f4")
+    embeddings: list[list[float] | str]
+    if request.encoding_format == "base64":
+        embeddings = [base64.b64encode(row).decode("ascii") for row in rows]
+    else:
+        embeddings = rows.tolist()
+    return tuple(Embedding(index=i, embedding=each) for i, each in enumerate(embeddings))

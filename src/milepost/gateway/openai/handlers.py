@@ -6,22 +6,30 @@ from dataclasses import replace
 
 import msgspec
 
-from milepost.entities.errors import MilepostError
+from milepost.entities.errors import MilepostError, UnknownNameError
+from milepost.entities.language import Upstream
 from milepost.entities.serving import Answers
 from milepost.gateway.call import Call, Reply, as_json
-from milepost.gateway.errors import ErrorBody, Refusal
+from milepost.gateway.errors import Refusal, RefusedError
 from milepost.gateway.openai.chat import chat_events, chat_response, chat_text, chat_top
 from milepost.gateway.openai.embeddings import embeddings_response, embeddings_texts
 from milepost.gateway.openai.models import (
     PREFIX,
     TaskModel,
-    ask_upstream,
     find_model,
     list_models,
     no_model,
     parse_model,
 )
 from milepost.gateway.openai.moderations import Judge, judges, moderation, moderation_texts
+from milepost.gateway.openai.passing import (
+    EVENTS,
+    NO_CACHE,
+    pass_chat,
+    pass_embeddings,
+    pass_response,
+)
+from milepost.gateway.openai.response_wire import Response, ResponsesRequest
 from milepost.gateway.openai.wire import (
     Chat,
     ChatRequest,
@@ -35,29 +43,35 @@ from milepost.gateway.openai.wire import (
 from milepost.gateway.reading import Reader
 from milepost.gateway.routes import Route
 
-_EVENTS = b"text/event-stream; charset=utf-8"
-_NO_CACHE = ((b"cache-control", b"no-cache"),)
-
 _read_embeddings = Reader(EmbeddingsRequest, values=400)
 _read_moderations = Reader(ModerationsRequest, values=400)
 _read_chat = Reader(ChatRequest, values=400)
+_read_response = Reader(ResponsesRequest, values=400)
 
 
 async def models(call: Call) -> Reply:
     """All models that the key may ask."""
-    return as_json(list_models(call.gate.tasks(call.caller), call.gate.service.encoder()))
+    return as_json(_models(call))
+
+
+def _models(call: Call) -> Models:
+    gate = call.gate
+    return list_models(gate.tasks(call.caller), gate.service.encoder(), gate.upstreams(call.caller))
 
 
 async def model(call: Call) -> Reply:
     """One model; its id may hold a slash, as it is or percent-encoded."""
     name = "/".join(call.arguments.values())
-    return as_json(find_model(name, call.gate.tasks(call.caller), call.gate.service.encoder()))
+    return as_json(find_model(name, _models(call)))
 
 
 async def embeddings(call: Call) -> Reply:
     """Vectors of texts."""
     request = await call.read(_read_embeddings)
-    texts = embeddings_texts(request, call.gate.service.encoder())
+    encoder = call.gate.service.encoder()
+    if (encoder is None or request.model != encoder.name) and _upstream(call, request.model):
+        return await pass_embeddings(call, request)
+    texts = embeddings_texts(request, encoder)
     found = await call.gate.embed(call.caller, texts, call.deadline)
     return as_json(embeddings_response(request, found))
 
@@ -94,8 +108,12 @@ async def _judge(call: Call, judge: Judge, texts: Sequence[str]) -> Answers:
 
 
 async def chat(call: Call) -> Reply:
-    """The answer of a task to the last user message."""
-    request = await call.read(_read_chat)
+    """The answer of a task to the last user message, or of a language model."""
+    body = await call.body()
+    name = _named(body)
+    if name is not None and (upstream := _upstream(call, name)) is not None:
+        return await pass_chat(call, body, upstream)
+    request = _read_chat(body)
     asked = _asked(call, request.model)
     ask = call.ask(
         asked.task,
@@ -108,22 +126,62 @@ async def chat(call: Call) -> Reply:
         ask = replace(ask, release=asked.release)
     answers = await call.gate.answer(call.caller, ask)
     if request.stream:
-        return Reply(body=chat_events(request, answers), content_type=_EVENTS, headers=_NO_CACHE)
+        events = chat_events(request, answers)
+        return Reply(body=events, content_type=EVENTS, headers=(NO_CACHE,))
     return as_json(chat_response(request, answers))
 
 
-def error_body(refusal: Refusal) -> bytes:
-    """An error whose message holds the hint too: OpenAI's clients show nothing else."""
-    detail = refusal.detail
-    if detail.hint:
-        detail = msgspec.structs.replace(detail, message=f"{detail.message} {detail.hint}")
-    return msgspec.json.encode(ErrorBody(error=detail))
+async def responses(call: Call) -> Reply:
+    """The answer of a language model as a response."""
+    body = await call.body()
+    name = _named(body)
+    upstream = None if name is None else _upstream(call, name)
+    if upstream is not None:
+        return await pass_response(call, body, upstream)
+    request = _read_response(body)
+    if parse_model(request.model) is not None:
+        _asked(call, request.model)
+        raise RefusedError(
+            400,
+            "unsupported",
+            "tasks are asked as chat completions.",
+            param="model",
+            advice="Send it to /v1/chat/completions.",
+        )
+    raise no_model(request.model, [each.name for each in call.gate.upstreams(call.caller)])
+
+
+class _Named(msgspec.Struct):
+    """The model of a request, whatever else it holds."""
+
+    model: str
+
+
+_read_named = msgspec.json.Decoder(_Named).decode
+
+
+def _named(body: bytes) -> str | None:
+    """The model of a request; ``None`` where it must be read with more care."""
+    try:
+        return _read_named(body).model
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _upstream(call: Call, name: str) -> Upstream | None:
+    """The language model of a name that is no task's, where the caller may ask it."""
+    if name.startswith(PREFIX):
+        return None
+    try:
+        return call.gate.upstream(call.caller, name)
+    except UnknownNameError:
+        return None
 
 
 def _asked(call: Call, name: str) -> TaskModel:
     asked = parse_model(name)
     if asked is None:
-        ask_upstream(name, _known(call))
+        raise no_model(name, _known(call))
     try:
         call.gate.task(call.caller, asked.task)
     except MilepostError:
@@ -133,17 +191,22 @@ def _asked(call: Call, name: str) -> TaskModel:
 
 
 def _known(call: Call) -> list[str]:
-    return [PREFIX + task.name for task in call.gate.tasks(call.caller)]
+    upstreams = [each.name for each in call.gate.upstreams(call.caller)]
+    return [PREFIX + task.name for task in call.gate.tasks(call.caller)] + upstreams
 
 
 _HEADERS = {
     "X-Request-Timeout": "Seconds after which nobody waits for the answer any more.",
     "X-Request-ID": "Id of the request; echoed, and kept with the traces.",
 }
+_PASSING_HEADERS = {
+    "traceparent": "Trace that the request belongs to (W3C Trace Context).",
+    "Cache-Control": "no-cache has a language model answer anew, whatever was answered before.",
+}
 _CHAT_HEADERS = {
     "X-Milepost-Release": "Number of the release that must answer, as milepost/NAME@N says it too.",
     "X-Milepost-Subject": "As safety_identifier, which goes before it.",
-    "traceparent": "Trace that the request belongs to (W3C Trace Context).",
+    **_PASSING_HEADERS,
     **_HEADERS,
 }
 
@@ -153,9 +216,9 @@ ROUTES = (
         path="/v1/models",
         handler=models,
         right="ask",
-        summary="List tasks and the encoder as models.",
+        summary="List tasks, the encoder and language models as models.",
         tag="openai",
-        errors=error_body,
+        errors=Refusal.spoken_body,
         answer=Models,
     ),
     Route(
@@ -163,9 +226,9 @@ ROUTES = (
         path="/v1/models/{model}",
         handler=model,
         right="ask",
-        summary="See the encoder as a model, or any model whose id holds no slash.",
+        summary="See the encoder or a language model, whose ids hold no slash.",
         tag="openai",
-        errors=error_body,
+        errors=Refusal.spoken_body,
         answer=Model,
     ),
     Route(
@@ -175,7 +238,7 @@ ROUTES = (
         right="ask",
         summary="See a task as a model: milepost/NAME.",
         tag="openai",
-        errors=error_body,
+        errors=Refusal.spoken_body,
         answer=Model,
     ),
     Route(
@@ -185,7 +248,7 @@ ROUTES = (
         right="ask",
         summary="Turn texts into vectors.",
         tag="openai",
-        errors=error_body,
+        errors=Refusal.spoken_body,
         body=EmbeddingsRequest,
         answer=Embeddings,
         headers=_HEADERS,
@@ -197,7 +260,7 @@ ROUTES = (
         right="ask",
         summary="Hold texts against guards.",
         tag="openai",
-        errors=error_body,
+        errors=Refusal.spoken_body,
         body=ModerationsRequest,
         answer=Moderations,
         headers=_HEADERS,
@@ -207,13 +270,26 @@ ROUTES = (
         path="/v1/chat/completions",
         handler=chat,
         right="ask",
-        summary="Ask a task as a model, whole or as server-sent events.",
+        summary="Ask a task or a language model, whole or as server-sent events.",
         tag="openai",
-        errors=error_body,
+        errors=Refusal.spoken_body,
         body=ChatRequest,
         answer=Chat,
         answer_types=("text/event-stream",),
         headers=_CHAT_HEADERS,
+    ),
+    Route(
+        method="POST",
+        path="/v1/responses",
+        handler=responses,
+        right="ask",
+        summary="Ask a language model, whole or as server-sent events.",
+        tag="openai",
+        errors=Refusal.spoken_body,
+        body=ResponsesRequest,
+        answer=Response,
+        answer_types=("text/event-stream",),
+        headers={**_HEADERS, **_PASSING_HEADERS},
     ),
 )
 """The rows of the OpenAI API in the table of routes."""

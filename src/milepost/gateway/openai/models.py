@@ -1,10 +1,10 @@
-"""Tasks and the encoder as models: names, lists, and what a name means."""
+"""Tasks, the encoder and language models as models: names, lists, and what a name means."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 from milepost.entities.errors import UnknownNameError
+from milepost.entities.language import Upstream
 from milepost.entities.serving import ServedTask
 from milepost.gateway.errors import RefusedError
 from milepost.gateway.openai.wire import Model, Models
@@ -50,45 +50,35 @@ def parse_model(name: str) -> TaskModel | None:
     return TaskModel(task, int(release))
 
 
-def ask_upstream(name: str, known: Iterable[str]) -> NoReturn:
-    """A model that is no task: here registered language models would be asked, once there are any.
-
-    Raises:
-        RefusedError: 404, always, as there are none.
-    """
-    more = " No language model of another provider is registered here."
-    raise no_model(name, known, more)
-
-
-def no_model(name: str, known: Iterable[str], more: str = "") -> RefusedError:
+def no_model(name: str, known: Iterable[str]) -> RefusedError:
     """That there is no such model, as OpenAI's clients expect it, with the nearest name.
 
     Args:
         name: The name asked for.
-        known: Those that there are.
-        more: What else to say.
+        known: Those that there are, and that the key may ask.
     """
     error = UnknownNameError("model", name[:100], known)
-    return RefusedError(
-        404, "model_not_found", error.what, param="model", advice=f"{error.advice}{more}"
-    )
+    return RefusedError(404, "model_not_found", error.what, param="model", advice=error.advice)
 
 
-def list_models(tasks: Sequence[ServedTask], encoder: ServedEncoder | None) -> Models:
-    """All tasks, then the encoder."""
+def list_models(
+    tasks: Sequence[ServedTask], encoder: ServedEncoder | None, upstreams: Sequence[Upstream] = ()
+) -> Models:
+    """All tasks, then the encoder, then language models."""
     found = [_as_model(task) for task in tasks]
     if encoder is not None:
         found.append(Model(id=encoder.name, created=0))
+    found += [Model(id=each.name, created=0, owned_by=each.wire) for each in upstreams]
     return Models(data=tuple(found))
 
 
-def find_model(name: str, tasks: Sequence[ServedTask], encoder: ServedEncoder | None) -> Model:
+def find_model(name: str, models: Models) -> Model:
     """One of these by its id.
 
     Raises:
         RefusedError: 404 if there is none; names the nearest.
     """
-    known = {model.id: model for model in list_models(tasks, encoder).data}
+    known = {model.id: model for model in models.data}
     if name not in known:
         raise no_model(name, known)
     return known[name]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from milepost.entities.serving import Answer, Guard, ServedTask
 from milepost.gateway.errors import RefusedError
-from milepost.gateway.openai.models import PREFIX, ask_upstream, no_model, parse_model
+from milepost.gateway.openai.models import PREFIX, no_model, parse_model
 from milepost.gateway.openai.wire import Moderation, ModerationsRequest
 
 EVERY_GUARD = ("omni-moderation", "text-moderation")
@@ -90,7 +90,7 @@ def judges(
         return list(found.values())
     named = parse_model(model)
     if named is None:
-        ask_upstream(model, [PREFIX + name for name in found])
+        raise no_model(model, [PREFIX + name for name in found])
     if named.task not in found and not any(task.name == named.task for task in tasks):
         raise no_model(model, [PREFIX + name for name in found])
     if named.task not in found:

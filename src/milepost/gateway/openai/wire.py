@@ -1,14 +1,15 @@
-"""Requests and responses of the OpenAI API, as far as a task can keep them.
+"""Requests and responses of the OpenAI API, as tasks and language models answer them.
 
-Fields of the API that stand here in no request, such as ``temperature``, are read over: they
-change nothing in what a task answers.
+Fields of the API that stand here in no request of a task, such as ``temperature``, are read over:
+they change nothing in what a task answers. What language models are asked is in ``asked``.
 """
 
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from milepost.entities.serving import Answer
+from milepost.entities.language import CacheKind, Finish
+from milepost.entities.serving import Answer, Verdict
 
 Meta = msgspec.Meta
 Texts = str | list[str | int | list[int]]
@@ -27,13 +28,13 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """A task or an encoder, as a model.
+    """A task, an encoder or a language model, as a model.
 
     Attributes:
-        id: ``milepost/NAME`` for a task; the encoder's name for the encoder.
-        created: When its production release was made, seconds since 1970.
+        id: ``milepost/NAME`` for a task; the name of the encoder, or of an upstream.
+        created: When its production release was made, seconds since 1970; 0 without one.
         object: ``model``.
-        owned_by: ``milepost``.
+        owned_by: ``milepost``; of an upstream its wire format.
     """
 
     id: str
@@ -53,7 +54,7 @@ class EmbeddingsRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Texts to turn into vectors.
 
     Attributes:
-        model: Name of the workspace's encoder.
+        model: Name of the workspace's encoder, or of an upstream.
         input: One text, or several. Tokens of another tokenizer are refused.
         encoding_format: ``float`` for numbers, ``base64`` for little-endian float32.
         dimensions: Refused unless it is what the encoder has.
@@ -171,8 +172,11 @@ class ResponseFormat(msgspec.Struct, frozen=True, kw_only=True):
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A conversation whose last user message a task answers.
 
+    A language model that the key may ask answers it as the API says; there tools, images, sampling
+    and everything else of the API are allowed that its wire format knows, ``n`` above 1 excepted.
+
     Attributes:
-        model: ``milepost/NAME``, or ``milepost/NAME@N`` for release N.
+        model: ``milepost/NAME``, or ``milepost/NAME@N`` for release N; or the name of an upstream.
         messages: At least one of role ``user``.
         stream: Whether the answer comes as server-sent events.
         stream_options: Only with ``stream``.
@@ -183,7 +187,7 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
         top_logprobs: How many labels, 0 to 20; only with ``logprobs``.
         user: For whom, where no ``safety_identifier`` says it.
         safety_identifier: For whom; the same always gets production, or always the canary.
-        tools: Refused unless empty.
+        tools: Of a task, refused unless empty.
         functions: Refused unless empty.
         audio: Refused.
         modalities: Only ``text``.
@@ -232,21 +236,36 @@ class Logprobs(msgspec.Struct, frozen=True, kw_only=True):
     refusal: None = None
 
 
+class SaidFunction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A tool that a language model asks for; ``arguments`` is JSON text as the model wrote it."""
+
+    arguments: str
+    name: str | None = None
+
+
+class SaidCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call of a tool that a language model asks for."""
+
+    id: str
+    function: SaidFunction
+    type: Literal["function"] = "function"
+
+
 class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """What the task answers.
+    """What is answered.
 
     Attributes:
-        content: The label, or fields of the answer as JSON; ``None`` where there is none.
+        content: The label, or fields of the answer as JSON; ``None`` where there is none. Of a
+            language model its text.
         refusal: Why there is none: a guard blocked it, or it was not sure enough.
         role: ``assistant``.
+        tool_calls: Tools that a language model asks for.
     """
 
     content: str | None
     refusal: str | None = None
     role: Literal["assistant"] = "assistant"
-
-
-Finish = Literal["stop", "content_filter"]
+    tool_calls: tuple[SaidCall, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -254,7 +273,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         message: It.
-        finish_reason: ``content_filter`` where a guard blocked it, else ``stop``.
+        finish_reason: ``content_filter`` where a guard blocked it; of a task else ``stop``.
         logprobs: Where asked for.
         index: 0.
     """
@@ -265,26 +284,62 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     index: int = 0
 
 
+class CompletionDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """Of the tokens that a language model wrote, those that it thought and did not show."""
+
+    reasoning_tokens: int = 0
+
+
 class ChatUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Encoder tokens of the text; an answer counts as one token, a refusal as none."""
+    """Of a task encoder tokens of the text; an answer counts as one token, a refusal as none.
+
+    Of a language model the tokens that its provider counted.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptDetails = PromptDetails()
+    completion_tokens_details: CompletionDetails | msgspec.UnsetType = msgspec.UNSET
+
+
+class Passage(msgspec.Struct, frozen=True, kw_only=True):
+    """How the answer of a language model came here.
+
+    Attributes:
+        upstream: Name of the upstream that answered, which a fallback may have made another one;
+            empty where a guard blocked the question.
+        region: Where it computed.
+        cached: Whether a cache of this server answered: ``exact``, ``semantic``, or empty.
+        attempts: How often it was sent.
+        cost_usd: What it cost; 0 from the cache.
+        guards: Verdicts on what was asked, by the guard's task.
+        answer_guards: Verdicts on what was answered.
+        trace_id: Under which it is recorded.
+    """
+
+    upstream: str
+    region: str
+    cached: CacheKind
+    attempts: int
+    cost_usd: float
+    guards: dict[str, Verdict]
+    answer_guards: dict[str, Verdict]
+    trace_id: str
 
 
 class Chat(msgspec.Struct, frozen=True, kw_only=True):
     """An answer as a chat completion.
 
     Attributes:
-        id: ``chatcmpl-`` and the id of the trace, which feedback names.
+        id: ``chatcmpl-`` and the id of the trace, which feedback to a task names.
         created: Now, seconds since 1970.
-        model: ``milepost/NAME``.
+        model: ``milepost/NAME``; of a language model what its provider calls it.
         choices: One.
         usage: What it took.
-        system_fingerprint: ``release-N``.
-        milepost: The whole answer, whatever the format.
+        system_fingerprint: ``release-N`` of a task.
+        milepost: The whole answer of a task, whatever the format.
+        upstream: How the answer of a language model came here.
         object: ``chat.completion``.
     """
 
@@ -293,9 +348,19 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     choices: tuple[Choice, ...]
     usage: ChatUsage
-    system_fingerprint: str
-    milepost: Answer
+    system_fingerprint: str | msgspec.UnsetType = msgspec.UNSET
+    milepost: Answer | msgspec.UnsetType = msgspec.UNSET
+    upstream: Passage | msgspec.UnsetType = msgspec.UNSET
     object: Literal["chat.completion"] = "chat.completion"
+
+
+class DeltaCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is new of a call of a tool; ``id`` and name stand in its first piece."""
+
+    index: int
+    function: SaidFunction
+    id: str | None = None
+    type: Literal["function"] | None = None
 
 
 class Delta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -304,6 +369,7 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     role: Literal["assistant"] | None = None
     content: str | None = None
     refusal: str | None = None
+    tool_calls: tuple[DeltaCall, ...] = ()
 
 
 class ChunkChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -322,7 +388,8 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     created: int
     model: str
     choices: tuple[ChunkChoice, ...]
-    system_fingerprint: str
+    system_fingerprint: str | msgspec.UnsetType = msgspec.UNSET
     usage: ChatUsage | None = None
     milepost: Answer | msgspec.UnsetType = msgspec.UNSET
+    upstream: Passage | msgspec.UnsetType = msgspec.UNSET
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"

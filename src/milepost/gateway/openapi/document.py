@@ -26,7 +26,8 @@ _ELSEWHERE = {"accept", "content-type", "authorization"}
 TAGS = {
     "native": "Ask tasks, see what can be asked, say what was wrong.",
     "bulk": "Streams of lines, and files: answered in order while they are still coming in.",
-    "openai": "Tasks and the encoder as models of the OpenAI API, for its clients unchanged.",
+    "openai": "Tasks, the encoder and language models as models of the OpenAI API, for its "
+    "clients unchanged.",
     "inference": "Tasks as models of the Open Inference Protocol, version 2; the same over gRPC.",
     "health": "Whether the server lives and should get traffic; metrics; this document.",
 }
@@ -34,6 +35,7 @@ TAGS = {
 _ERRORS = {
     400: "The request cannot be read: not JSON, a wrong field or header.",
     401: "There is no key, or it is not known, expired or revoked.",
+    402: "A budget does not allow to ask a language model; what is left is told.",
     403: "The key has no right to this.",
     404: "There is no such task, release or model; the nearest is named.",
     406: "No type that the Accept header takes can be written.",
@@ -44,6 +46,7 @@ _ERRORS = {
     422: "The input cannot be used.",
     429: "The key has reached its own limit. See Retry-After.",
     500: "The server failed; the id of the request is named.",
+    502: "A language model that is needed did not answer.",
     503: "The server has more to do than it can, or is not ready. See Retry-After.",
     504: "The deadline passed before there was an answer.",
 }
@@ -200,7 +203,7 @@ def _errors() -> dict[str, Any]:
     for family, kind in (("Error", ErrorBody), ("Inference", InferenceError)):
         content = {JSON: {"schema": _ref(kind)}}
         for status, said in _ERRORS.items():
-            again = {"Retry-After": _RETRY_AFTER} if status in (429, 503) else {}
+            again = {"Retry-After": _RETRY_AFTER} if status in (402, 429, 503) else {}
             headers = {**_HEADERS, **again}
             answer = {"description": said, "headers": headers, "content": content}
             found[f"{family}{status}"] = answer
@@ -225,7 +228,7 @@ def _statuses(route: Route) -> list[int]:
     if route.right != "open":
         found |= {400, 401, 403, 429, 503}
     if route.body is not None or route.body_types:
-        found |= {400, 404, 408, 409, 413, 415, 422, 503, 504}
+        found |= {400, 402, 404, 408, 409, 413, 415, 422, 502, 503, 504}
     if route.answer_types and route.body is None:
         found |= {406}
     return sorted(found)

@@ -129,6 +129,51 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "object": "chat.completion",
         },
     },
+    "POST /v1/responses": {
+        "request": {"model": "big", "input": "Say hello.", "max_output_tokens": 20},
+        "response": {
+            "id": "resp_t019ab5f2c8d47e31b2f6a4c09d5e7f13",
+            "created_at": 1769860800,
+            "model": "big-1",
+            "output": [
+                {
+                    "type": "message",
+                    "id": "item_0_t019ab5f2c8d47e31b2f6a4c09d5e7f13",
+                    "content": [
+                        {"type": "output_text", "text": "Hello!", "annotations": [], "logprobs": []}
+                    ],
+                    "status": "completed",
+                    "role": "assistant",
+                }
+            ],
+            "status": "completed",
+            "incomplete_details": None,
+            "usage": {
+                "input_tokens": 9,
+                "output_tokens": 3,
+                "total_tokens": 12,
+                "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+                "output_tokens_details": {"reasoning_tokens": 0},
+            },
+            "error": None,
+            "instructions": None,
+            "tools": [],
+            "tool_choice": "auto",
+            "parallel_tool_calls": True,
+            "store": False,
+            "upstream": {
+                "upstream": "big",
+                "region": "",
+                "cached": "",
+                "attempts": 1,
+                "cost_usd": 0.0000525,
+                "guards": {},
+                "answer_guards": {},
+                "trace_id": "t019ab5f2c8d47e31b2f6a4c09d5e7f13",
+            },
+            "object": "response",
+        },
+    },
     "POST /v2/models/{model}/infer": {"request": _TENSORS, "response": _TENSORS_BACK},
     "POST /v2/models/{model}/versions/{version}/infer": {
         "request": _TENSORS,

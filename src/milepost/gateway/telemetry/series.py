@@ -10,6 +10,14 @@ SECONDS = (
 )
 """Bounds of the buckets of every time, in seconds: fine where an answer takes a few ms."""
 
+CALL_SECONDS = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0),
+)
+"""The same where an answer takes seconds."""
+
+CALL_SECONDS_SUM = len(CALL_SECONDS) + 1
+
 TEXTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 """Bounds of the buckets of the number of texts in a batch or a request."""
 
@@ -80,6 +88,30 @@ METRICS: Mapping[str, Metric] = {
     ),
     "milepost_guard_trips_total": Metric(
         "counter", "Inputs at which a guard tripped.", ("task", "guard", "action")
+    ),
+    "milepost_upstream_calls_total": Metric(
+        "counter",
+        "Calls of language models; purpose is 'pass' where a client asked one itself, else "
+        "'serve'; outcome is 'ok' or how it failed, cached is 'exact', 'semantic' or empty.",
+        ("upstream", "purpose", "outcome", "cached"),
+    ),
+    "milepost_upstream_call_seconds": Metric(
+        "histogram", "Time from a call of a language model to its end.", ("upstream",), CALL_SECONDS
+    ),
+    "milepost_upstream_first_seconds": Metric(
+        "histogram",
+        "Time from a streamed call to its first piece.",
+        ("upstream",),
+        CALL_SECONDS,
+    ),
+    "milepost_upstream_tokens_total": Metric(
+        "counter",
+        "Tokens of language models; kind is 'input', 'cached_input', 'output' or 'reasoning', of "
+        "which the second is part of the first and the fourth of the third.",
+        ("upstream", "kind"),
+    ),
+    "milepost_upstream_micro_usd_total": Metric(
+        "counter", "What answered calls of language models cost, in micro-USD.", ("upstream",)
     ),
     "milepost_feedback_total": Metric(
         "counter", "Feedback that was kept for the first time.", ("task",)

@@ -130,6 +130,25 @@ class Spans:
             attributes[names.KEY] = ask.key
         return self._open(f"{names.CLASSIFY} {ask.task}", attributes, parent)
 
+    def calling(
+        self, name: str, attributes: Mapping[str, str | int | float | bool], parent: str | None
+    ) -> "Span":
+        """A span for a call of somebody else, below the one that ``parent`` names."""
+        from opentelemetry.trace import SpanKind
+
+        context = None if parent is None else self._propagator.extract({"traceparent": parent})
+        return self._tracer.start_span(
+            name, context=context, kind=SpanKind.CLIENT, attributes=attributes
+        )
+
+    def header(self, span: "Span") -> str | None:
+        """The ``traceparent`` header that hands a span on; ``None`` where there is nothing to."""
+        from opentelemetry.trace import set_span_in_context
+
+        carrier: dict[str, str] = {}
+        self._propagator.inject(carrier, set_span_in_context(span))
+        return carrier.get("traceparent")
+
     def embedding(self, inputs: int) -> Opened:
         """A span for a request for vectors."""
         attributes: dict[str, str | int] = {

@@ -22,6 +22,7 @@ from milepost.gateway.telemetry.series import (
 from milepost.gateway.telemetry.spans import Spans, open_spans
 from milepost.gateway.telemetry.store import Key, Store
 from milepost.serving.asking import Answering
+from milepost.serving.language import Languages
 from milepost.serving.parts import State
 
 SAMPLED_EVERY = 1.0
@@ -81,6 +82,12 @@ class Telemetry:
 
         self._service = service
         return Watched(service, self)
+
+    def watch_languages(self, languages: Languages) -> Languages:
+        """Language models, counted whoever asks them: give these to the service instead."""
+        from milepost.gateway.telemetry.languages import WatchedLanguages
+
+        return WatchedLanguages(languages, self)
 
     def request_started(self) -> None:
         """An HTTP request has come in."""

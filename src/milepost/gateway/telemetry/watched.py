@@ -5,11 +5,13 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from milepost.entities.errors import MilepostError
+from milepost.entities.errors import MilepostError, UpstreamError
 from milepost.entities.serving import Answer, Answers, Ask, Feedback, ServedTask
+from milepost.gateway.telemetry.passing import WatchedPassing
 from milepost.gateway.telemetry.series import MOST_SERIES, SECONDS, SECONDS_SUM, TEXTS, TEXTS_SUM
 from milepost.gateway.telemetry.spans import Opened
 from milepost.serving.asking import Answering, Embedded, Said, ServedEncoder
+from milepost.serving.passing.asking import Passing
 
 if TYPE_CHECKING:
     from milepost.gateway.telemetry.telemetry import Telemetry
@@ -39,6 +41,9 @@ class Watched:
         self._inner = inner
         self._telemetry = telemetry
         self._known: dict[tuple[str, int, str, str], _Places] = {}
+        self._passing = WatchedPassing(inner.passing, telemetry)
+        # Asked before each question: not by a detour.
+        self.asks = inner.asks
 
     async def answer(self, ask: Ask) -> Answers:
         """See ``Answering.answer``."""
@@ -76,6 +81,11 @@ class Watched:
     def task(self, name: str) -> ServedTask:
         """See ``Answering.task``."""
         return self._inner.task(name)
+
+    @property
+    def passing(self) -> Passing:
+        """See ``Answering.passing``."""
+        return self._passing
 
     def tasks(self) -> Sequence[ServedTask]:
         """See ``Answering.tasks``."""
@@ -167,6 +177,8 @@ class Watched:
 
 def error_label(error: BaseException) -> str:
     """The kind of an error in one word: ``overloaded``, ``late``, ``cancelled`` and so on."""
+    if isinstance(error, UpstreamError):
+        return f"upstream_{error.outcome}"
     if isinstance(error, MilepostError) or type(error).__name__ == "CancelledError":
         name = type(error).__name__.removesuffix("Error")
         return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")

@@ -9,6 +9,7 @@ from milepost.metrics.inference.intervals import Bounded, Sampling, measure
 from milepost.metrics.inference.jackknife import leave_one_out
 from milepost.metrics.scoring.classification import METRICS
 from milepost.metrics.scoring.confusion import Cells, Counts
+from milepost.metrics.scoring.deciding import is_right
 
 _STEPS = 24
 """Bisections on the log scale: a p-value to six digits."""
@@ -32,12 +33,12 @@ def mcnemar(y: NDArray[np.int64], answers: NDArray[np.int64], other: NDArray[np.
 
     Args:
         y: ``(n,)`` actual labels; ``-1`` is never right.
-        answers: ``(n,)`` answers of the first.
+        answers: ``(n,)`` answers of the first; ``-1`` for none, which is never right.
         other: ``(n,)`` answers of the second.
     """
     from scipy.special import bdtr, bdtrc
 
-    first, second = answers == y, other == y
+    first, second = is_right(answers, y), is_right(other, y)
     won = int((first & ~second).sum())
     lost = int((second & ~first).sum())
     total = won + lost

@@ -236,7 +236,7 @@ def estimate(
     Args:
         metric: A key of ``classification.METRICS``.
         y: ``(n,)`` actual labels in ``[-1, k)``; ``-1`` always counts as wrong.
-        answers: ``(n,)`` answered labels in ``[0, k)``.
+        answers: ``(n,)`` answered labels in ``[-1, k)``; ``-1`` for none, which counts as wrong.
         k: Number of labels.
         sampling: Confidence; the defaults when ``None``.
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from milepost.metrics.scoring.classification import f1_terms, ratio, recall_terms
 from milepost.metrics.scoring.confusion import Cells, Counts
+from milepost.metrics.scoring.deciding import is_right
 
 
 def leave_one_out(metric: str, cells: Cells, predictor: int = 0) -> NDArray[np.float64]:
@@ -27,11 +28,11 @@ def leave_one_out(metric: str, cells: Cells, predictor: int = 0) -> NDArray[np.f
     counts = cells.totals(predictor)
     answers = cells.answers[predictor]
     if metric == "accuracy":
-        return (counts.right.sum() - (answers == cells.y)) / (counts.n - 1.0)
+        return (counts.right.sum() - is_right(answers, cells.y)) / (counts.n - 1.0)
     if metric == "micro_f1":
         known = (cells.y >= 0).astype(np.float64)
         size = counts.actual.sum() + counts.n
-        return 2.0 * (counts.right.sum() - (answers == cells.y)) / (size - 1.0 - known)
+        return 2.0 * (counts.right.sum() - is_right(answers, cells.y)) / (size - 1.0 - known)
     if metric == "mcc":
         return _mcc(counts, cells.y, answers)
     return _additive(metric, counts, cells.y, answers)
@@ -55,15 +56,15 @@ def _additive(
         raise KeyError(metric)
 
     top, bottom = terms(counts.right, counts.answered, counts.actual)
-    hit = (answers == y).astype(np.float64)
-    known = y >= 0
-    at = np.maximum(y, 0)
+    hit = is_right(answers, y).astype(np.float64)
+    known, said = y >= 0, answers >= 0
+    at, to = np.maximum(y, 0), np.maximum(answers, 0)
     of_actual = terms(counts.right[at] - hit, counts.answered[at] - hit, counts.actual[at] - 1.0)
-    of_answer = terms(counts.right[answers], counts.answered[answers] - 1.0, counts.actual[answers])
+    of_answer = terms(counts.right[to], counts.answered[to] - 1.0, counts.actual[to])
     sums: list[NDArray[np.float64]] = []
     for whole, actual, answer in zip((top, bottom), of_actual, of_answer, strict=True):
         change = np.where(known, actual - whole[at], 0.0)
-        change += np.where(hit == 0, answer - whole[answers], 0.0)
+        change += np.where(said & (hit == 0), answer - whole[to], 0.0)
         sums.append(whole.sum() + change)
     left = counts.n - 1.0
     if metric == "weighted_f1":
@@ -76,14 +77,16 @@ def _additive(
 
 def _mcc(counts: Counts, y: NDArray[np.int64], answers: NDArray[np.int64]) -> NDArray[np.float64]:
     """Matthews correlation from its four sums (Gorodkin 2004), each less one row."""
-    known = y >= 0
-    hit = answers == y
-    at = np.maximum(y, 0)
+    known, said = y >= 0, answers >= 0
+    hit = is_right(answers, y)
+    at, to = np.maximum(y, 0), np.maximum(answers, 0)
     n = counts.n - 1.0
     unknown = counts.n - counts.actual.sum()
-    product = (counts.answered * counts.actual).sum() - counts.actual[answers]
+    silent = counts.n - counts.answered.sum()
+    product = (counts.answered * counts.actual).sum() - np.where(said, counts.actual[to], 0.0)
     product = product - np.where(known, counts.answered[at] - hit, 0.0)
-    answered = (counts.answered**2).sum() - 2.0 * counts.answered[answers] + 1.0
+    given = np.where(said, counts.answered[to], silent)
+    answered = (counts.answered**2).sum() + silent**2 - 2.0 * given + 1.0
     own = np.where(known, counts.actual[at], unknown)
     actual = (counts.actual**2).sum() + unknown**2 - 2.0 * own + 1.0
     spread = np.maximum((n**2 - answered) * (n**2 - actual), 0.0)

@@ -90,7 +90,7 @@ def best_of(
     Args:
         metric: A key of ``classification.METRICS``.
         y: ``(n,)`` actual labels in ``[-1, k)``.
-        answers: ``(m, n)`` out-of-fold answers of the candidates, in ``[0, k)``.
+        answers: ``(m, n)`` out-of-fold answers of the candidates, in ``[-1, k)``.
         k: Number of labels.
         sampling: Confidence, resamples and seed; the defaults when ``None``.
         ties: What decides near ties; ``None`` chooses by the metric alone.

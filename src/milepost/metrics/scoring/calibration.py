@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from milepost.entities.scorecard import Calibration, CalibrationBin
 from milepost.metrics.inference.intervals import Sampling, wilson
+from milepost.metrics.scoring.deciding import decided, is_right
 
 BINS = 15
 """Equal-mass bins of the calibration error; fewer where there are fewer rows."""
@@ -114,7 +115,7 @@ def calibration(
     """
     sampling = sampling or Sampling()
     confidence = probabilities.max(axis=1).astype(np.float64)
-    right = (probabilities.argmax(axis=1) == y).astype(np.float64)
+    right = is_right(decided(probabilities), y).astype(np.float64)
     order = np.argsort(confidence, kind="stable")
     confidence, right = confidence[order], right[order]
     n = len(y)

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from milepost.metrics.scoring.deciding import is_right
 from milepost.metrics.scoring.measures import Measure, Reading, Sample, design_effect
 
 BINS = 15
@@ -29,7 +30,7 @@ def ece() -> Measure:
 
     def read(sample: Sample) -> Reading:
         confidence = sample.probabilities.max(axis=1).astype(np.float64)
-        right = (sample.answers == sample.y).astype(np.float64)
+        right = is_right(sample.answers, sample.y).astype(np.float64)
         bins = equal_mass(confidence)
         sizes = np.bincount(bins).astype(np.float64)
         gaps = np.bincount(bins, confidence - right) / sizes

@@ -6,6 +6,8 @@ Conventions, the same for every metric:
   ``mcc`` as a row that nothing can get right, ``macro_f1``, ``micro_f1`` and ``weighted_f1`` as a
   false alarm of the label that was answered, and it lowers ``balanced_accuracy`` by its share of
   the rows.
+- A row without an answer counts as wrong too: it enters every metric as a row of its label that
+  was missed, and ``micro_f1`` and ``mcc`` as one of an answer that is never right.
 - ``balanced_accuracy`` averages over the labels that have examples; ``macro_f1`` over the labels
   that have examples or were answered, where a label answered but never right scores 0.
 - A ratio without a denominator is 0: ``mcc`` of a sample with one label, ``macro_f1`` of nothing.
@@ -32,8 +34,7 @@ def accuracy(counts: Counts) -> NDArray[np.float64]:
 
 def micro_f1(counts: Counts) -> NDArray[np.float64]:
     """F1 of all labels' counts together, in [0, 1]; accuracy where every label is known."""
-    size = counts.actual.sum(axis=-1) + counts.answered.sum(axis=-1)
-    return ratio(2.0 * counts.right.sum(axis=-1), size)
+    return ratio(2.0 * counts.right.sum(axis=-1), counts.actual.sum(axis=-1) + counts.n)
 
 
 def balanced_accuracy(counts: Counts) -> NDArray[np.float64]:
@@ -76,7 +77,8 @@ def mcc(counts: Counts) -> NDArray[np.float64]:
     n = counts.n
     unknown = n - counts.actual.sum(axis=-1)
     covariance = counts.right.sum(axis=-1) * n - (counts.answered * counts.actual).sum(axis=-1)
-    spread_answered = n**2 - (counts.answered**2).sum(axis=-1)
+    silent = n - counts.answered.sum(axis=-1)
+    spread_answered = n**2 - (counts.answered**2).sum(axis=-1) - silent**2
     spread_actual = n**2 - (counts.actual**2).sum(axis=-1) - unknown**2
     return ratio(covariance, np.sqrt(np.maximum(spread_answered * spread_actual, 0.0)))
 
@@ -100,7 +102,7 @@ def score(metric: str, y: NDArray[np.int64], answers: NDArray[np.int64], k: int)
     Args:
         metric: A key of ``METRICS``.
         y: ``(n,)`` actual labels in ``[-1, k)``.
-        answers: ``(n,)`` answered labels in ``[0, k)``.
+        answers: ``(n,)`` answered labels in ``[-1, k)``.
         k: Number of labels.
 
     Raises:

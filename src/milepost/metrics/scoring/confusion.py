@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNKNOWN = -1
-"""Index of an actual label that the task does not know."""
+"""Index of an actual label that the task does not know, and of an answer that decides nothing."""
 
 _CHUNK = 4_000_000
 
@@ -23,9 +23,10 @@ class Counts:
 
     Attributes:
         right: ``(..., k)`` rows of each label that were answered with it.
-        answered: ``(..., k)`` rows that were answered with each label.
+        answered: ``(..., k)`` rows that were answered with each label; those without an answer are
+            in none.
         actual: ``(..., k)`` rows that have each label.
-        n: ``(...)`` rows in all, those with an unknown label included.
+        n: ``(...)`` rows in all, those with an unknown label or without an answer included.
     """
 
     right: NDArray[np.float64]
@@ -40,7 +41,7 @@ class Cells:
 
     Attributes:
         y: ``(t,) int64`` actual label, ``-1`` for one that the task does not know.
-        answers: ``(m, t) int64`` answered labels.
+        answers: ``(m, t) int64`` answered labels, ``-1`` for no answer.
         counts: ``(t,) int64`` rows in each cell.
         k: Number of labels.
     """
@@ -56,7 +57,7 @@ class Cells:
 
         Args:
             y: ``(n,)`` actual labels in ``[-1, k)``.
-            answers: ``(m, n)`` or ``(n,)`` answered labels in ``[0, k)``.
+            answers: ``(m, n)`` or ``(n,)`` answered labels in ``[-1, k)``.
             k: Number of labels, at least 1.
 
         Raises:
@@ -67,7 +68,7 @@ class Cells:
             raise ValueError(f"y has shape {y.shape} and answers {answers.shape}")
         if not len(y):
             raise ValueError("there is nothing to judge: no examples")
-        if y.min() < UNKNOWN or max(y.max(), answers.max()) >= k or answers.min() < 0:
+        if min(y.min(), answers.min()) < UNKNOWN or max(y.max(), answers.max()) >= k:
             raise ValueError(f"label indices must lie in [0, {k}), or be -1 for unknown ones")
         code = _row_codes(y, answers, k)
         _, first, counts = np.unique(code, return_index=True, return_counts=True)
@@ -129,7 +130,7 @@ def _row_codes(y: NDArray[np.int64], answers: NDArray[np.int64], k: int) -> NDAr
     """One integer per row, equal for equal rows; renumbered so that it cannot overflow."""
     code = y + 1
     for row in answers:
-        code = np.unique(code * k + row, return_inverse=True)[1].reshape(-1)
+        code = np.unique(code * (k + 1) + row + 1, return_inverse=True)[1].reshape(-1)
     return code.astype(np.int64)
 
 

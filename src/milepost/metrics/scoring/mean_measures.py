@@ -46,7 +46,8 @@ def hit_rate(most: int) -> Measure:
         given = sample.probabilities[np.arange(len(sample.y)), np.maximum(sample.y, 0)][:, None]
         earlier = np.arange(sample.probabilities.shape[1])[None, :] < sample.y[:, None]
         ahead = (sample.probabilities > given) | ((sample.probabilities == given) & earlier)
-        return share_of(((ahead.sum(axis=1) < most) & (sample.y >= 0)).astype(np.float64))
+        counted = (sample.y >= 0) & (sample.answers >= 0)
+        return share_of(((ahead.sum(axis=1) < most) & counted).astype(np.float64))
 
     return Measure(f"hit_rate@{most}", higher=True, low=0.0, high=1.0, read=read)
 
@@ -56,9 +57,11 @@ def utility(costs: NDArray[np.float64]) -> Measure:
 
     Args:
         costs: ``(k, k)`` cost of each answered label (column) for each actual one (row). A row
-            with an unknown label costs the most that its answer can cost.
+            with an unknown label costs the most that its answer can cost, and one without an
+            answer the most that its label can.
     """
     known = np.vstack([costs, costs.max(axis=0)])
+    known = np.hstack([known, known.max(axis=1, keepdims=True)])
 
     def read(sample: Sample) -> Reading:
         rows = -known[sample.y, sample.answers]

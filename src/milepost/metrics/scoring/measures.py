@@ -26,6 +26,7 @@ from milepost.metrics.inference.intervals import Bounded, Measured, measure
 from milepost.metrics.inference.jackknife import leave_one_out
 from milepost.metrics.scoring.classification import METRICS
 from milepost.metrics.scoring.confusion import Cells
+from milepost.metrics.scoring.deciding import decided
 
 BLOCKS = 50
 """Blocks of the jackknife of a user's function: it is called about this often per estimate."""
@@ -34,7 +35,9 @@ _CHANGED = 16
 _LEVEL = 0.975
 
 Function = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]], float]
-"""Of ``(n,)`` actual labels, ``(n,)`` answers and ``(n, k)`` probabilities."""
+"""Of ``(n,)`` actual labels, ``(n,)`` answers and ``(n, k)`` probabilities.
+
+Both hold -1: a label that the task does not know, and no answer, which is not right for it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,8 +57,8 @@ class Sample:
 
     @property
     def answers(self) -> NDArray[np.int64]:
-        """Most probable label of each row."""
-        return self.probabilities.argmax(axis=1)
+        """Most probable label of each row; -1 where nothing is decided."""
+        return decided(self.probabilities)
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "Sample":
         """Some of the rows."""

@@ -20,14 +20,18 @@ def mae(values: NDArray[np.float64]) -> Measure:
 
     Args:
         values: ``(k,)`` value of each label. A row with an unknown label is as wrong as its answer
-            can be.
+            can be, and one without an answer as wrong as an answer to its label could be.
     """
     reach = float(np.ptp(values))
 
+    def furthest(value: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.maximum(value - values.min(), values.max() - value)
+
     def read(sample: Sample) -> Reading:
-        answered = values[sample.answers]
-        most = np.maximum(answered - values.min(), values.max() - answered)
-        rows = np.where(sample.y >= 0, np.abs(values[sample.y] - answered), most)
+        actual, answered = values[sample.y], values[sample.answers]
+        known, said = sample.y >= 0, sample.answers >= 0
+        rows = np.where(known, np.abs(actual - answered), furthest(answered))
+        rows = np.where(said, rows, np.where(known, furthest(actual), reach))
         return Reading(float(rows.mean()), rows, None, 0.0, reach)
 
     return Measure("mae", higher=False, low=0.0, high=reach, read=read)
@@ -118,14 +122,14 @@ def _correlation(
     k = int(places.max()) + 1
 
     def read(sample: Sample) -> Reading:
-        n, known = len(sample.y), sample.y >= 0
+        n, known = len(sample.y), (sample.y >= 0) & (sample.answers >= 0)
         at, answered = places[sample.y[known]], places[sample.answers[known]]
         value, means = 0.0, np.zeros(n)
         if known.any():
             table = np.zeros((k, k))
             np.add.at(table, (at, answered), 1.0)
             among, said = parts(table)
-            # An unknown label is in no order with any other: its row says 0.
+            # An unknown label is in no order with any other, nor is no answer: their row says 0.
             value, means[known] = among * float(known.mean()), said[at, answered]
         seen = np.bincount(at, minlength=k)
         seen = seen[seen > 0]

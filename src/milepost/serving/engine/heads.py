@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from milepost.predictors.base import Batch, Predictor
 from milepost.predictors.linear import LinearPredictor
+from milepost.serving.driving import is_driven
 
 if TYPE_CHECKING:
     from milepost.serving.engine.work import Head, Stack
@@ -71,10 +72,13 @@ def blocks_of(heads: "Sequence[Head]", own: int) -> tuple[tuple[Block, tuple[int
     Args:
         heads: All heads.
         own: How many of the first no other stack has: each of these is a block of its own.
+
+    Heads that are driven stand in no block: the engine only gets them their vectors.
     """
-    together = [at for at, head in enumerate(heads) if type(head.predictor) is LinearPredictor]
+    asked = [at for at, head in enumerate(heads) if not is_driven(head.predictor)]
+    together = [at for at in asked if type(heads[at].predictor) is LinearPredictor]
     shared = tuple(at for at in together if at >= own)
-    alone = [(at,) for at in range(len(heads)) if at not in shared]
+    alone = [(at,) for at in asked if at not in shared]
     return tuple(
         (_block([heads[at] for at in places]), places) for places in (*alone, shared) if places
     )

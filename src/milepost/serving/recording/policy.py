@@ -26,10 +26,11 @@ def sampled(traces: Sequence[Trace], rule: RecordingRule) -> Sequence[Trace]:
 def as_kept(trace: Trace, rule: RecordingRule) -> Expiring:
     """The trace with as much of its input as the rule keeps, and when it expires."""
     expires = trace.at + timedelta(days=rule.days)
-    if rule.inputs == "full" or trace.text is None:
+    if rule.inputs == "full" or (trace.text is None and trace.said is None):
         return trace, expires
-    digest = text_digest(trace.text) if rule.inputs == "hashed" else None
-    return msgspec.structs.replace(trace, text=None, text_sha256=digest), expires
+    hashed = rule.inputs == "hashed" and trace.text is not None
+    digest = text_digest(trace.text or "") if hashed else None
+    return msgspec.structs.replace(trace, text=None, said=None, text_sha256=digest), expires
 
 
 def text_digest(text: str) -> str:

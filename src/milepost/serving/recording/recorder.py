@@ -401,7 +401,11 @@ class Recorder:
 def _entry(
     traces: Sequence[Trace], rule: RecordingRule, done: "asyncio.Future[None] | None" = None
 ) -> _Entry:
-    return _Entry(traces, rule, sum(len(trace.text or "") for trace in traces), done)
+    return _Entry(traces, rule, sum(map(_chars, traces)), done)
+
+
+def _chars(trace: Trace) -> int:
+    return len(trace.text or "") + (len(trace.said) if trace.said is not None else 0)
 
 
 def _rows(entries: Sequence[_Entry]) -> list[Expiring]:

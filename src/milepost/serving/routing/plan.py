@@ -64,8 +64,10 @@ class Route:
         guards: Verdicts that are asked for, in the order of the task file.
         shadow: The release that is asked along, and where its probabilities are.
         aside: A release in the shadow that would hold the answer up or change its variant, for it
-            reads the text itself or another encoder, or did not pass on the variant: asked
+            reads the text itself or another encoder, asks language models, or did not pass on the
+            variant: asked
             afterwards.
+        driven: Where heads sit that may ask language models; the engine leaves them out.
     """
 
     channel: str
@@ -75,6 +77,7 @@ class Route:
     guards: tuple[Guarding, ...] = ()
     shadow: tuple[Loaded, Place] | None = None
     aside: tuple[Loaded, Lane] | None = None
+    driven: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True, weakref_slot=True)

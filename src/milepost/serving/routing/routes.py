@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from milepost.entities.errors import InputError
 from milepost.entities.serving import Guard
 from milepost.predictors.preparation.preparing import Preparation
+from milepost.serving.driving import is_driven
 from milepost.serving.engine.work import Stack
 from milepost.serving.loaded import Loaded, Seat
 from milepost.serving.routing.plan import Guarding, Lane, Place, Route
@@ -79,22 +80,30 @@ def make_route(
     ]
     along = shadow is not None and bool(first.variants) and first.takes(shadow)
     along = along and shadow is not None and first.variants[0] in shadow.variants
+    along = along and shadow is not None and not is_driven(shadow.predictor)
     at = Place(0, first.add(shadow)) if shadow is not None and along else None
     aside = None
     if shadow is not None and at is None:
         alone = _Heads(shadow.prepare)
         alone.add(shadow)
         aside = shadow, alone.lane()
+    lanes = tuple(each.lane() for each in gathered)
     return Route(
         channel=channel,
         key="|".join(
             [answering.strategy, answering.bundle, *(f"{g!r} {head.bundle}" for g, head in guards)]
         ),
         answering=answering,
-        lanes=tuple(each.lane() for each in gathered),
+        lanes=lanes,
         guards=tuple(placed),
         shadow=(shadow, at) if shadow is not None and at is not None else None,
         aside=aside,
+        driven=tuple(
+            Place(at, head)
+            for at, lane in enumerate(lanes)
+            for head, seat in enumerate(lane.seats)
+            if is_driven(seat.predictor)
+        ),
     )
 
 

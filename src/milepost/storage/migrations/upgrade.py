@@ -11,7 +11,7 @@ from sqlalchemy import Connection, inspect, text
 from milepost.entities.errors import WorkspaceError
 from milepost.storage.database import Database
 
-VERSIONS: tuple[str, ...] = ("0001", "0002", "0003")
+VERSIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004")
 """All versions of the tables, oldest first; a test holds this against the files."""
 
 VERSION_TABLE = "milepost_version"

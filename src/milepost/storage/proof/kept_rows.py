@@ -91,8 +91,15 @@ _ACTIONS: dict[str, tuple[tuple[str, Callable[[RawRow], str | None]], ...]] = {
     "holdout.looked": (("look", _look),),
     "key.created": (("key", _subject),),
     "key.revoked": (("key", _subject),),
+    "upstream.added": (("upstream", _subject),),
+    "upstream.changed": (("upstream", _subject),),
+    "upstream.removed": (("upstream", _subject),),
+    "budget.set": (("budget", _subject),),
 }
 """What an act is about, and the name of each; ``None`` where this one is not about it."""
+
+_ENDS = {"budget.removed": "budget"}
+"""Acts after which there is no such thing any more, nor a row of it."""
 
 SETTING = "setting.changed"
 """Each of these has a row of its own: the n-th entry and the n-th row belong together."""
@@ -115,6 +122,8 @@ class Recorder:
                     name = name_of(row)
                     if name is not None:
                         newest[noun, name] = row
+            elif row[4] in _ENDS:
+                newest.pop((_ENDS[row[4]], _subject(row)), None)
             elif row[4] == SETTING:
                 self._counts[SETTING] += 1
                 newest["setting", str(self._counts[SETTING])] = row

@@ -24,6 +24,7 @@ from milepost.storage.records.contests import (
 )
 from milepost.storage.records.keys import key_digest
 from milepost.storage.records.releases import as_release, content_digest
+from milepost.storage.records.upstreams import upstream_digest
 
 PAGE = 10_000
 """Entries that are read at a time."""
@@ -146,7 +147,18 @@ def _kept(connection: Connection, tenant: str) -> Generator[Kept]:
         revoked = None if row.revoked is None else row.revoked.isoformat()
         facts = {"key": key_digest(row.hash, row.record), "revoked": revoked}
         yield Kept("key", row.id, facts, must=True)
+    yield from _money(connection, tenant)
     yield from _older(connection, tenant)
+
+
+def _money(connection: Connection, tenant: str) -> Generator[Kept]:
+    """Upstreams in the order of their versions, and budgets; of removed ones nothing is left."""
+    for row in _rows(connection, tables.upstreams, tenant):
+        facts = {"version": row.number, "upstream": upstream_digest(row.record)}
+        yield Kept("upstream", row.name, facts, must=True)
+    for row in _rows(connection, tables.budgets, tenant):
+        facts = {"micro_usd": row.micro_usd, "period": row.period}
+        yield Kept("budget", row.scope, facts, must=True)
 
 
 def _older(connection: Connection, tenant: str) -> Generator[Kept]:

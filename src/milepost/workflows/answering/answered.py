@@ -36,6 +36,7 @@ class Answered:
         predictions: One answer per row.
         columns: Columns of the input file, by name; empty for bare texts.
         cover: What the sets of labels promise that were asked for; ``None`` for none.
+        may_withhold: Whether an answer may be withheld.
     """
 
     task: str
@@ -45,6 +46,7 @@ class Answered:
     predictions: Predictions
     columns: Mapping[str, Sequence[object]]
     cover: float | None = None
+    may_withhold: bool = False
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -68,7 +70,7 @@ class Answered:
             "confidence": confidence,
             "release": [self.release] * len(self),
         }
-        if self.predictions.abstain_below is not None:
+        if self.may_withhold or self.predictions.abstain_below is not None:
             added["abstained"] = self.predictions.abstained.tolist()
         if self.sets is not None:
             added["set"] = self.sets

@@ -264,6 +264,8 @@ def _of(
         predictions=as_released(Predictions(answerer.predictor.labels, found), answerer.manifest),
         columns=part.columns,
         cover=which.cover,
+        # A language model may give none of the labels, and the last rung may be a person.
+        may_withhold=bool(answerer.predictor.upstreams) or hasattr(answerer.predictor, "rungs"),
     )
 
 

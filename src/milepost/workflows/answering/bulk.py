@@ -11,12 +11,14 @@ from typing import TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from milepost.contests.asking import Language, asked_predictions
 from milepost.entities.errors import EncoderError, InputError
 from milepost.models.cached import CachedEncoder
 from milepost.models.encoder import Encoder
 from milepost.predictors.base import Batch, Predictor
 from milepost.serving.engine.engine import Engine
 from milepost.serving.engine.work import Encoding, Outcome, Stack, TrunkKey, Work
+from milepost.workflows.answering.speaking import language_of
 from milepost.workflows.context import Context
 from milepost.workflows.release.bundles import Answerer
 
@@ -161,17 +163,48 @@ def _probabilities(outcome: Outcome) -> NDArray[np.float32]:
     return found
 
 
+class _Asking:
+    """Answers texts of a predictor that asks language models; used by one thread.
+
+    Each part is asked as a whole: that many calls are on their way as the upstreams allow.
+    """
+
+    def __init__(self, predictor: Predictor, encoder: Encoder | None, language: Language) -> None:
+        self._predictor = predictor
+        self._encoder = encoder
+        self._language = language
+
+    def answers(
+        self, parts: Iterable[tuple[_Label, Sequence[str]]]
+    ) -> Iterator[tuple[_Label, NDArray[np.float32]]]:
+        """As ``Bulk.answers``.
+
+        Raises:
+            UpstreamError: If no further call can be made at all.
+        """
+        for label, texts in parts:
+            vectors = None if self._encoder is None else self._encoder.encode(texts)
+            batch = Batch(tuple(texts), vectors)
+            yield label, asked_predictions(self._predictor, batch, self._language)[0].probabilities
+
+
 @contextmanager
-def opened(context: Context, answerer: Answerer, *, keep: bool) -> Generator[Bulk]:
+def opened(context: Context, answerer: Answerer, *, keep: bool) -> Generator[Bulk | _Asking]:
     """What answers texts of a release or candidate.
 
     Raises:
-        InputError: If the workspace's encoder is another one.
+        InputError: If the workspace's encoder is another one, or a language model that is asked is
+            not registered.
     """
     encoder = None
     if answerer.predictor.uses == "vectors":
         encoder = context.encoder()
         check_encoder(answerer, encoder.digest)
+    if answerer.predictor.upstreams:
+        task = answerer.manifest.task
+        with language_of(context, task, answerer.predictor, "serve") as language:
+            yield _Asking(answerer.predictor, encoder, language)
+        return
     bulk = Bulk(answerer.predictor, encoder, keep=keep)
     try:
         yield bulk

@@ -6,20 +6,25 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from milepost.contests.runner import predict
+from milepost.contests.asking import asked_predictions
+from milepost.contests.runner import batch_for
 from milepost.data.duplicates import regroup
 from milepost.data.read import read_examples
+from milepost.entities.asked import Answering
 from milepost.entities.contest import Evaluation
 from milepost.entities.errors import DataError
 from milepost.entities.example import Examples
+from milepost.entities.prediction import Predictions
 from milepost.entities.task import Task
 from milepost.evaluation.measuring import measure_of, row_units
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.evaluation.slices import slice_masks, where_mask
 from milepost.metrics.inference.intervals import Sampling, estimate_of
 from milepost.metrics.scoring.measures import Sample
+from milepost.models.encoder import Encoder
 from milepost.workflows.answering.answered import Which
 from milepost.workflows.answering.bulk import check_encoder
+from milepost.workflows.answering.speaking import language_of
 from milepost.workflows.contest.honest import trained_on
 from milepost.workflows.contest.timing import Encoders, latencies
 from milepost.workflows.context import Context
@@ -75,7 +80,8 @@ def _evaluation(context: Context, task: Task, answerer: Answerer, examples: Exam
         check_encoder(answerer, encoder.digest)
     position = {label: i for i, label in enumerate(predictor.labels)}
     y = np.asarray([position.get(str(label), -1) for label in examples.labels], np.int64)
-    probabilities = predict(predictor, examples.texts, encoder)
+    given, answering = _given(context, answerer, examples, encoder)
+    probabilities = given.probabilities
     measure = measure_of(task.objective, predictor.labels, context.root)
     sampling = Sampling(
         confidence=context.settings.confidence, resamples=context.settings.bootstrap
@@ -104,7 +110,8 @@ def _evaluation(context: Context, task: Task, answerer: Answerer, examples: Exam
         )
     )
     encoders = Encoders(context.bare_encoder(), encoder)
-    timed = latencies({"this": predictor}, examples.texts, encoders, context.settings)
+    known = {} if answering is None else {"this": answering}
+    timed = latencies({"this": predictor}, examples.texts, encoders, context.settings, known)
     return Evaluation(
         task=task.name,
         release=answerer.release,
@@ -117,6 +124,19 @@ def _evaluation(context: Context, task: Task, answerer: Answerer, examples: Exam
         if seen and len(unseen)
         else None,
     )
+
+
+def _given(
+    context: Context, answerer: Answerer, examples: Examples, encoder: Encoder
+) -> tuple[Predictions, Answering | None]:
+    """Answers, and what they took where language models were asked for them."""
+    predictor = answerer.predictor
+    batch = batch_for(predictor, examples.texts, encoder)
+    if not predictor.upstreams:
+        return predictor.predict(batch), None
+    with language_of(context, answerer.manifest.task, predictor, "evaluate") as language:
+        found, costs = asked_predictions(predictor, batch, language)
+    return found, costs.summary()
 
 
 def _trained_rows(context: Context, answerer: Answerer, examples: Examples) -> list[int]:

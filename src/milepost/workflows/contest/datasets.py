@@ -30,6 +30,7 @@ from milepost.predictors.preparation import Preparation
 from milepost.workflows.contest.cases import case_files, read_cases
 from milepost.workflows.contest.corrections import corrections, with_corrections
 from milepost.workflows.context import Context
+from milepost.workflows.prompts.using import prompt_for
 from milepost.workflows.tasks.guarding import check_guards
 
 # Sides are drawn once and recorded; another seed of a contest must not draw them anew.
@@ -193,6 +194,7 @@ def prepare(
     check_repeatable(task_preparation(context, task), examples)
     slice_masks(examples.take([0]), task.input_name, task.objective.slices)
     labels = label_names(task, examples)
+    prompt_for(context, task, labels)
     read = declared_cases(context, task, data)
     cases = {file: reading.examples for file, reading in read.items()}
     check_groups(context, task, data)

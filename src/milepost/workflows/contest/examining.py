@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost._base.clock import Deadline
-from milepost.contests.runner import HeldVectors, predict
+from milepost.contests.held import HeldVectors
+from milepost.contests.runner import predict
 from milepost.contests.runner import refit as refit_like
 from milepost.entities.contest import Candidate
 from milepost.entities.examination import Examination
@@ -18,7 +19,7 @@ from milepost.evaluation.examination.subject import Answering, Subject
 from milepost.predictors.base import Predictor
 from milepost.predictors.preparation import Preparation
 from milepost.predictors.scoped import ScopedPredictor
-from milepost.strategy import Problem, Strategy
+from milepost.strategy import Combining, Problem, Strategy
 from milepost.workflows.contest.judge import Bench, Judgement
 
 
@@ -65,7 +66,7 @@ def examine_chosen(
             train=bench.train.take(range(bench.own)),
             train_y=bench.train_y[: bench.own],
             out_of_fold=out_of_fold[: bench.own],
-            refit=refit,
+            refit=None if predictor.upstreams or isinstance(strategy, Combining) else refit,
             detector=predictor if isinstance(predictor, ScopedPredictor) else None,
             cases=bench.cases,
             chars=bench.settings.examine_chars,
@@ -95,7 +96,7 @@ def _answering(bench: Bench, predictor: Predictor) -> Answering:
     def answer(texts: Sequence[str]) -> NDArray[np.float32]:
         if bench.prepare is not None:
             texts = prepared_where_new(bench.prepare, texts, known)
-        return predict(predictor, texts, bench.encoder)
+        return predict(predictor, texts, bench.encoder, bench.language)
 
     known = known_texts((bench.train, bench.judged, *bench.cases.values()))
     return answer

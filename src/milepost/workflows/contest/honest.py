@@ -17,6 +17,7 @@ from milepost.data.snapshot import read_snapshot
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.errors import InputError
 from milepost.entities.example import Examples
+from milepost.workflows.answering.speaking import language_of
 from milepost.workflows.contest.datasets import Split
 from milepost.workflows.contest.stored_predictions import load_predictions
 from milepost.workflows.context import Context
@@ -199,5 +200,6 @@ def _asked(
             where="milepost.toml: encoder",
             advice="Set the encoder back, or compare two of the same encoder.",
         )
-    answers = predict(predictor, inputs_for(context, manifest, examples), encoder)
+    with language_of(context, manifest.task, predictor, "evaluate") as language:
+        answers = predict(predictor, inputs_for(context, manifest, examples), encoder, language)
     return aligned(predictor.labels, labels, answers)

@@ -9,30 +9,40 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
 from milepost._base.clock import Deadline
-from milepost._base.digest import canonical_json, sha256_file
-from milepost.contests.runner import Events, Fitted, HeldVectors, run
-from milepost.data.splitting.folding import Folding, fold_examples
+from milepost._base.digest import canonical_json
+from milepost.contests.asking import Language
+from milepost.contests.runner import Entry, Fitted, combine, run
 from milepost.entities.contest import Contest
 from milepost.entities.decision import Decision
 from milepost.entities.errors import DataError, UnknownNameError
 from milepost.entities.example import QualityReport
 from milepost.entities.ids import ContestId, Digest
 from milepost.entities.job import Plan
+from milepost.entities.language import MICRO
 from milepost.entities.release import Channel, Manifest
-from milepost.entities.scorecard import Spending
+from milepost.entities.scorecard import Latency
 from milepost.entities.serving import Feedback
 from milepost.entities.task import Task
 from milepost.evaluation.forecast import forecast
-from milepost.evaluation.measuring import measure_of, own_file
 from milepost.releases.gate import decide
 from milepost.strategy import Problem, Strategy
+from milepost.workflows.contest.asking.combining import combining, contenders, with_times
+from milepost.workflows.contest.asking.money import (
+    by_cost,
+    purse_of,
+    speakers_of,
+    spent_by,
+    tell_foreseen,
+    upstreams_for,
+)
 from milepost.workflows.contest.corrections import feedback_for
 from milepost.workflows.contest.curve import curve_of
-from milepost.workflows.contest.datasets import Material, once_per_message, prepare
+from milepost.workflows.contest.datasets import Material, prepare
 from milepost.workflows.contest.examining import examine_chosen, with_examination
 from milepost.workflows.contest.incumbent import incumbent_evidence
 from milepost.workflows.contest.judge import FLOOR_STRATEGY, Bench, Judgement, judge
@@ -44,6 +54,7 @@ from milepost.workflows.contest.options import (
     entering,
     work_key,
 )
+from milepost.workflows.contest.setting import bench_of, folding_of, problem_of
 from milepost.workflows.contest.steps import (
     STRATEGY,
     Entries,
@@ -52,11 +63,14 @@ from milepost.workflows.contest.steps import (
     keep_judgement,
     keep_material,
     keep_naive,
+    keep_times,
     store_candidates,
 )
+from milepost.workflows.contest.timing import Encoders, latencies
 from milepost.workflows.context import Context
 from milepost.workflows.listening import announced
 from milepost.workflows.looking.looks import require_unworn, take_look
+from milepost.workflows.prompts.keeping import keep_prompts
 from milepost.workflows.serving.fidelity import Chosen, check_released
 from milepost.workflows.tasks.current import current_task, version_of
 from milepost.workflows.upkeep.jobs import Work, working
@@ -100,11 +114,12 @@ def improve(context: Context, name: str, options: Options) -> Improvement:
     strategies = competing(options.strategies)
     context.encoder()  # one that cannot be opened is found before anything is recorded
     context.record_configuration()
+    upstreams = upstreams_for(context, task, options.budget_usd)
     # Read once: what is said while the contest runs is for the next one.
     said = feedback_for(context, task) if options.with_feedback else None
 
     def key() -> Digest:
-        return work_key(context, task, options, strategies, said)
+        return work_key(context, task, options, strategies, said, upstreams)
 
     plan = Plan(
         kind=KIND,
@@ -115,6 +130,7 @@ def improve(context: Context, name: str, options: Options) -> Improvement:
             "seed": options.seed,
             "strategies": [strategy.name for strategy in strategies],
             **({} if said is None else {"feedback": len(said)}),
+            **({} if options.budget_usd is None else {"budget_usd": options.budget_usd}),
         },
     )
     with (
@@ -133,8 +149,12 @@ def improve(context: Context, name: str, options: Options) -> Improvement:
         contest = _concluded(context, work)
         if contest is None:
             require_unworn(context, task, material, _contest_id(work))
-            asked = _Asked(task, entering(task, strategies), options)
-            contest = _contest(context, work, asked, material)
+            names = tuple(each.name for each in upstreams)
+            entered = entering(task, strategies, names, named=options.strategies is not None)
+            with speakers_of(context, work, task, options.budget_usd) as language:
+                asked = _Asked(task, entered, options, language)
+                contest = _contest(context, work, asked, material)
+    keep_prompts(context, contest)
     # The release stands; a server that finds this done already starts the sooner.
     serves = check_released(context, contest)
     return Improvement(contest=contest, quality=material.quality, serves=serves)
@@ -142,11 +162,20 @@ def improve(context: Context, name: str, options: Options) -> Improvement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
-    """What a contest was asked for: the task, who competes, and how."""
+    """What a contest was asked for: the task, who competes, how, and whom they may ask."""
 
     task: Task
     strategies: Sequence[Strategy]
     options: Options
+    language: Language
+
+
+class _Entered(NamedTuple):
+    """What the strategies came to, what their answers take, and what they were foreseen to cost."""
+
+    entries: list[Entry]
+    timed: Mapping[str, Latency]
+    foreseen: Mapping[str, int]
 
 
 def _contest(context: Context, work: Work, asked: _Asked, material: Material) -> Contest:
@@ -156,22 +185,17 @@ def _contest(context: Context, work: Work, asked: _Asked, material: Material) ->
     budget = options.budget
     deadline = Deadline.after(None if budget is None else max(0.0, budget - spent))
     standing = work.reach(lambda: context.ledger.channel(task.name, CHANNEL))
-    problem = problem_of(context, task, material, options.seed, deadline, work.tell)
-    entries = Entries(
-        context, work, problem, material.train.ids, _template(task, material, options.seed), {}
-    )
-    entered = run(
-        problem,
-        folding_of(context, material, problem),
-        asked.strategies,
-        lambda what, share: work.tell(what, 0.1 + 0.7 * share),
-        entries.around,
-    )
+    problem = problem_of(context, task, material, options.seed, deadline, work.tell, asked.language)
+    entries = _entries(context, work, asked, material, problem)
+    came = _enter_all(context, asked, material, entries)
+    entered = came.entries
     work.tell("judging", 0.8)
     contest_id = _contest_id(work)
     bench = work.reach(lambda: _bench(context, task, material, problem, contest_id))
     fitted = {entry.strategy: entry.fitted for entry in entered if entry.fitted is not None}
-    judgement = keep_judgement(work, bench, fitted, lambda: judge(bench, entered, contest_id))
+    judgement = keep_judgement(
+        work, bench, fitted, lambda: judge(bench, entered, contest_id, came.timed, came.foreseen)
+    )
     judgement = _examined(work, problem, asked, bench, judgement, fitted)
     if len(material.leaks):
         naive = keep_naive(
@@ -199,8 +223,66 @@ def _contest(context: Context, work: Work, asked: _Asked, material: Material) ->
         decision=decided(context, bench, judgement, standing),
         code=code_version(),
         actors=work.job.actors,
+        budget_micro_usd=None if options.budget_usd is None else round(options.budget_usd * MICRO),
+        spent_micro_usd=spent_by(context, work, asked.language) if asked.language else 0,
     )
     return _conclude(context, work, contest, standing)
+
+
+def _entries(
+    context: Context, work: Work, asked: _Asked, material: Material, problem: Problem
+) -> Entries:
+    """What keeps the entries of a contest; what each would cost is said before anybody asks."""
+    held = material.holdout.texts if material.holdout is not None else ()
+    folds = folding_of(context, material, problem).count
+    purse = purse_of(problem, asked.strategies, folds, held)
+    tell_foreseen(purse)
+    return Entries(
+        context=context,
+        work=work,
+        problem=problem,
+        ids=material.train.ids,
+        template=_template(asked.task, material, asked.options.seed),
+        kept={},
+        purse=purse,
+        held=material.holdout.ids if material.holdout is not None else (),
+    )
+
+
+def _enter_all(context: Context, asked: _Asked, material: Material, entries: Entries) -> _Entered:
+    """Everybody enters, those that cost money after the others, and last who is made of others."""
+    problem, work = entries.problem, entries.work
+    folding = folding_of(context, material, problem)
+    held = material.holdout.texts if material.holdout is not None else ()
+    made_of = combining(asked.strategies)
+    own = by_cost([each for each in asked.strategies if each not in made_of], entries.purse)
+
+    def tell(what: str, share: float) -> None:
+        work.tell(what, 0.1 + 0.65 * share)
+
+    entered = run(problem, folding, own, tell, entries.around, held)
+    timed: dict[str, Latency] = {}
+    if made_of:
+        work.tell("timing", 0.75)
+        timed = keep_times(work, entered, lambda: times_of(context, material, problem, entered))
+        others = contenders(problem, own, entered, timed)
+        last = combine(problem, folding, made_of, others, entries.around, held)
+        entered += [with_times(entry) for entry in last]
+    return _Entered(entered, timed, entries.purse.foreseen)
+
+
+def times_of(
+    context: Context, material: Material, problem: Problem, entered: Sequence[Entry]
+) -> dict[str, Latency]:
+    """What an answer of each of the entries takes, before anybody is judged."""
+    fitted = {each.strategy: each.fitted for each in entered if each.fitted is not None}
+    return latencies(
+        {name: each.predictor for name, each in fitted.items()},
+        material.train.texts,
+        Encoders(context.bare_encoder(), problem.encoder),
+        context.settings,
+        {n: each.answering for n, each in fitted.items() if each.answering is not None},
+    )
 
 
 def _examined(
@@ -284,97 +366,11 @@ def _template(task: Task, material: Material, seed: int) -> Manifest:
     )
 
 
-def problem_of(
-    context: Context,
-    task: Task,
-    material: Material,
-    seed: int,
-    deadline: Deadline,
-    event: Events,
-) -> Problem:
-    """What the strategies of a contest solve; nothing is encoded before one asks."""
-    texts = material.train.texts
-    held = material.holdout.texts if material.holdout is not None else ()
-
-    def encoding(done: int, total: int) -> None:
-        event(f"encoding {done:,} of {total:,} texts", 0.1 + 0.1 * done / max(1, total))
-
-    return Problem(
-        labels=material.labels,
-        descriptions=tuple(task.labels.get(label, "") for label in material.labels),
-        instruction=task.instruction,
-        texts=texts,
-        y=material.train_y,
-        encoder=HeldVectors(context.encoder(), [*texts, *held], encoding, deadline),
-        seed=seed,
-        deadline=deadline,
-    )
-
-
-def folding_of(context: Context, material: Material, problem: Problem) -> Folding:
-    """Which rows answer which out of fold."""
-    return fold_examples(
-        material.train, problem.y, context.settings.folds, problem.seed, material.own
-    )
-
-
 def _bench(
     context: Context, task: Task, material: Material, problem: Problem, contest: ContestId
 ) -> Bench:
     spent = take_look(context, task, material, contest)
     return bench_of(context, task, material, problem, spent)
-
-
-def bench_of(
-    context: Context,
-    task: Task,
-    material: Material,
-    problem: Problem,
-    spent: Spending | None,
-) -> Bench:
-    """What candidates are judged on, at a look that costs so much; records none."""
-    # What came of feedback stands behind the task's own examples, and is never evidence.
-    counted = once_per_message(material.train.take(range(material.own)))
-    if material.train.times:
-        folding = folding_of(context, material, problem)
-        counted = counted[folding.counts[counted]]
-    judged, judged_y = material.train.take(counted.tolist()), material.train_y[counted]
-    if material.holdout is not None and material.holdout_y is not None:
-        judged, judged_y = material.holdout, material.holdout_y
-    provenance = {
-        "examples": material.examples_digest,
-        "encoder": problem.encoder.digest,
-        "encoder_name": problem.encoder.name,
-        "variant": problem.encoder.variant,
-        "code": code_version(),
-    }
-    if material.holdout_digest is not None:
-        provenance["holdout"] = material.holdout_digest
-    own = own_file(task.objective, context.root)
-    if own is not None:
-        provenance["measure"] = sha256_file(own)
-    return Bench(
-        task=task,
-        labels=material.labels,
-        regime=material.regime,
-        train=material.train,
-        train_y=material.train_y,
-        counted=counted,
-        own=material.own,
-        judged=judged,
-        judged_y=judged_y,
-        encoder=problem.encoder,
-        bare_encoder=context.bare_encoder(),
-        settings=context.settings,
-        seed=problem.seed,
-        looks=spent.look if spent else 0,
-        spent=spent,
-        one_sided=1.0 - spent.alpha if spent else None,
-        provenance=provenance,
-        measure=measure_of(task.objective, material.labels, context.root),
-        cases=material.cases,
-        prepare=context.preparation(material.split.prepare) if material.split.prepare else None,
-    )
 
 
 def decided(

@@ -7,10 +7,12 @@ out-of-fold answer, or a fresh one on an example that is new to it.
 import numpy as np
 from numpy.typing import NDArray
 
+from milepost.contests.asking import UnaskedError
 from milepost.contests.runner import predict
 from milepost.data.duplicates import text_keys
 from milepost.data.snapshot import read_snapshot
 from milepost.entities.contest import Contest
+from milepost.entities.errors import UpstreamError
 from milepost.entities.example import Examples
 from milepost.entities.release import Channel, Manifest, Release
 from milepost.evaluation.measuring import row_units
@@ -79,7 +81,8 @@ def _honest_answers(
     """Rows of the judged examples with an honest answer, and those answers."""
     predictor, manifest = answerer
     snapshot = _trained_on(context, contest)
-    stored = _stored_answers(context, release, contest)
+    asks = bool(predictor.upstreams)
+    stored = _stored_answers(context, release, contest, asks=asks)
     answered = dict(zip(snapshot.ids, snapshot.asked, strict=True))
     trained = _training_groups(context, bench, contest)
     positions: list[int] = []
@@ -90,7 +93,9 @@ def _honest_answers(
     ):
         # An id that a user gives may have got another text since: its old answer does not count.
         same_text = answered.get(identity) == text
-        if bench.cross_fitted and same_text and identity in stored[1]:
+        # What was asked of a language model was paid for, and is not asked again.
+        again = bench.cross_fitted or (asks and group not in trained)
+        if again and same_text and identity in stored[1]:
             answers[row] = _aligned(stored[0], bench.labels, stored[1][identity])
             positions.append(row)
         elif group not in trained:
@@ -98,19 +103,25 @@ def _honest_answers(
             positions.append(row)
     if fresh:
         texts = inputs_for(context, manifest, bench.judged.take(fresh))
-        for row, answer in zip(fresh, predict(predictor, texts, bench.encoder), strict=True):
-            answers[row] = _aligned(predictor.labels, bench.labels, answer)
+        try:
+            found = predict(predictor, texts, bench.encoder, bench.language)
+        except (UpstreamError, UnaskedError):
+            # Who cannot be asked, or not for what is left, is judged by what it said before.
+            positions = [row for row in positions if row in answers]
+        else:
+            for row, answer in zip(fresh, found, strict=True):
+                answers[row] = _aligned(predictor.labels, bench.labels, answer)
     rows = np.asarray(positions, np.int64)
     empty = np.zeros((0, len(bench.labels)), np.float32)
     return rows, np.stack([answers[row] for row in positions]) if positions else empty
 
 
 def _stored_answers(
-    context: Context, release: Release, contest: Contest
+    context: Context, release: Release, contest: Contest, *, asks: bool
 ) -> tuple[tuple[str, ...], dict[str, NDArray[np.float32]]]:
-    """Labels and out-of-fold answers by example id; empty unless it was cross-fitted."""
+    """Labels and recorded answers by example id; empty unless it was cross-fitted, or asks."""
     candidate = next(c for c in contest.candidates if c.id == release.candidate)
-    if contest.regime != "cross_fitted" or candidate.predictions is None:
+    if (contest.regime != "cross_fitted" and not asks) or candidate.predictions is None:
         return (), {}
     ids, labels, probabilities = load_predictions(context, candidate.predictions)
     return labels, dict(zip(ids, probabilities, strict=True))

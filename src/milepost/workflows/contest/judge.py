@@ -13,13 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost._base.settings import Settings
-from milepost.contests.runner import Entry, Fitted, predict
+from milepost.contests.asking import Language
+from milepost.contests.runner import Entry, Fitted, batch_for
+from milepost.entities.cascade import CascadeScore
 from milepost.entities.contest import Candidate
 from milepost.entities.decision import Comparison
 from milepost.entities.example import Examples
 from milepost.entities.ids import CandidateId, ContestId
+from milepost.entities.language import MICRO
+from milepost.entities.prediction import Predictions
 from milepost.entities.scorecard import Latency, Regime, Spending
 from milepost.entities.task import Objective, Task
+from milepost.evaluation.cascading import cascade_score
 from milepost.evaluation.comparison import Pair, compare
 from milepost.evaluation.measuring import row_units
 from milepost.evaluation.scorecard import Evidence, build_scorecard
@@ -28,9 +33,12 @@ from milepost.metrics.inference.intervals import Sampling, estimate_of
 from milepost.metrics.inference.multiplicity import holm
 from milepost.metrics.inference.selection import Selection, Ties, best_by, best_of
 from milepost.metrics.scoring.classification import log_loss_rows
+from milepost.metrics.scoring.deciding import decided, is_right
 from milepost.metrics.scoring.measures import Measure, Sample
 from milepost.models.encoder import Encoder
+from milepost.models.language.asking import Speaker
 from milepost.predictors.base import Predictor
+from milepost.predictors.cascade import CascadePredictor
 from milepost.predictors.preparation import Preparation
 from milepost.strategies.registry import trust_of
 from milepost.workflows.contest.corrections import noted
@@ -66,6 +74,7 @@ class Bench:
         cases: Cases of the files that declared tests of behaviour name, by file.
         prepare: Prepares an input that is none of these examples; ``None`` for a task that
             prepares nothing.
+        language: Language models that may be asked about further inputs, as far as it can be paid.
     """
 
     task: Task
@@ -88,6 +97,7 @@ class Bench:
     spent: Spending | None = None
     cases: Mapping[str, Examples] = field(default_factory=dict[str, Examples])
     prepare: Preparation | None = None
+    language: Language = field(default_factory=dict[str, Speaker])
 
     @property
     def sampling(self) -> Sampling:
@@ -133,6 +143,7 @@ def judge(
     entries: Sequence[Entry],
     contest: ContestId,
     timed: Mapping[str, Latency] | None = None,
+    foreseen: Mapping[str, int] | None = None,
 ) -> Judgement:
     """Rank the entries, choose one out of fold, and measure all of them.
 
@@ -140,19 +151,23 @@ def judge(
         bench: What they are judged on.
         entries: Who competes.
         contest: Id of the contest.
-        timed: Latency by strategy, as it was recorded; ``None`` times the predictors now.
+        timed: Latency by strategy, as it was recorded; the others are timed now.
+        foreseen: Micro-USD that the calls of each were foreseen to cost, where that could be said.
     """
     fitted = {e.strategy: e.fitted for e in entries if e.fitted is not None}
     predictors = {name: each.predictor for name, each in fitted.items()}
-    if timed is None:
-        encoders = Encoders(bench.bare_encoder, bench.encoder)
-        timed = latencies(predictors, bench.train.texts, encoders, bench.settings)
+    timed = timed_entries(bench, entries, timed)
     selection, eligible = choose(bench, fitted, timed)
-    probabilities = {name: _judged_probabilities(bench, each) for name, each in fitted.items()}
+    answers = {name: _judged_answers(bench, each) for name, each in fitted.items()}
+    probabilities = {name: each.probabilities for name, each in answers.items()}
     chosen = eligible[selection.chosen] if selection else None
 
     masks = slice_masks(bench.judged, bench.task.input_name, bench.task.objective.slices)
-    rows = [_candidate(bench, entry, contest, masks, timed, probabilities) for entry in entries]
+    rows = [_candidate(bench, entry, contest, masks, timed, answers) for entry in entries]
+    costs = foreseen or {}
+    rows = [
+        msgspec.structs.replace(row, foreseen_micro_usd=costs.get(row.strategy)) for row in rows
+    ]
     if selection is not None:
         rows = [_chosen(bench, row, selection) if row.strategy == chosen else row for row in rows]
     rows = [_with_comparison(bench, row, probabilities, len(eligible)) for row in rows]
@@ -167,6 +182,20 @@ def judge(
     )
 
 
+def timed_entries(
+    bench: Bench, entries: Sequence[Entry], known: Mapping[str, Latency] | None = None
+) -> dict[str, Latency]:
+    """Latency of each entry that came to something; what is known is not measured again."""
+    fitted = {e.strategy: e.fitted for e in entries if e.fitted is not None}
+    found = {name: each for name, each in (known or {}).items() if name in fitted}
+    left = {name: each.predictor for name, each in fitted.items() if name not in found}
+    if not left:
+        return found
+    answering = {n: each.answering for n, each in fitted.items() if each.answering is not None}
+    encoders = Encoders(bench.bare_encoder, bench.encoder)
+    return found | latencies(left, bench.train.texts, encoders, bench.settings, answering)
+
+
 def judged_again(
     bench: Bench,
     fitted: Mapping[str, Fitted],
@@ -177,7 +206,9 @@ def judged_again(
     return Judgement(
         candidates=candidates,
         predictors={name: each.predictor for name, each in fitted.items()},
-        probabilities={name: _judged_probabilities(bench, each) for name, each in fitted.items()},
+        probabilities={
+            name: _judged_answers(bench, each).probabilities for name, each in fitted.items()
+        },
         against_majority=against_majority,
     )
 
@@ -198,8 +229,8 @@ def compare_answers(
             metric=bench.task.objective.metric,
             k=len(bench.labels),
             y=bench.judged_y[rows],
-            answers=mine.argmax(axis=1),
-            other=other.argmax(axis=1),
+            answers=decided(mine),
+            other=decided(other),
             candidates=candidates if bench.cross_fitted else 1,
             sampling=sampling or bench.sampling,
             measure=bench.measure,
@@ -209,10 +240,13 @@ def compare_answers(
     )
 
 
-def _judged_probabilities(bench: Bench, fitted: Fitted) -> NDArray[np.float32]:
+def _judged_answers(bench: Bench, fitted: Fitted) -> Predictions:
     if bench.cross_fitted:
-        return fitted.out_of_fold[bench.counted]
-    return predict(fitted.predictor, bench.judged.texts, bench.encoder)
+        return Predictions(bench.labels, fitted.out_of_fold[bench.counted])
+    if fitted.held is not None:
+        return fitted.held
+    batch = batch_for(fitted.predictor, bench.judged.texts, bench.encoder)
+    return fitted.predictor.predict(batch)
 
 
 def choose(
@@ -242,7 +276,7 @@ def choose(
     selection = best_of(
         objective.metric,
         y,
-        out_of_fold.argmax(axis=2),
+        decided(out_of_fold),
         len(bench.labels),
         bench.sampling,
         ties,
@@ -262,7 +296,7 @@ def _candidate(
     contest: ContestId,
     masks: Mapping[str, NDArray[np.bool_]],
     timed: Mapping[str, Latency],
-    probabilities: Mapping[str, NDArray[np.float32]],
+    answers: Mapping[str, Predictions],
 ) -> Candidate:
     identity = CandidateId(f"{contest}-{entry.strategy}")
     if entry.fitted is None:
@@ -274,14 +308,16 @@ def _candidate(
             fit_seconds=entry.seconds,
             fit_cpu_seconds=entry.cpu_seconds,
             fit_cost_usd=_cost(bench, entry),
+            asked=entry.asked,
         )
+    given = answers[entry.strategy]
     card = build_scorecard(
         Evidence(
             labels=bench.labels,
             objective=bench.task.objective,
             regime=bench.regime,
             y=bench.judged_y,
-            probabilities=probabilities[entry.strategy],
+            probabilities=given.probabilities,
             ids=bench.judged.ids,
             texts=bench.judged.texts,
             slice_masks=masks,
@@ -307,11 +343,26 @@ def _candidate(
             bench.measure.found(_ranked_on(bench, out_of_fold)),
             bench.sampling.confidence,
         ),
-        scorecard=msgspec.structs.replace(card, latency=timed[entry.strategy], spent=bench.spent),
+        scorecard=msgspec.structs.replace(
+            card,
+            latency=timed[entry.strategy],
+            spent=bench.spent,
+            cascade=_cascade(bench, entry.fitted.predictor, given),
+        ),
         fit_seconds=entry.seconds,
         fit_cpu_seconds=entry.cpu_seconds,
         fit_cost_usd=_cost(bench, entry),
+        asked=entry.asked,
     )
+
+
+def _cascade(bench: Bench, predictor: Predictor, given: Predictions) -> CascadeScore | None:
+    """What a cascade promised, held against judged rows; ``None`` for what is no cascade."""
+    if not isinstance(predictor, CascadePredictor) or predictor.promise is None:
+        return None
+    rungs = None if bench.cross_fitted else given.rungs
+    right = is_right(decided(given.probabilities), bench.judged_y)
+    return cascade_score(predictor.promise, rungs, right, bench.settings.confidence)
 
 
 def _ranked_on(bench: Bench, out_of_fold: NDArray[np.float32]) -> Sample:
@@ -320,7 +371,8 @@ def _ranked_on(bench: Bench, out_of_fold: NDArray[np.float32]) -> Sample:
 
 
 def _cost(bench: Bench, entry: Entry) -> float:
-    return entry.cpu_seconds / 3600 * bench.settings.cpu_usd_per_hour
+    calls = sum(each.micro_usd for each in entry.asked) / MICRO
+    return entry.cpu_seconds / 3600 * bench.settings.cpu_usd_per_hour + calls
 
 
 def _chosen(bench: Bench, row: Candidate, selection: Selection) -> Candidate:

@@ -11,7 +11,7 @@ from milepost.entities.contest import Candidate
 from milepost.entities.estimate import Estimate
 from milepost.metrics.inference.intervals import estimate_of
 from milepost.metrics.scoring.measures import Sample
-from milepost.strategy import Problem, Strategy
+from milepost.strategy import Combining, Problem, Strategy
 from milepost.workflows.contest.datasets import Material
 from milepost.workflows.contest.judge import Bench, Judgement
 
@@ -34,12 +34,15 @@ def naive_of(
 ) -> Naive:
     """The objective's metric on the whole test file, leaking rows trained on.
 
-    Nothing where no row leaks, or there are more than ``MOST_ROWS`` rows to fit again.
+    Nothing where no row leaks, there are more than ``MOST_ROWS`` rows to fit again, a language
+    model would be asked for it, or the candidate is made of others.
     """
     chosen, leaks = judgement.chosen, material.leaks
     if chosen is None or not len(leaks) or len(problem.texts) + len(leaks) > MOST_ROWS:
         return Naive()
     strategy = next(each for each in strategies if each.name == chosen.strategy)
+    if judgement.predictors[chosen.strategy].upstreams or isinstance(strategy, Combining):
+        return Naive()
     with_leaks = replace(
         problem,
         texts=(*problem.texts, *leaks.texts),

@@ -9,24 +9,30 @@ from typing import Any, cast
 import msgspec
 
 from milepost._base.digest import digest_of, sha256_file
+from milepost.contests.per_upstream import asks, per_upstream
 from milepost.contests.scoped import scoped
 from milepost.entities.errors import InputError
 from milepost.entities.ids import Digest
+from milepost.entities.language import Upstream
 from milepost.entities.serving import Feedback
 from milepost.entities.task import Task
 from milepost.evaluation.measuring import own_file
 from milepost.strategies.registry import strategy_named, with_plugins
-from milepost.strategy import Strategy
+from milepost.strategy import Combining, Strategy
 from milepost.workflows.contest.cases import case_files
 from milepost.workflows.contest.corrections import said_digest
 from milepost.workflows.contest.datasets import task_preparation
 from milepost.workflows.contest.judge import FLOOR_STRATEGY
 from milepost.workflows.context import Context
+from milepost.workflows.prompts.using import prompt_for
 from milepost.workflows.tasks.current import version_of
 from milepost.workflows.versions import code_version
 
 MOST_SEED = 2**32 - 1
 """Largest seed: what every generator of the strategies takes."""
+
+MOST_USD = 1_000_000
+"""Largest budget for language models, in USD: what is above is a slip of the pen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,8 @@ class Options:
             ``None`` for no limit.
         seed: The one seed, from 0 to ``MOST_SEED``.
         strategies: Names of the strategies that compete; ``None`` for all.
+        budget_usd: What language models may cost, in USD, an interrupted run included; ``None``
+            asks none.
         with_feedback: Whether to train also on what was said of served answers.
     """
 
@@ -45,6 +53,7 @@ class Options:
     seed: int = 0
     strategies: Sequence[str] | None = None
     with_feedback: bool = False
+    budget_usd: float | None = None
 
 
 def check_options(options: Options) -> None:
@@ -63,6 +72,12 @@ def check_options(options: Options) -> None:
             where="budget",
             advice="Give seconds, such as 60.",
         )
+    if not isinstance(options.budget_usd, int | float | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(
+            f"the budget {options.budget_usd!r} is not a number.",
+            where="budget_usd",
+            advice="Give USD, such as 0.5.",
+        )
     if isinstance(options.strategies, str):
         raise InputError(
             "strategies is one text.", where="strategies", advice=f"Give [{options.strategies!r}]."
@@ -79,6 +94,12 @@ def check_options(options: Options) -> None:
             where="budget",
             advice="Give more than 0 seconds, or None for no limit.",
         )
+    if options.budget_usd is not None and not 0 < options.budget_usd <= MOST_USD:
+        raise InputError(
+            f"the budget of {options.budget_usd:g} USD is out of range.",
+            where="budget_usd",
+            advice=f"Give more than 0 and at most {MOST_USD:,} USD, or leave it out.",
+        )
 
 
 def competing(names: Sequence[str] | None) -> list[Strategy]:
@@ -93,15 +114,38 @@ def competing(names: Sequence[str] | None) -> list[Strategy]:
     return [strategy_named(name, table=table) for name in dict.fromkeys(wanted)]
 
 
-def entering(task: Task, strategies: Sequence[Strategy]) -> Sequence[Strategy]:
+def entering(
+    task: Task,
+    strategies: Sequence[Strategy],
+    upstreams: Sequence[str] = (),
+    *,
+    named: bool = False,
+) -> list[Strategy]:
     """The strategies as they enter a contest: with a detector each where the task has a scope.
 
-    The floor stays what it is: it is what everything is compared with.
+    The floor stays what it is: it is what everything is compared with. A strategy that asks
+    language models enters once for each upstream and tells inputs out of scope by itself; without
+    one it does not enter. Those that are made of others enter where a language model takes part,
+    where the task says what they must promise, or where they were named.
+
+    Args:
+        task: The task.
+        strategies: Those that compete.
+        upstreams: Names of the upstreams that may be asked, preferred ones first.
+        named: Whether somebody named the strategies.
     """
-    rule = task.out_of_scope
-    if isinstance(rule, msgspec.UnsetType):
-        return strategies
-    return [each if each.name == FLOOR_STRATEGY else scoped(each, rule) for each in strategies]
+    rule, declared = task.out_of_scope, not isinstance(task.cascade, msgspec.UnsetType)
+    entered: list[Strategy] = []
+    for each in strategies:
+        if asks(each):
+            entered += per_upstream(each, upstreams)
+        elif isinstance(each, Combining):
+            entered += [each] if upstreams or declared or named else []
+        elif each.name == FLOOR_STRATEGY or isinstance(rule, msgspec.UnsetType):
+            entered.append(each)
+        else:
+            entered.append(scoped(each, rule))
+    return entered
 
 
 def work_key(
@@ -110,6 +154,7 @@ def work_key(
     options: Options,
     strategies: Sequence[Strategy],
     said: Sequence[Feedback] | None = None,
+    upstreams: Sequence[Upstream] = (),
 ) -> Digest:
     """Digest of everything that makes two contests the same work.
 
@@ -117,6 +162,7 @@ def work_key(
     """
     files = [*task.data.example_files, *task.data.test_files, *case_files(task)]
     encoder, measure = context.encoder(), own_file(task.objective, context.root)
+    prompt = prompt_for(context, task) if upstreams else None
     return Digest(
         digest_of(
             {
@@ -130,6 +176,8 @@ def work_key(
                 "settings": context.settings,
                 "code": code_version(),
                 **({} if said is None else {"feedback": said_digest(said)}),
+                **({"upstreams": list(upstreams)} if upstreams else {}),
+                **({} if prompt is None else {"prompt": prompt}),
             }
         )
     )

@@ -8,19 +8,24 @@ from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 import msgspec
+import numpy as np
 
 from milepost._base.digest import canonical_json
 from milepost.contests.runner import Entry, Fitted
+from milepost.entities.asked import Answering, Asked
 from milepost.entities.contest import Candidate, CurvePoint
 from milepost.entities.decision import Comparison
 from milepost.entities.errors import CorruptError
 from milepost.entities.examination import Examination, Knowing
 from milepost.entities.ids import Digest
 from milepost.entities.job import Step
+from milepost.entities.prediction import Predictions
 from milepost.entities.release import Manifest
+from milepost.entities.scorecard import Latency
 from milepost.predictors.base import Predictor
 from milepost.predictors.bundle import MANIFEST, bundle_files, predictor_from_files
 from milepost.strategy import Problem, Strategy
+from milepost.workflows.contest.asking.money import Purse
 from milepost.workflows.contest.datasets import Material, Split, prepared
 from milepost.workflows.contest.judge import Bench, Judgement, judged_again
 from milepost.workflows.contest.naive import Naive
@@ -46,6 +51,11 @@ class KeptEntry(msgspec.Struct, frozen=True, kw_only=True):
         manifest: Of its predictor, whose files are stored; ``None`` after a failure. The certified
             metrics are still missing in it.
         out_of_fold: Digest of the stored out-of-fold probabilities; ``None`` after a failure.
+        asked: What it asked language models.
+        answering: What its answers took, of one that asks.
+        held: Digest of its stored answers to what is held out, of one that asks.
+        rungs: Which rung gave each of those, of a cascade that asks.
+        rung_names: Names of the rungs.
     """
 
     strategy: str
@@ -55,6 +65,15 @@ class KeptEntry(msgspec.Struct, frozen=True, kw_only=True):
     cpu_seconds: float
     manifest: Manifest | None = None
     out_of_fold: Digest | None = None
+    asked: tuple[Asked, ...] = ()
+    answering: Answering | None = None
+    held: Digest | None = None
+    rungs: tuple[int, ...] = ()
+    rung_names: tuple[str, ...] = ()
+
+
+class _KeptTimes(msgspec.Struct, frozen=True):
+    latencies: dict[str, Latency]
 
 
 class _KeptJudgement(msgspec.Struct, frozen=True):
@@ -77,6 +96,8 @@ class Entries:
         ids: Id of each of the problem's examples.
         template: What the manifests of all predictors have in common.
         kept: By strategy, filled as they enter.
+        purse: Says what does not fit into the budget.
+        held: Id of each text that is held out.
     """
 
     context: Context
@@ -85,6 +106,8 @@ class Entries:
     ids: tuple[str, ...]
     template: Manifest
     kept: dict[str, KeptEntry]
+    purse: Purse
+    held: tuple[str, ...] = ()
 
     def around(self, strategy: Strategy, enter: Callable[[], Entry]) -> Entry:
         """The strategy's entry as an earlier process recorded it, or a new one, recorded now.
@@ -93,7 +116,7 @@ class Entries:
         """
         entry, kept = self.work.once(
             f"{STRATEGY}{strategy.name}",
-            lambda: self._stored(enter()),
+            lambda: self._stored(self.purse.around(strategy, enter)),
             save=self._record,
             load=self._read,
         )
@@ -126,8 +149,21 @@ class Entries:
         out_of_fold = store_predictions(
             self.context, self.ids, self.problem.labels, entry.fitted.out_of_fold
         )
-        return entry, msgspec.structs.replace(
-            _kept(entry), manifest=manifest, out_of_fold=out_of_fold
+        kept = msgspec.structs.replace(_kept(entry), manifest=manifest, out_of_fold=out_of_fold)
+        return entry, self._with_held(kept, entry.fitted)
+
+    def _with_held(self, kept: KeptEntry, fitted: Fitted) -> KeptEntry:
+        """With the answers to what is held out, which were paid for."""
+        found = fitted.held
+        if found is None:
+            return kept
+        return msgspec.structs.replace(
+            kept,
+            held=store_predictions(
+                self.context, self.held, self.problem.labels, found.probabilities
+            ),
+            rungs=() if found.rungs is None else tuple(found.rungs.tolist()),
+            rung_names=found.rung_names,
         )
 
     def _record(self, value: tuple[Entry, KeptEntry]) -> Kept | None:
@@ -135,15 +171,20 @@ class Entries:
         if entry.late or self.problem.deadline.passed:
             return None
         files = kept.manifest.files if kept.manifest is not None else ()
-        out_of_fold = () if kept.out_of_fold is None else (kept.out_of_fold,)
-        return Kept(_plain(kept), (*(file.sha256 for file in files), *out_of_fold))
+        stored = (digest for digest in (kept.out_of_fold, kept.held) if digest is not None)
+        return Kept(_plain(kept), (*(file.sha256 for file in files), *stored))
 
     def _read(self, step: Step) -> tuple[Entry, KeptEntry]:
         kept = _typed(step, KeptEntry)
         fitted = None
         if kept.manifest is not None and kept.out_of_fold is not None:
             _, _, out_of_fold = load_predictions(self.context, kept.out_of_fold)
-            fitted = Fitted(_predictor(self.context, kept.manifest), out_of_fold)
+            fitted = Fitted(
+                _predictor(self.context, kept.manifest),
+                out_of_fold,
+                held=_held(self.context, kept),
+                answering=kept.answering,
+            )
         entry = Entry(
             strategy=kept.strategy,
             parameters=kept.parameters,
@@ -151,6 +192,7 @@ class Entries:
             error=kept.error,
             seconds=kept.seconds,
             cpu_seconds=kept.cpu_seconds,
+            asked=kept.asked,
         )
         return entry, kept
 
@@ -170,6 +212,19 @@ def keep_material(context: Context, work: Work, prepare: Callable[[], Material])
         return prepared(context, _decoded(data, Split, step.name))
 
     return work.once("data", prepare, save, load)
+
+
+def keep_times(
+    work: Work, entered: Sequence[Entry], compute: Callable[[], dict[str, Latency]]
+) -> dict[str, Latency]:
+    """What answers of the entries take; not kept where the budget cut any short."""
+
+    def save(found: dict[str, Latency]) -> Kept | None:
+        if not all(f"{STRATEGY}{entry.strategy}" in work.finished for entry in entered):
+            return None
+        return Kept(_plain(_KeptTimes(found)))
+
+    return work.once("timing", compute, save, lambda step: _typed(step, _KeptTimes).latencies)
 
 
 def keep_judgement(
@@ -279,7 +334,17 @@ def _kept(entry: Entry) -> KeptEntry:
         error=entry.error,
         seconds=entry.seconds,
         cpu_seconds=entry.cpu_seconds,
+        asked=entry.asked,
+        answering=None if entry.fitted is None else entry.fitted.answering,
     )
+
+
+def _held(context: Context, kept: KeptEntry) -> Predictions | None:
+    if kept.held is None:
+        return None
+    _, labels, probabilities = load_predictions(context, kept.held)
+    rungs = np.array(kept.rungs, np.int64) if kept.rungs else None
+    return Predictions(labels, probabilities, rungs=rungs, rung_names=kept.rung_names)
 
 
 def _predictor(context: Context, manifest: Manifest) -> Predictor:

@@ -1,4 +1,7 @@
-"""Latency of predictors on real inputs: the encoder timed once, every head on its vectors."""
+"""Latency of predictors on real inputs: the encoder timed once, every head on its vectors.
+
+Who asks language models is not timed again: its answers took what they took as they were given.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -7,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost._base.settings import Settings
+from milepost.entities.asked import Answering
+from milepost.entities.language import MICRO
 from milepost.entities.scorecard import Latency
 from milepost.evaluation.latency import Stage, Timing, time_stage, total_latency
 from milepost.models.encoder import Encoder
@@ -25,6 +30,7 @@ def latencies(
     texts: Sequence[str],
     encoders: Encoders,
     settings: Settings,
+    answering: Mapping[str, Answering] | None = None,
 ) -> dict[str, Latency]:
     """Latency of each predictor, input text to label.
 
@@ -33,7 +39,9 @@ def latencies(
         texts: Inputs to draw from, at least one.
         encoders: What is timed, and what gives vectors without waiting.
         settings: ``latency_samples`` and ``cpu_usd_per_hour`` are used.
+        answering: What the answers of those took that ask language models; these are not timed.
     """
+    known = answering or {}
     most = 4 * settings.latency_samples
     texts = texts[:: max(1, len(texts) // most)][:most]
     samples, price = settings.latency_samples, settings.cpu_usd_per_hour
@@ -48,10 +56,27 @@ def latencies(
         vectors = encoders.cached.encode(texts)
     found: dict[str, Latency] = {}
     for name, predictor in predictors.items():
+        if name in known:
+            reads = encoding if predictor.uses == "vectors" else []
+            found[name] = _as_asked(known[name], reads, price)
+            continue
         head = time_stage(_head(predictor, texts, vectors), len(texts), samples)
         stages = [*encoding, head] if predictor.uses == "vectors" else [head]
         found[name] = total_latency(stages, price)
     return found
+
+
+def _as_asked(answering: Answering, encoding: Sequence[Timing], price: float) -> Latency:
+    """The time of answers that were asked for, with that of the encoder before them."""
+    took = total_latency(encoding, price) if encoding else None
+    cpu = answering.cpu_seconds_per_1k + (took.cpu_seconds_per_1k if took else 0.0)
+    return Latency(
+        p50_ms=answering.p50_ms + (took.p50_ms if took else 0.0),
+        p95_ms=answering.p95_ms + (took.p95_ms if took else 0.0),
+        n=answering.n,
+        cpu_seconds_per_1k=cpu,
+        cost_per_1k_usd=cpu / 3600.0 * price + answering.micro_usd_per_1k / MICRO,
+    )
 
 
 def _head(predictor: Predictor, texts: Sequence[str], vectors: NDArray[np.float32]) -> Stage:

@@ -1,8 +1,11 @@
 """The declared tests of behaviour, asked of a release or a candidate without a contest."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from milepost.contests.runner import predict
 from milepost.data.snapshot import read_snapshot
@@ -15,6 +18,7 @@ from milepost.evaluation.declared import check_declared
 from milepost.evaluation.examination.behaviour import Examinee, run_tests
 from milepost.evaluation.examination.subject import Answering
 from milepost.metrics.inference.intervals import Sampling
+from milepost.workflows.answering.speaking import language_of
 from milepost.workflows.contest.cases import case_files, read_cases
 from milepost.workflows.contest.datasets import Split, load, prepared
 from milepost.workflows.contest.examining import known_texts, prepared_where_new
@@ -149,7 +153,12 @@ def _answering(context: Context, answerer: Answerer, known: frozenset[str]) -> A
             advice="Set the encoder back, or run `milepost improve` with the new one.",
         )
 
-    if not answerer.manifest.prepare:
-        return lambda texts: predict(predictor, texts, encoder)
     prepare = context.preparation(answerer.manifest.prepare)
-    return lambda texts: predict(predictor, prepared_where_new(prepare, texts, known), encoder)
+
+    def answer(texts: Sequence[str]) -> NDArray[np.float32]:
+        if answerer.manifest.prepare:
+            texts = prepared_where_new(prepare, texts, known)
+        with language_of(context, answerer.manifest.task, predictor, "evaluate") as language:
+            return predict(predictor, texts, encoder, language)
+
+    return answer

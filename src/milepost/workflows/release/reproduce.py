@@ -7,7 +7,8 @@ look is repeated, and nothing is decided by it. Time is never recomputed.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import replace as with_fields
 from typing import cast
@@ -16,7 +17,10 @@ import msgspec
 import numpy as np
 
 from milepost._base.clock import Deadline
-from milepost.contests.runner import Events, HeldVectors, run
+from milepost.contests.asking import Language
+from milepost.contests.held import HeldVectors
+from milepost.contests.per_upstream import PerUpstream, asks
+from milepost.contests.runner import Events, combine, run
 from milepost.data.snapshot import snapshot_digest
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.errors import InputError, UnknownNameError
@@ -24,22 +28,20 @@ from milepost.entities.ids import Digest
 from milepost.entities.release import Channel, Manifest, Release
 from milepost.entities.reproduction import Reproduction, Unequal
 from milepost.entities.task import Task
+from milepost.models.language.asking import Terms
 from milepost.predictors.base import Predictor
 from milepost.predictors.bundle import MANIFEST, bundle_files
 from milepost.strategies.registry import STRATEGIES
 from milepost.strategy import Problem, Strategy
+from milepost.workflows.contest.asking.combining import combining, contenders
+from milepost.workflows.contest.asking.money import within
 from milepost.workflows.contest.datasets import Material, Split, prepared
 from milepost.workflows.contest.examining import examine_chosen, with_examination
-from milepost.workflows.contest.improve import (
-    CHANNEL,
-    bench_of,
-    decided,
-    folding_of,
-    problem_of,
-)
+from milepost.workflows.contest.improve import CHANNEL, decided
 from milepost.workflows.contest.judge import Bench, Judgement, judge
 from milepost.workflows.contest.naive import naive_of, with_naive
 from milepost.workflows.contest.options import competing, entering
+from milepost.workflows.contest.setting import bench_of, folding_of, problem_of
 from milepost.workflows.contest.stored_predictions import load_predictions
 from milepost.workflows.context import Context
 from milepost.workflows.release.bundles import load_bundle
@@ -94,11 +96,18 @@ def reproduce(context: Context, name: str, number: int, tolerance: float = 0.0) 
     current_task(context, name)
     past, notes = _past(context, name, number)
     then = _as_it_was(context, past, notes)
-    problem = problem_of(
-        then, past.task, past.material, past.contest.seed, Deadline(), _telling(context, name)
-    )
-    bench = _bench(then, past, problem)
-    judgement = _judged(then, past, problem, bench)
+    with _kept_answers(then, past) as language:
+        problem = problem_of(
+            then,
+            past.task,
+            past.material,
+            past.contest.seed,
+            Deadline(),
+            _telling(context, name),
+            language,
+        )
+        bench = _bench(then, past, problem)
+        judgement = _judged(then, past, problem, bench)
     again = next(c for c in judgement.candidates if c.strategy == past.candidate.strategy)
     decision = decided(then, bench, judgement, _standing(context, past.contest))
     numbers, texts, unequal = held_against(
@@ -232,18 +241,34 @@ def _past(context: Context, name: str, number: int) -> tuple[_Past, list[str]]:
             f"Made by milepost {contest.code}, recomputed by {code_version()}: another version may "
             "measure more, or otherwise."
         )
-    entered = [c.strategy for c in contest.candidates if c.scorecard is not None]
+    took_part = {c.strategy: c for c in contest.candidates if c.scorecard is not None}
+    order = _order(context, contest, list(took_part))
     try:
-        strategies = {each.name: each for each in competing(entered)}
+        strategies = {each.name: each for each in competing([_own(name) for name in took_part])}
     except UnknownNameError as error:
         raise InputError(
             f"the strategy {error.name!r} took part, and is not installed.",
             where=f"{name}#{number}",
             advice="Install the plug-in that it comes from.",
         ) from error
-    order = _order(context, contest, entered)
-    entered_again = list(entering(task, [strategies[each] for each in order]))
-    return _Past(release, contest, candidate, task, material, entered_again), notes
+    entered = [_entered(task, strategies[_own(each)], took_part[each]) for each in order]
+    if any(asks(each) for each in entered):
+        notes.append("Language models were not asked again: their answers are those kept then.")
+    return _Past(release, contest, candidate, task, material, entered), notes
+
+
+def _own(entry: str) -> str:
+    """Name of an entry's strategy; the name of a further upstream stands behind it."""
+    return entry.partition("-")[0]
+
+
+def _entered(task: Task, strategy: Strategy, candidate: Candidate) -> Strategy:
+    """The strategy as it entered."""
+    if not asks(strategy):
+        return entering(task, [strategy], named=True)[0]
+    upstream = str(candidate.parameters.get("upstream", ""))
+    first = candidate.strategy == strategy.name
+    return cast("Strategy", PerUpstream(strategy, upstream, first=first))
 
 
 def _order(context: Context, contest: Contest, entered: Sequence[str]) -> list[str]:
@@ -253,7 +278,12 @@ def _order(context: Context, contest: Contest, entered: Sequence[str]) -> list[s
     except UnknownNameError:
         asked = None
     known = cast("list[str]", asked) if isinstance(asked, list) else list(STRATEGIES)
-    return sorted(entered, key=lambda name: known.index(name) if name in known else len(known))
+
+    def place(entry: str) -> int:
+        own = _own(entry)
+        return known.index(own) if own in known else len(known)
+
+    return sorted(entered, key=place)
 
 
 def _job(contest: Contest) -> str:
@@ -320,12 +350,25 @@ def _as_it_was(context: Context, past: _Past, notes: list[str]) -> Context:
 
 def _judged(context: Context, past: _Past, problem: Problem, bench: Bench) -> Judgement:
     """Every strategy fitted and judged again, and the chosen one examined."""
+    timed = {
+        c.strategy: c.scorecard.latency
+        for c in past.contest.candidates
+        if c.scorecard is not None and c.scorecard.latency is not None
+    }
+    made_of = combining(past.strategies)
+    own = [each for each in past.strategies if each not in made_of]
+    folding = folding_of(context, past.material, problem)
+    held = past.material.holdout.texts if past.material.holdout is not None else ()
     entries = run(
         problem,
-        folding_of(context, past.material, problem),
-        past.strategies,
+        folding,
+        own,
         lambda what, share: context.on_event(past.task.name, what, 0.7 * share),
+        held=held,
     )
+    if made_of and all(entry.fitted is not None for entry in entries):
+        others = contenders(problem, own, entries, timed)
+        entries += combine(problem, folding, made_of, others, held=held)
     failed = [entry for entry in entries if entry.fitted is None]
     if failed:
         raise InputError(
@@ -333,11 +376,6 @@ def _judged(context: Context, past: _Past, problem: Problem, bench: Bench) -> Ju
             where=f"{past.task.name}#{past.release.number}",
             advice="`milepost doctor` says what is missing on this machine.",
         )
-    timed = {
-        c.strategy: c.scorecard.latency
-        for c in past.contest.candidates
-        if c.scorecard is not None and c.scorecard.latency is not None
-    }
     context.on_event(past.task.name, "judging", 0.75)
     judgement = judge(bench, entries, past.contest.id, timed)
     chosen, card = judgement.chosen, past.candidate.scorecard
@@ -352,6 +390,19 @@ def _judged(context: Context, past: _Past, problem: Problem, bench: Bench) -> Ju
         return judgement
     naive = naive_of(bench, problem, past.material, past.strategies, judgement)
     return with_naive(judgement, naive, len(past.material.leaks))
+
+
+@contextmanager
+def _kept_answers(context: Context, past: _Past) -> Generator[Language]:
+    """What language models answered then, as far as it is kept; nothing is spent on asking anew."""
+    names = dict.fromkeys(each.upstream for c in past.contest.candidates for each in c.asked)
+    if not names:
+        yield {}
+        return
+    from milepost.workflows.language.opening import speakers
+
+    with speakers(context, None, Terms(purpose="evaluate", task=past.task.name)) as known:
+        yield within({name: known[name] for name in names if name in known}, most=0)
 
 
 def _bench(context: Context, past: _Past, problem: Problem) -> Bench:

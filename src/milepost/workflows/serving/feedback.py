@@ -9,7 +9,7 @@ import msgspec
 
 from milepost.entities.errors import InputError, OverloadedError, UnknownNameError
 from milepost.entities.release import Manifest
-from milepost.entities.serving import Feedback, Trace
+from milepost.entities.serving import Feedback, Trace, passed_upstream
 from milepost.serving.asking import Said
 from milepost.serving.recording.ids import age_of, is_id, new_feedback_id
 from milepost.serving.recording.policy import text_digest
@@ -43,7 +43,8 @@ def give_feedback(context: Context, sink: TraceSink, said: Said) -> tuple[Feedba
     Raises:
         UnknownNameError: If there is no such trace, or it is of a task that the key may not speak
             of, or there is no such label; the nearest is named.
-        InputError: If nothing was said, or the input is needed and missing, or is not the one.
+        InputError: If no task has answered, nothing was said, or the input is needed and missing,
+            or is not the one.
         OverloadedError: If the key has said as much as it may in 24 hours.
     """
     _check(said)
@@ -51,6 +52,11 @@ def give_feedback(context: Context, sink: TraceSink, said: Said) -> tuple[Feedba
     if said.tasks and trace.task not in said.tasks:
         # Whether there is such a trace of another task is nobody's business.
         raise UnknownNameError("trace of a task of this key", said.trace, ())
+    if passed_upstream(trace.task) is not None:
+        raise InputError(
+            "this is the answer of a language model that was asked itself, and of no task.",
+            advice="Feedback is given to the answers of tasks.",
+        )
     if said.label is not None:
         labels = _labels(context, trace)
         if said.label not in labels:

@@ -18,11 +18,13 @@ from milepost.entities.errors import EncoderError, MilepostError
 from milepost.entities.ids import Digest
 from milepost.entities.release import Manifest
 from milepost.entities.serving import Fidelity
+from milepost.metrics.scoring.deciding import decided
 from milepost.models.cached import CachedEncoder
 from milepost.models.export import Variant
 from milepost.models.onnx_encoder import OnnxEncoder
 from milepost.models.trunk import Trunk
 from milepost.predictors.base import Batch, Predictor
+from milepost.serving.driving import is_driven
 from milepost.storage.files.vectors import FileVectorStore
 from milepost.workflows.context import Context
 from milepost.workflows.release.bundles import inputs_for, load_bundle
@@ -42,6 +44,10 @@ differ, which a variant that differs on 5 in 100 survives 5 times in 100."""
 LOSS = 0.3
 """Points of accuracy that may be lost. 400 texts cannot show so little: a release is refused where
 its loss is larger by more than chance explains (one-sided exact sign test, 5 %)."""
+
+DRIVEN = "what it promises was measured on it"
+"""Why a release that asks language models, or tells which of its rungs answered, serves on the
+reference."""
 
 _DOUBT = 0.05
 
@@ -122,6 +128,8 @@ def check_released(context: Context, contest: Contest) -> Chosen | None:
         return None  # an encoder of somebody's own has no variants
     try:
         predictor, manifest = load_bundle(context, chosen.bundle)
+        if predictor.uses == "vectors" and is_driven(predictor):
+            return Chosen(REFERENCE, DRIVEN)
         if predictor.uses == "vectors":
             return variant_for(context, chosen.bundle, manifest)
     except MilepostError as error:
@@ -256,7 +264,7 @@ def _answers(
 ) -> NDArray[np.int64]:
     encoder = CachedEncoder(OnnxEncoder(trunk_for(context, variant)), _store(context))
     answered = predictor.predict(Batch(tuple(texts), encoder.encode(texts)))
-    return answered.probabilities.argmax(axis=1)
+    return decided(answered.probabilities)
 
 
 def _store(context: Context) -> FileVectorStore:

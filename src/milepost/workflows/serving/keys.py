@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from milepost.entities.errors import InputError, UnknownNameError
-from milepost.entities.serving import Key, KeyRole
+from milepost.entities.language import Period
+from milepost.entities.serving import EVERY, Key, KeyRole
 from milepost.workflows.context import Context
+from milepost.workflows.language.registry import micro
 from milepost.workflows.tasks.files import task_names
 
 SECRET_BYTES = 32
@@ -24,16 +26,23 @@ class NewKey:
     Attributes:
         role: What its holder may do.
         tasks: Tasks that it may ask; empty for all.
+        upstreams: Language models that it may ask itself; ``*`` for all, empty for none.
         name: For people; may be empty.
         seconds: How long it works; ``None`` for ever.
         per_second: Most inputs per second; ``None`` for no limit.
+        budget_usd: Most that language models may cost that it asks, such as ``5``; ``None`` for no
+            budget of its own.
+        per: When that begins anew.
     """
 
     role: KeyRole = "consumer"
     tasks: tuple[str, ...] = ()
+    upstreams: tuple[str, ...] = ()
     name: str = ""
     seconds: float | None = None
     per_second: float | None = None
+    budget_usd: str | None = None
+    per: Period = "month"
 
 
 def create_key(context: Context, wanted: NewKey, reason: str) -> tuple[Key, str]:
@@ -43,13 +52,17 @@ def create_key(context: Context, wanted: NewKey, reason: str) -> tuple[Key, str]
         Its record, and the secret: ``mp_`` and 43 letters, digits, ``-`` and ``_``.
 
     Raises:
-        UnknownNameError: If there is no such task.
+        UnknownNameError: If there is no such task, or language model.
         InputError: If a number or the name cannot be used.
     """
     known = task_names(context.root)
     for task in wanted.tasks:
         if task not in known:
             raise UnknownNameError("task", task, known, where="--task")
+    registered = [row.name for row in context.ledger.upstreams()] if wanted.upstreams else []
+    for upstream in wanted.upstreams:
+        if upstream != EVERY and upstream not in registered:
+            raise UnknownNameError("upstream", upstream, registered, where="--upstream")
     if wanted.per_second is not None and not 0 < wanted.per_second < float("inf"):
         raise InputError(f"{wanted.per_second:g} inputs per second is no limit above 0.")
     if len(wanted.name) > MOST_NAME_CHARS or not wanted.name.isprintable():
@@ -70,8 +83,15 @@ def create_key(context: Context, wanted: NewKey, reason: str) -> tuple[Key, str]
         actor=context.actor,
         expires=expires,
         per_second=wanted.per_second,
+        upstreams=tuple(dict.fromkeys(wanted.upstreams)),
     )
+    most = None if wanted.budget_usd is None else micro(wanted.budget_usd, "--budget-usd")
     context.record_configuration()
+    if most is not None:
+        # Before the key, which so never is without it.
+        context.ledger.set_budget(
+            f"key:{key.id}", most, period=wanted.per, reason=reason, actor=context.actor
+        )
     kept = context.ledger.create_key(key, _digest(secret), reason=reason, actor=context.actor)
     return kept, secret
 

@@ -13,18 +13,20 @@ from milepost.models.export import Variant
 from milepost.models.trunk import Trunk
 from milepost.predictors.base import Predictor
 from milepost.predictors.preparation import Preparation
+from milepost.serving.driving import is_driven
 from milepost.serving.engine.engine import Engine
 from milepost.serving.engine.work import Stack, TrunkKey, Work
 from milepost.serving.loaded import Loaded, Seat
 from milepost.workflows.context import Context
 from milepost.workflows.release.bundles import load_bundle
-from milepost.workflows.serving.fidelity import REFERENCE, trunk_for, variant_for
+from milepost.workflows.serving.fidelity import DRIVEN, REFERENCE, trunk_for, variant_for
 
 WARM_SECONDS = 120.0
 """Longest time that warming may take; a server that waits longer for its own engine is lost."""
 
 _WARM_TEXT = "A first question, so that nobody else has to wait for it."
 _AT_ONCE = 256
+_READS_TEXT: tuple[tuple[Variant, ...], str] = ((), "it reads the text itself")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,7 +125,11 @@ class Loader:
             for each, outcome in zip(part, outcomes, strict=True):
                 why = outcome.error or (outcome.failures or {}).get(0)
                 row = outcome.probabilities[0] if outcome.probabilities else None
-                if why is None and row is not None and abs(float(row.sum()) - 1.0) < 1e-3:
+                # What is driven is not asked: its vector is there, and that is all to be warmed.
+                right = is_driven(each.loaded.predictor) or (
+                    row is not None and abs(float(row.sum()) - 1.0) < 1e-3
+                )
+                if why is None and right:
                     self._warm.setdefault(each.loaded, set()).add(each.trunk)
                     continue
                 release = each.loaded.release
@@ -144,14 +150,19 @@ class Loader:
         return _Bundle(
             predictor,
             manifest,
-            *(self._variants(digest, manifest) if reads else ((), "it reads the text itself")),
+            *(self._variants(digest, manifest, predictor) if reads else _READS_TEXT),
             self._context.preparation(manifest.prepare),
         )
 
-    def _variants(self, digest: Digest, manifest: Manifest) -> tuple[tuple[Variant, ...], str]:
+    def _variants(
+        self, digest: Digest, manifest: Manifest, predictor: Predictor
+    ) -> tuple[tuple[Variant, ...], str]:
         """The variants that a bundle may serve on, best first, and why that one is."""
-        if self._variant is not None:
-            variants: tuple[Variant, ...] = (self._variant,)
+        if is_driven(predictor):
+            variants: tuple[Variant, ...] = (REFERENCE,)
+            why = DRIVEN
+        elif self._variant is not None:
+            variants = (self._variant,)
             why = "it was asked for"
         else:
             best, why = variant_for(self._context, digest, manifest)

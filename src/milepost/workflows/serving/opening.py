@@ -5,13 +5,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from milepost.entities.errors import UnknownNameError
+from milepost.entities.serving import PassingRule
 from milepost.models.export import Variant
 from milepost.serving.engine.engine import CACHE_BYTES, QUEUE_TEXTS, Engine
 from milepost.serving.engine.observing import Observer
+from milepost.serving.language import Languages
 from milepost.serving.parts import Parts
 from milepost.serving.routing.router import Router
 from milepost.serving.service import Service
 from milepost.workflows.context import Context
+from milepost.workflows.language.opening import open_languages
 from milepost.workflows.serving.feedback import feedback_of
 from milepost.workflows.serving.loading import Loader
 from milepost.workflows.serving.planning import pinned_route
@@ -37,6 +41,8 @@ class ServeOptions:
         cache_bytes: Bytes of the cache of answers; 0 for none.
         record: Whether traces are kept.
         observer: Told about each batch; ``None`` for nobody.
+        watch: Gives the language models that are asked for those of the workspace, such as the
+            same ones, counted.
     """
 
     reload_every: float = 0.5
@@ -47,6 +53,7 @@ class ServeOptions:
     cache_bytes: int = CACHE_BYTES
     record: bool = True
     observer: Observer | None = None
+    watch: Callable[[Languages], Languages] = lambda languages: languages
 
 
 def open_service(context: Context, options: ServeOptions | None = None) -> Service:
@@ -66,9 +73,13 @@ def open_service(context: Context, options: ServeOptions | None = None) -> Servi
         observer=chosen.observer,
     )
     try:
+        rule = _passing(context)
+        languages = chosen.watch(open_languages(context))
         loader = Loader(context, engine, chosen.variant)
         router = Router(partial(pinned_route, loader))
-        following = Following(every=chosen.reload_every, on_keys=chosen.on_keys)
+        following = Following(
+            every=chosen.reload_every, on_keys=chosen.on_keys, on_upstreams=languages.refresh
+        )
         watcher = Watcher(context, loader, router, following)
         watcher.load()
     except BaseException:
@@ -79,8 +90,9 @@ def open_service(context: Context, options: ServeOptions | None = None) -> Servi
     watcher.start()
 
     async def end(seconds: float) -> None:
-        """Each in a thread, for each waits; records last, for they hold what was answered."""
+        """Most in a thread, for they wait; records last, for they hold what was answered."""
         await asyncio.to_thread(watcher.stop, seconds)
+        await languages.close()
         await asyncio.to_thread(engine.close, seconds)
         if recorder is not None:
             await asyncio.to_thread(recorder.close, max(seconds, _FLUSH_SECONDS))
@@ -94,8 +106,27 @@ def open_service(context: Context, options: ServeOptions | None = None) -> Servi
             if recorder is not None
             else feedback_of(context, sink),
             recorder=recorder,
+            languages=languages,
+            passing=rule,
             loading=watcher.loading,
             closing=(end,),
             clock=context.clock,
         )
     )
+
+
+def _passing(context: Context) -> PassingRule:
+    """What holds for clients that ask language models themselves.
+
+    Raises:
+        UnknownNameError: If a guard is no task of the workspace.
+    """
+    rule = context.configuration.passing
+    if not isinstance(rule, PassingRule):
+        return PassingRule()
+    known = context.ledger.tasks()
+    for guard in (*rule.guards, *rule.answer_guards):
+        if guard.task not in known:
+            where = "milepost.toml: passing"
+            raise UnknownNameError("task", guard.task, sorted(known), where=where)
+    return rule

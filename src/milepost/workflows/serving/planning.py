@@ -8,6 +8,7 @@ from milepost.entities.errors import InputError, MilepostError, UnknownNameError
 from milepost.entities.release import Channel
 from milepost.entities.serving import Guard, ServedTask
 from milepost.entities.task import Task
+from milepost.serving.driving import is_driven
 from milepost.serving.loaded import Loaded, Seat
 from milepost.serving.routing.plan import PINNED, Plan, Route, Table
 from milepost.serving.routing.routes import make_route
@@ -127,7 +128,7 @@ def plan_of(loader: Loader, now: Standing, name: str) -> tuple[Plan, str | None]
         kept[shadow.release] = shadow
     route = make_route(PRODUCTION, production, guards)
     plan = Plan(
-        served=_served(now, task, route, (canary, share), shadow),
+        served=_served(loader, now, task, route, (canary, share), shadow),
         recording=task.recording_rule,
         production=route,
         shadowed=make_route(PRODUCTION, production, guards, shadow) if shadow else None,
@@ -191,6 +192,7 @@ def _guards(loader: Loader, now: Standing, task: Task) -> tuple[tuple[Guard, Loa
 
 
 def _served(
+    loader: Loader,
     now: Standing,
     task: Task,
     route: Route,
@@ -198,6 +200,9 @@ def _served(
     shadow: Loaded | None,
 ) -> ServedTask:
     production = route.answering
+    to = {rule.to for rule in task.guard_rules if rule.to is not None}
+    others = [loader.release(name, now.channels[name][PRODUCTION].release) for name in to]
+    others += [each for each in (canary[0], *(guard.head for guard in route.guards)) if each]
     variant, why = _variant(route)
     return ServedTask(
         name=task.name,
@@ -216,6 +221,7 @@ def _served(
         descriptions={label: task.labels.get(label, "") for label in production.predictor.labels},
         input=task.input_name,
         recording=task.recording_rule,
+        asks=any(is_driven(each.predictor) for each in (production, *others)),
     )
 
 

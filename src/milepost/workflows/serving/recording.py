@@ -4,7 +4,7 @@ from contextlib import closing
 from functools import partial
 
 from milepost.entities.errors import UnknownNameError
-from milepost.entities.serving import Trace, TraceFilter
+from milepost.entities.serving import Trace, TraceFilter, passed_upstream
 from milepost.serving.recording.parquet import ParquetSink
 from milepost.serving.recording.recorder import Recorder
 from milepost.serving.recording.sinks import LedgerSink, TraceSink
@@ -81,9 +81,14 @@ def trace(context: Context, id: str) -> Trace:  # noqa: A002 - the record's own 
 def require_task(context: Context, name: str | None) -> None:
     """Refuse the name of a task that the ledger does not know; ``None`` names none.
 
+    ``upstream/NAME`` stands for what clients asked a language model themselves, also of one that
+    was removed.
+
     Raises:
         UnknownNameError: With the nearest one.
     """
+    if name is not None and passed_upstream(name) is not None:
+        return
     if name is not None and name not in (known := context.ledger.tasks()):
         raise UnknownNameError("task", name, known)
 

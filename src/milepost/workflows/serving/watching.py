@@ -38,10 +38,12 @@ class Following:
     Attributes:
         every: Seconds between two looks, > 0.
         on_keys: Called from the watcher's thread whenever a key was made or revoked.
+        on_upstreams: The same whenever a language model was registered, changed or removed.
     """
 
     every: float = 1.0
     on_keys: Callable[[], None] = lambda: None
+    on_upstreams: Callable[[], None] = lambda: None
 
 
 class Watcher:
@@ -115,9 +117,11 @@ class Watcher:
             StorageError: If the ledger cannot be read; the next look sees what this one missed.
         """
         self._read_files()
-        names, keys, seen = self._changed()
-        if keys:
+        names, told, seen = self._changed()
+        if "key" in told:
             self._following.on_keys()
+        if "upstream" in told:
+            self._following.on_upstreams()
         if self._problems and time.monotonic() - self._retried > RETRY_SECONDS:
             self._retried = time.monotonic()
             names |= set(self._problems)
@@ -140,17 +144,17 @@ class Watcher:
                     _log.warning("the ledger can be followed again")
                 self._lost_since = None
 
-    def _changed(self) -> tuple[set[str], bool, int]:
-        """Tasks and keys that the audit log names since the last look, and where it ends."""
+    def _changed(self) -> tuple[set[str], set[str], int]:
+        """Tasks that the audit log names since the last look, what else, and where it ends."""
         ledger = self._context.ledger
         head = ledger.audit_head().sequence
         if head == self._seen:
-            return set(), False, head
+            return set(), set(), head
         if head < self._seen:
             # Another ledger stands there, such as a backup that was restored.
-            return {*ledger.tasks(), *self._standing.tasks}, True, head
+            return {*ledger.tasks(), *self._standing.tasks}, {"key", "upstream"}, head
         names: set[str] = set()
-        keys = False
+        told: set[str] = set()
         last = self._seen
         for entry in ledger.audit_stream(after=self._seen):
             last = entry.sequence
@@ -158,8 +162,8 @@ class Watcher:
                 names.add(entry.subject.rpartition("@")[0])
             elif entry.action in {"task.added", "task.changed"}:
                 names.add(entry.subject)
-            keys = keys or entry.action.startswith("key.")
-        return names, keys, last
+            told.add(entry.action.partition(".")[0])
+        return names, told, last
 
     def _follow(self, names: Iterable[str]) -> None:
         """Make the plans of some tasks anew, and swap the table."""

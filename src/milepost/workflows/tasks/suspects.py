@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from milepost.contests.runner import HeldVectors
+from milepost.contests.held import HeldVectors
 from milepost.data.splitting.folding import fold_groups
 from milepost.entities.errors import DataError, InputError, WorkspaceError
 from milepost.entities.suspect import Suspects

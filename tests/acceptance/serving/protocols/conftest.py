@@ -11,11 +11,17 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
+
+from milepost.entities.language import Completion, ModelRequest, Piece, Tokens, ToolCall
+from milepost.models.language.asking import Terms
+from milepost.models.language.inside.fake import Fake, fake_upstream
+from milepost.testing.upstreams import UpstreamServer, serving
 
 COMMAND = Path(sys.executable).with_name("milepost")
 RUDE = (
@@ -42,6 +48,56 @@ data: {examples: data/tone.csv}
 GUARDS = "guards:\n  - {task: tone, labels: [rude], at_least: 0.6, action: block}\n"
 
 
+MOCK_KEY = "canary-of-a-provider-5f3d1c"
+PASSING = """
+[passing]
+guards = [{task = "tone", labels = ["rude"], at_least = 0.6, action = "block"}]
+answer_guards = [{task = "tone", labels = ["rude"], at_least = 0.6, action = "block"}]
+"""
+LONG = "".join(f"{text.capitalize()}. " for text in FINE)
+
+
+def _blind(request: ModelRequest) -> ModelRequest:
+    """Without its images, which a fake refuses."""
+    seen = tuple(
+        msgspec.structs.replace(each, content="an image")
+        if isinstance(each.content, tuple)
+        else each
+        for each in request.messages
+    )
+    return msgspec.structs.replace(request, messages=seen)
+
+
+class ToolUser(Fake):
+    """A fake that calls the first tool it is given, and says what a text asks it to say."""
+
+    def __init__(self) -> None:
+        super().__init__(fake_upstream(base_url="fake:?says=All+is+well."))
+
+    def _made(self, request: ModelRequest, whole: Completion) -> Completion:
+        text = request.messages[-1].content
+        if request.tools and request.tool_choice != "none":
+            call = ToolCall(id="call_1", name=request.tools[0].name, arguments='{"city":"Bern"}')
+            return msgspec.structs.replace(whole, text="", tool_calls=(call,), finish="tool_calls")
+        if isinstance(text, str) and "manual" in text:
+            return msgspec.structs.replace(whole, text=LONG + ". ".join(RUDE))
+        if request.schema is not None:
+            return msgspec.structs.replace(whole, text='{"city":"Bern","people":134}')
+        return whole
+
+    async def complete(self, request: ModelRequest, terms: Terms) -> Completion:
+        return self._made(request, await super().complete(_blind(request), terms))
+
+    async def stream(self, request: ModelRequest, terms: Terms) -> AsyncIterator[Piece]:
+        whole = self._made(request, await super().complete(_blind(request), terms))
+        words = [word + " " for word in whole.text.split(" ")]
+        words[-1] = words[-1][:-1]
+        for word in words:
+            if word:
+                yield Piece(text=word, tokens=Tokens(input=3, output=1))
+        yield Piece(tool_calls=whole.tool_calls, whole=whole)
+
+
 @dataclass(frozen=True)
 class Desk:
     """A server and how to reach it.
@@ -51,12 +107,20 @@ class Desk:
         grpc: Host and port of gRPC.
         key: May ask everything.
         narrow: A key that may ask the guard alone.
+        passing: A key that may also ask the language model ``mock`` itself.
+        poor: Another one, with a budget of a millionth of a dollar.
+        mock: What answers as that language model, over HTTP.
+        folder: The workspace.
     """
 
     address: str
     grpc: str
     key: str
     narrow: str
+    passing: str
+    poor: str
+    mock: UpstreamServer
+    folder: Path
 
 
 def _run(folder: Path, environment: dict[str, str], *arguments: str) -> str:
@@ -97,9 +161,24 @@ def _free_port() -> int:
 def desk(guarded_template, tmp_path_factory, environment) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("protocols") / "desk"
     shutil.copytree(guarded_template, folder)
+    environment = environment | {"MOCK_KEY": MOCK_KEY}
+    with serving(ToolUser(), key=MOCK_KEY) as mock:
+        _run(
+            folder, environment, "upstreams", "add", "mock", "--base-url", mock.base_url,
+            "--model", "mock-1", "--private", "--key-env", "MOCK_KEY", "--timeout", "10",
+            "--price-in", "2", "--price-out", "10",
+        )  # fmt: skip
+        with (folder / "milepost.toml").open("a") as file:
+            file.write(PASSING)
+        yield from _serving(folder, environment, mock)
+
+
+def _serving(folder: Path, environment: dict[str, str], mock: UpstreamServer) -> Iterator[Desk]:
+    mine = ("--upstream", "mock")
+    asked = ((), ("--task", "tone"), mine, (*mine, "--budget-usd", "0.000001", "--per", "month"))
     keys = [
         json.loads(_run(folder, environment, "keys", "create", "--json", *more))["secret"]
-        for more in ((), ("--task", "tone"))
+        for more in asked
     ]
     grpc_port = _free_port()
     log = folder.with_suffix(".log")
@@ -110,8 +189,13 @@ def desk(guarded_template, tmp_path_factory, environment) -> Iterator[Desk]:
         )  # fmt: skip
     try:
         address = _ready(server, log)
-        yield Desk(address, f"127.0.0.1:{grpc_port}", *keys)
-        assert "Traceback" not in log.read_text(), log.read_text()
+        yield Desk(address, f"127.0.0.1:{grpc_port}", *keys, mock=mock, folder=folder)
+        said = log.read_text()
+        assert "Traceback" not in said, said
+        for secret in (MOCK_KEY, *keys):
+            assert secret not in said
+            ledger = (folder / ".milepost/ledger.db").read_bytes()
+            assert secret.encode() not in ledger
     finally:
         server.send_signal(signal.SIGTERM)
         try:

@@ -43,11 +43,11 @@ def test_a_release_is_a_number(release):
 
 def test_tasks_and_the_encoder_are_models_and_near_names_are_told():
     encoder = ServedEncoder(name="mini", dimensions=8, max_tokens=64)
-    listed = [model.id for model in list_models([ABUSE, ROUTE], encoder).data]
-    assert listed == ["milepost/abuse", "milepost/route", "mini"]
-    assert find_model("mini", [], encoder).id == "mini"
+    models = list_models([ABUSE, ROUTE], encoder)
+    assert [model.id for model in models.data] == ["milepost/abuse", "milepost/route", "mini"]
+    assert find_model("mini", models).id == "mini"
     with pytest.raises(RefusedError, match="'milepost/route'") as refused:
-        find_model("milepost/rute", [ABUSE, ROUTE], None)
+        find_model("milepost/rute", models)
     assert (refused.value.status, refused.value.code) == (404, "model_not_found")
 
 

@@ -1,0 +1,1 @@
+"""Language models behind upstreams: wire formats, resilience, metering, caching."""
