@@ -15,7 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpcore
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import Outcome
+from milepost.entities.model_calls import Outcome
 from milepost.models.language.addresses import Site
 from milepost.models.language.transport.network import Network, trust
 
@@ -76,6 +76,9 @@ class Connections:
                 ``blocked_address``; its ``attempts`` is 1 where something was sent.
         """
         self._here()
+        if sent.site.secure and not trust.cache_info().currsize:
+            # Reading all authorities takes the loop's time, once in a process.
+            await asyncio.to_thread(trust)
         line = self._take(sent.site)
         network = line.network
         network.deadline = deadline
@@ -210,13 +213,13 @@ class Answer:
         Raises:
             UpstreamError: ``timeout``, ``cut_off``, ``malformed`` or ``too_large``.
         """
+        parts: list[bytes] = []
         try:
-            body = await self.some()
-            while more := await self.some():
-                body += more
+            while part := await self.some():
+                parts.append(part)
         finally:
             await self.release()
-        return body
+        return b"".join(parts)
 
     async def some(self) -> bytes:
         """What comes next of the body; empty at its end.

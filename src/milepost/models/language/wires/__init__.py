@@ -3,7 +3,7 @@
 No network, no clock, and no key but the one that is put into a header.
 """
 
-from milepost.entities.language import Wire as WireName
+from milepost.entities.upstream import Wire as WireName
 from milepost.models.language.wires.anthropic import Anthropic
 from milepost.models.language.wires.base import Wire
 from milepost.models.language.wires.gemini import Gemini

@@ -26,10 +26,12 @@ from milepost.models.language.wires.base import (
     arguments,
     counted,
     decoded,
+    kept,
     malformed,
     merged,
     system_of,
     text_of,
+    thoughts_of,
     unsupported,
 )
 from milepost.models.language.wires.failures import told
@@ -54,6 +56,9 @@ class _Block(msgspec.Struct):
     id: str | None = None
     name: str | None = None
     input: object = None
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
 
 
 class _Thought(msgspec.Struct):
@@ -81,6 +86,8 @@ class _Delta(msgspec.Struct):
     type: str = ""
     text: str | None = None
     partial_json: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
     stop_reason: str | None = None
 
 
@@ -161,15 +168,7 @@ class Anthropic:
             text="".join(block.text or "" for block in blocks if block.type == "text"),
             finish=FINISH.get(answer.stop_reason or "", "stop"),
             tokens=_tokens(answer.usage or _Usage()),
-            tool_calls=tuple(
-                ToolCall(
-                    id=block.id or "",
-                    name=block.name or "",
-                    arguments=msgspec.json.encode(block.input or {}).decode(),
-                )
-                for block in blocks
-                if block.type == "tool_use"
-            ),
+            tool_calls=_calls(blocks),
             model=answer.model or "",
         )
 
@@ -207,6 +206,7 @@ class _Streamed:
         self._model = ""
         self._text: list[str] = []
         self._calls: dict[int, list[str]] = {}
+        self._thoughts = _Thoughts()
 
     def read(self, event: bytes) -> Piece | None:
         found = decoded(_EVENT, event)
@@ -219,6 +219,8 @@ class _Streamed:
                 return Piece()
             case "content_block_start":
                 return self._began(found)
+            case "content_block_stop":
+                self._thoughts.sealed()
             case "content_block_delta":
                 return self._more(found)
             case "message_delta":
@@ -239,7 +241,8 @@ class _Streamed:
             finish=self._finish,
             tokens=self.tokens or Tokens(),
             tool_calls=tuple(
-                ToolCall(id=i, name=n, arguments=a or "{}") for i, n, a in self._calls.values()
+                ToolCall(id=i, name=n, arguments=a or "{}", thought=t or None)
+                for i, n, a, t in self._calls.values()
             ),
             model=self._model,
         )
@@ -247,9 +250,11 @@ class _Streamed:
     def _began(self, event: _Event) -> Piece | None:
         block = event.content_block or _Block()
         if block.type == "tool_use":
-            self._calls[event.index] = [block.id or "", block.name or "", ""]
-            return Piece(tool_calls=(ToolCall(id=block.id or "", name=block.name or "",
-                                              arguments=""),))  # fmt: skip
+            thought = self._thoughts.taken()
+            self._calls[event.index] = [block.id or "", block.name or "", "", thought or ""]
+            call = ToolCall(id=block.id or "", name=block.name or "", arguments="", thought=thought)
+            return Piece(tool_calls=(call,))
+        self._thoughts.began(block)
         if block.text:
             self._text.append(block.text)
             return Piece(text=block.text)
@@ -257,6 +262,7 @@ class _Streamed:
 
     def _more(self, event: _Event) -> Piece | None:
         delta = event.delta or _Delta()
+        self._thoughts.more(delta)
         if delta.text:
             self._text.append(delta.text)
             return Piece(text=delta.text)
@@ -275,6 +281,65 @@ class _Streamed:
             if value is not None:
                 setattr(self._usage, name, value)
         self.tokens = _tokens(self._usage)
+
+
+class _Thoughts:
+    """Blocks of thinking until the call of a tool that they led to, which carries them back."""
+
+    def __init__(self) -> None:
+        self._held: list[Json] = []
+        self._open: _Block | None = None
+
+    def whole(self, block: _Block) -> None:
+        """A block that came at once."""
+        if block.type == "redacted_thinking":
+            self._held.append({"type": block.type, "data": block.data or ""})
+        elif block.type == "thinking" and block.signature:
+            thinking = block.thinking or ""
+            self._held.append(
+                {"type": block.type, "thinking": thinking, "signature": block.signature}
+            )
+
+    def began(self, block: _Block) -> None:
+        """The first of a block that comes in pieces."""
+        self._open = block
+
+    def more(self, delta: _Delta) -> None:
+        """What comes next of it."""
+        if self._open is not None:
+            self._open.thinking = (self._open.thinking or "") + (delta.thinking or "")
+            self._open.signature = (self._open.signature or "") + (delta.signature or "")
+
+    def sealed(self) -> None:
+        """It has ended."""
+        if self._open is not None:
+            self.whole(self._open)
+        self._open = None
+
+    def taken(self) -> str | None:
+        """What goes back with a call that begins now."""
+        if not self._held:
+            return None
+        held, self._held = self._held, []
+        return kept("anthropic", msgspec.json.encode(held).decode())
+
+
+def _calls(blocks: Sequence[_Block]) -> tuple[ToolCall, ...]:
+    found: list[ToolCall] = []
+    thoughts = _Thoughts()
+    for block in blocks:
+        thoughts.whole(block)
+        if block.type == "tool_use":
+            arguments = msgspec.json.encode(block.input or {}).decode()
+            found.append(
+                ToolCall(
+                    id=block.id or "",
+                    name=block.name or "",
+                    arguments=arguments,
+                    thought=thoughts.taken(),
+                )
+            )
+    return tuple(found)
 
 
 def _conversation(messages: Sequence[Message]) -> list[Json]:
@@ -304,10 +369,12 @@ def _blocks(message: Message) -> list[Json]:
     content = message.content
     parts = (Part(text=content),) if isinstance(content, str) else content
     blocks = [_part(part) for part in parts if part.text or part.image is not None]
-    blocks.extend(
-        {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments(call.arguments)}
-        for call in message.tool_calls
-    )
+    for place, call in enumerate(message.tool_calls):
+        thoughts = thoughts_of("anthropic", call)
+        # A turn that was thought about has to begin with its thoughts.
+        blocks = [*thoughts, *blocks] if place == 0 else [*blocks, *thoughts]
+        made = {"id": call.id, "name": call.name, "input": arguments(call.arguments)}
+        blocks.append({"type": "tool_use", **made})
     return blocks
 
 
@@ -330,8 +397,8 @@ def _choice(choice: str | None) -> Json | None:
 def _tokens(usage: _Usage) -> Tokens:
     """What was read, which the format tells in three parts that do not overlap."""
     cached = usage.cache_read_input_tokens or 0
-    read = (usage.input_tokens or 0) + cached + (usage.cache_creation_input_tokens or 0)
+    put = usage.cache_creation_input_tokens or 0
+    read = (usage.input_tokens or 0) + cached + put
     details = usage.output_tokens_details
-    return counted(
-        read, usage.output_tokens or 0, cached, details.thinking_tokens if details else None
-    )
+    thought = details.thinking_tokens if details else None
+    return counted(read, usage.output_tokens or 0, cached, thought, put)

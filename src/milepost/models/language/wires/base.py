@@ -6,7 +6,15 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import Completion, Message, ModelRequest, Piece, Tokens
+from milepost.entities.language import (
+    Completion,
+    Message,
+    ModelRequest,
+    Piece,
+    Tokens,
+    ToolCall,
+)
+from milepost.entities.upstream import Wire as WireName
 
 Header = tuple[bytes, bytes]
 Json = dict[str, object]
@@ -115,23 +123,28 @@ class Events:
     """
 
     def __init__(self) -> None:
-        self._left = b""
+        self._left: list[bytes] = []
+        self._torn = False
 
     def feed(self, part: bytes) -> list[bytes]:
         """The data of the events that are now complete."""
-        text = self._left + part
+        self._left.append(part)
+        if not self._torn and b"\n" not in part and b"\r" not in part:
+            # No event ends here: a long one is put together once, not with each part of it.
+            return []
+        text = b"".join(self._left)
         # A line may end in CR LF, and the part between the two.
         held = b"\r" if text.endswith(b"\r") else b""
         text = text[: len(text) - len(held)]
         if b"\r" in text:
             text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *events, rest = text.split(b"\n\n")
-        self._left = rest + held
+        self._left, self._torn = [rest + held], bool(held)
         return [data for event in events if (data := _data(event))]
 
     def rest(self) -> list[bytes]:
         """The data of an event whose blank line was left out at the end of the stream."""
-        return [data] if (data := _data(self._left.strip())) else []
+        return [data] if (data := _data(b"".join(self._left).strip())) else []
 
 
 def _data(event: bytes) -> bytes:
@@ -200,7 +213,46 @@ def merged(request: ModelRequest, ours: Json, forbidden: Sequence[str] = ()) -> 
     for name in forbidden:
         if extra.get(name, 1) not in (1, None):
             raise unsupported(f"{name} other than 1 would be several answers of one call.")
-    return msgspec.json.encode({**extra, **ours})
+    both = {name: _joined(extra[name], ours[name]) for name in ours if name in extra}
+    return msgspec.json.encode({**extra, **ours, **both})
+
+
+def _joined(theirs: object, own: object) -> object:
+    """A field that both gave: settings stand beside ours, lists that are wishes are united."""
+    if isinstance(theirs, dict) and isinstance(own, dict):
+        return {**theirs, **own}
+    if isinstance(theirs, list) and isinstance(own, tuple):
+        return [*own, *(each for each in theirs if each not in own)]
+    return own
+
+
+def kept(wire: WireName, thought: str | None) -> str | None:
+    """What a provider wants back with a call of a tool, marked as of its format."""
+    return f"{wire}:{thought}" if thought else None
+
+
+def thought_of(wire: WireName, call: ToolCall) -> str | None:
+    """What goes back with a call; ``None`` where another format, or none, gave it."""
+    mark = f"{wire}:"
+    held = call.thought
+    return held.removeprefix(mark) if held is not None and held.startswith(mark) else None
+
+
+def thoughts_of(wire: WireName, call: ToolCall) -> list[Json]:
+    """The same for formats that want JSON objects back.
+
+    Raises:
+        UpstreamError: ``bad_request`` if somebody changed them on the way.
+    """
+    held = thought_of(wire, call)
+    if held is None:
+        return []
+    try:
+        return msgspec.json.decode(held, type=list[Json])
+    except msgspec.DecodeError:
+        raise UpstreamError(
+            "bad_request", "The thoughts that belong to a tool's call were changed on the way."
+        ) from None
 
 
 def text_of(message: Message) -> str:
@@ -216,14 +268,26 @@ def system_of(request: ModelRequest) -> str:
     return "\n\n".join(text_of(m) for m in request.messages if m.role == "system")
 
 
-def counted(read: int, written: int, cached: int | None, thought: int | None) -> Tokens:
-    """Tokens as a provider counts them, the parts never more than the whole."""
+def counted(
+    read: int, written: int, cached: int | None, thought: int | None, kept: int | None = None
+) -> Tokens:
+    """Tokens as a provider counts them, the parts never more than the whole.
+
+    Args:
+        read: All that was read.
+        written: All that was written.
+        cached: Of the first, what its cache held.
+        thought: Of the second, what was not shown.
+        kept: Of the first, what it put into its cache.
+    """
     read, written = max(0, read), max(0, written)
+    found = min(max(0, cached or 0), read)
     return Tokens(
         input=read,
         output=written,
-        cached_input=min(max(0, cached or 0), read),
+        cached_input=found,
         reasoning=min(max(0, thought or 0), written),
+        cache_write=min(max(0, kept or 0), read - found),
     )
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import Outcome
+from milepost.entities.model_calls import Outcome
 
 WORDS = 300
 """Characters of a provider's words that are told on."""
@@ -155,7 +155,7 @@ def objection(body: bytes, fields: frozenset[str]) -> str | None:
     words = _message(error)
     if not re.search(
         r"unsupported|not support|unexpected|deprecated|not permitted|unrecognized|unknown|invalid"
-        r"|not allowed|only the default|cannot both",
+        r"|not allowed|only the default|may only be|cannot both",
         words,
         re.I,
     ):

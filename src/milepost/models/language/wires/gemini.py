@@ -30,10 +30,12 @@ from milepost.models.language.wires.base import (
     arguments,
     counted,
     decoded,
+    kept,
     malformed,
     merged,
     system_of,
     text_of,
+    thought_of,
 )
 from milepost.models.language.wires.failures import told
 
@@ -51,6 +53,10 @@ FINISH: dict[str, Finish] = {
 }
 
 
+_UNNAMED = "call_gemini_"
+"""Begins the ids that are given here to calls that came without one."""
+
+
 class _Made(msgspec.Struct, rename="camel"):
     id: str | None = None
     name: str = ""
@@ -61,6 +67,7 @@ class _Piece(msgspec.Struct, rename="camel"):
     text: str | None = None
     thought: bool | None = None
     function_call: _Made | None = None
+    thought_signature: str | None = None
 
 
 class _Content(msgspec.Struct):
@@ -148,9 +155,6 @@ class Gemini:
         for name, value in optional.items():
             if value is not None and names.get(name, name) not in refused:
                 config[name] = value
-        extra = request.extra.get("generationConfig")
-        if isinstance(extra, dict):
-            config = {**extra, **config}
         ours: Json = {"contents": _contents(request.messages), "generationConfig": config}
         system = system_of(request)
         if system:
@@ -258,14 +262,16 @@ class _Streamed:
         )
 
     def _called(self, parts: Sequence[_Piece]) -> tuple[ToolCall, ...]:
-        made = [part.function_call for part in parts if part.function_call is not None]
+        made = [(part.function_call, part.thought_signature) for part in parts]
+        calls = [(call, signed) for call, signed in made if call is not None]
         return tuple(
             ToolCall(
-                id=call.id or f"call_{len(self._calls) + place}",
+                id=call.id or f"{_UNNAMED}{len(self._calls) + place}",
                 name=call.name,
                 arguments=msgspec.json.encode(call.args or {}).decode(),
+                thought=kept("gemini", signed),
             )
-            for place, call in enumerate(made)
+            for place, (call, signed) in enumerate(calls)
         )
 
 
@@ -293,16 +299,26 @@ def _contents(messages: Sequence[Message]) -> list[Json]:
 def _parts(message: Message, names: dict[str, str]) -> list[Json]:
     if message.role == "tool":
         call = message.tool_call_id or ""
-        name = names.get(call, call)
-        return [{"functionResponse": {"name": name, "response": {"result": text_of(message)}}}]
+        told = {"name": names.get(call, call), "response": {"result": text_of(message)}}
+        return [{"functionResponse": {**_id(call), **told}}]
     content = message.content
     pieces = (Part(text=content),) if isinstance(content, str) else content
     parts = [_part(part) for part in pieces if part.text or part.image is not None]
-    parts.extend(
-        {"functionCall": {"name": call.name, "args": arguments(call.arguments)}}
-        for call in message.tool_calls
-    )
+    parts.extend(_call(call) for call in message.tool_calls)
     return parts
+
+
+def _call(call: ToolCall) -> Json:
+    """A call as the model made it; models that sign their thoughts refuse it without."""
+    made: Json = {**_id(call.id), "name": call.name, "args": arguments(call.arguments)}
+    signed = thought_of("gemini", call)
+    if signed is None:
+        return {"functionCall": made}
+    return {"functionCall": made, "thoughtSignature": signed}
+
+
+def _id(call: str) -> Json:
+    return {} if not call or call.startswith(_UNNAMED) else {"id": call}
 
 
 def _part(part: Part) -> Json:

@@ -27,9 +27,11 @@ from milepost.models.language.wires.base import (
     Reader,
     counted,
     decoded,
+    kept,
     malformed,
     merged,
     strict,
+    thoughts_of,
 )
 from milepost.models.language.wires.failures import told
 
@@ -51,6 +53,7 @@ class _Call(msgspec.Struct):
     index: int | None = None
     id: str | None = None
     function: _Function = msgspec.field(default_factory=_Function)
+    extra_content: Json | None = None
 
 
 class _Top(msgspec.Struct):
@@ -83,6 +86,7 @@ class _Choice(msgspec.Struct):
 
 class _Read(msgspec.Struct):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 class _Written(msgspec.Struct):
@@ -187,6 +191,7 @@ class OpenAI:
                     id=call.id or f"call_{place}",
                     name=call.function.name or "",
                     arguments=_arguments(call),
+                    thought=_thought(call),
                 )
                 for place, call in enumerate(said.tool_calls or ())
             ),
@@ -260,7 +265,10 @@ class _Streamed:
         return None
 
     def whole(self) -> Completion:
-        calls = tuple(ToolCall(id=i, name=n, arguments=a) for i, n, a in self._calls.values())
+        calls = tuple(
+            ToolCall(id=i, name=n, arguments=a, thought=t or None)
+            for i, n, a, t in self._calls.values()
+        )
         finish = self._finish or "stop"
         if self._refused and finish == "stop":
             finish = "content_filter"
@@ -275,11 +283,13 @@ class _Streamed:
 
     def _call(self, place: int, call: _Call) -> ToolCall:
         index = place if call.index is None else call.index
-        held = self._calls.setdefault(index, [call.id or f"call_{index}", "", ""])
+        held = self._calls.setdefault(index, [call.id or f"call_{index}", "", "", ""])
         name, more = call.function.name or "", _arguments(call)
         held[1] += name
         held[2] += more
-        return ToolCall(id=held[0], name=name, arguments=more)
+        thought = _thought(call)
+        held[3] = thought or held[3]
+        return ToolCall(id=held[0], name=name, arguments=more, thought=thought)
 
 
 def _message(message: Message) -> Json:
@@ -291,17 +301,24 @@ def _message(message: Message) -> Json:
     else:
         said["content"] = [_part(part) for part in content]
     if message.tool_calls:
-        said["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-            }
-            for call in message.tool_calls
-        ]
+        said["tool_calls"] = [_called(call) for call in message.tool_calls]
     if message.tool_call_id is not None:
         said["tool_call_id"] = message.tool_call_id
     return said
+
+
+def _called(call: ToolCall) -> Json:
+    function = {"name": call.name, "arguments": call.arguments}
+    made: Json = {"id": call.id, "type": "function", "function": function}
+    for extra in thoughts_of("openai", call):
+        made["extra_content"] = extra
+    return made
+
+
+def _thought(call: _Call) -> str | None:
+    """What Google's own endpoint of this format puts beside a call: the thought's signature."""
+    extra = call.extra_content
+    return kept("openai", msgspec.json.encode([extra]).decode()) if extra else None
 
 
 def _part(part: Part) -> Json:
@@ -360,5 +377,6 @@ def _tokens(usage: _Usage | None) -> Tokens:
     read, written = usage.prompt_tokens or 0, usage.completion_tokens or 0
     details = usage.prompt_tokens_details
     cached = details.cached_tokens if details is not None else usage.prompt_cache_hit_tokens
+    put = details.cache_write_tokens if details is not None else None
     thought = usage.completion_tokens_details
-    return counted(read, written, cached, thought.reasoning_tokens if thought else None)
+    return counted(read, written, cached, thought.reasoning_tokens if thought else None, put)

@@ -27,9 +27,11 @@ from milepost.models.language.wires.base import (
     Reader,
     counted,
     decoded,
+    kept,
     malformed,
     merged,
     strict,
+    thoughts_of,
     unsupported,
 )
 from milepost.models.language.wires.failures import told
@@ -61,10 +63,13 @@ class _Item(msgspec.Struct):
     call_id: str | None = None
     name: str | None = None
     arguments: str | None = None
+    encrypted_content: str | None = None
+    summary: list[Json] | None = None
 
 
 class _Read(msgspec.Struct):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 class _Written(msgspec.Struct):
@@ -125,6 +130,7 @@ class OpenAIResponses:
         """
         if request.stop:
             raise unsupported("Responses have no texts that end an answer.", "Leave out stop.")
+        request = _reasoning(request)
         items = [item for message in request.messages for item in _items(message)]
         ours: Json = {
             "model": model,
@@ -161,7 +167,7 @@ class OpenAIResponses:
             ]
         if request.top_logprobs is not None:
             optional["top_logprobs"] = request.top_logprobs
-            optional["include"] = ["message.output_text.logprobs"]
+            optional["include"] = ("message.output_text.logprobs",)
         for name, value in optional.items():
             if value is not None and name not in refused:
                 ours[name] = value
@@ -242,12 +248,7 @@ def _completion(response: _Response) -> Completion:
     parts = [
         part for item in response.output if item.type == "message" for part in item.content or ()
     ]
-    calls = tuple(
-        ToolCall(id=item.call_id or item.id or "", name=item.name or "",
-                 arguments=item.arguments or "")
-        for item in response.output
-        if item.type == "function_call"
-    )  # fmt: skip
+    calls = _calls(response.output)
     return Completion(
         text="".join(part.text or part.refusal or "" for part in parts),
         finish=_finish(response, calls, refused=any(part.refusal for part in parts)),
@@ -258,6 +259,35 @@ def _completion(response: _Response) -> Completion:
     )
 
 
+def _calls(items: Sequence[_Item]) -> tuple[ToolCall, ...]:
+    """Calls of tools, each with the sealed reasoning that stands before it."""
+    found: list[ToolCall] = []
+    held: list[Json] = []
+    for item in items:
+        if item.type == "reasoning" and item.encrypted_content:
+            held.append(
+                {
+                    "type": "reasoning",
+                    "id": item.id,
+                    "summary": item.summary or [],
+                    "encrypted_content": item.encrypted_content,
+                }
+            )
+        if item.type != "function_call":
+            continue
+        thought = msgspec.json.encode(held).decode() if held else None
+        found.append(
+            ToolCall(
+                id=item.call_id or item.id or "",
+                name=item.name or "",
+                arguments=item.arguments or "",
+                thought=kept("openai-responses", thought),
+            )
+        )
+        held = []
+    return tuple(found)
+
+
 def _finish(response: _Response, calls: Sequence[ToolCall], *, refused: bool) -> Finish:
     reason = response.incomplete_details.reason if response.incomplete_details else None
     if refused or reason == "content_filter":
@@ -265,6 +295,17 @@ def _finish(response: _Response, calls: Sequence[ToolCall], *, refused: bool) ->
     if response.status == "incomplete":
         return "length"
     return "tool_calls" if calls else "stop"
+
+
+def _reasoning(request: ModelRequest) -> ModelRequest:
+    """With the effort of thinking where responses have it, if it came in chat's words."""
+    if "reasoning_effort" not in request.extra:
+        return request
+    extra = {**request.extra}
+    effort = {"effort": extra.pop("reasoning_effort")}
+    held = extra.get("reasoning")
+    extra["reasoning"] = {**effort, **held} if isinstance(held, dict) else effort
+    return msgspec.structs.replace(request, extra=extra)
 
 
 def _items(message: Message) -> list[Json]:
@@ -280,15 +321,16 @@ def _items(message: Message) -> list[Json]:
     items: list[Json] = []
     if message.content or not message.tool_calls:
         items.append({"type": "message", "role": message.role, "content": _said(message)})
-    items.extend(
-        {
-            "type": "function_call",
-            "call_id": call.id,
-            "name": call.name,
-            "arguments": call.arguments,
-        }
-        for call in message.tool_calls
-    )
+    for call in message.tool_calls:
+        items.extend(thoughts_of("openai-responses", call))
+        items.append(
+            {
+                "type": "function_call",
+                "call_id": call.id,
+                "name": call.name,
+                "arguments": call.arguments,
+            }
+        )
     return items
 
 
@@ -339,4 +381,5 @@ def _tokens(usage: _Usage | None) -> Tokens:
         usage.output_tokens or 0,
         read.cached_tokens if read else None,
         written.reasoning_tokens if written else None,
+        read.cache_write_tokens if read else None,
     )

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import Completion, Message, ModelRequest, Tokens, ToolCall, Wire
+from milepost.entities.language import Completion, Message, ModelRequest, Tokens, ToolCall
+from milepost.entities.upstream import Wire
 from milepost.models.language.wires import WIRES
 from milepost.models.language.wires.base import Events, strict
 from milepost.models.language.wires.failures import failed, objection
@@ -91,7 +92,7 @@ def test_anthropic_as_documented() -> None:
     assert reader.whole() == Completion(
         text="Hello",
         finish="tool_calls",
-        tokens=Tokens(input=40, cached_input=10, output=15, reasoning=4),
+        tokens=Tokens(input=40, cached_input=10, cache_write=5, output=15, reasoning=4),
         tool_calls=(ToolCall(id="toolu_1", name="weather", arguments='{"town": "Aix"}'),),
         model="m",
     )
@@ -109,7 +110,14 @@ def test_gemini_as_documented() -> None:
         text="Hello",
         finish="tool_calls",
         tokens=Tokens(input=30, cached_input=20, output=20, reasoning=12),
-        tool_calls=(ToolCall(id="call_0", name="weather", arguments='{"town":"Aix"}'),),
+        tool_calls=(
+            ToolCall(
+                id="call_gemini_0",
+                name="weather",
+                arguments='{"town":"Aix"}',
+                thought="gemini:QUJD",
+            ),
+        ),
         model="g",
     )
     with pytest.raises(UpstreamError) as caught:
