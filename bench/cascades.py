@@ -12,19 +12,24 @@ most a tenth of what the proxy answers by itself is wrong.
 the last rung: `violations` is the share of draws on which more than `at_most_wrong` of what it
 answers among the remaining 2,000 and more is wrong, `answered` the mean share of those, `refused`
 the share of draws in which nothing was promised. A hundred fits with ten draws of certifying
-examples each. `cross_fitted`, on four sets, is what is not done: thresholds from answers out of
-fold to all 500 examples, and rungs fitted on all of them.
+examples each. `bets`: a tenth wrong, counted exactly and by betting, and a promised mean cost.
+`middle`: a language model as a middle rung (`bench/cascades_middle.py`). `stratified`: labels drawn
+by strata (`bench/cascades_stratified.py`). `cross_fitted`, on four sets, is what is not done:
+thresholds from answers out of fold to all 500 examples, and rungs fitted on all of them.
 """
 
 import json
 import tempfile
-from functools import cache
+from collections.abc import Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.cascades_grid import DELTA, LABELLED, RATES, STRENGTHS, TARGET, pool
+from bench.cascades_middle import POPULATIONS, measured
+from bench.cascades_stratified import compared
 from bench.common import ROOT, ChildFailedError, Options, child, data_folder
 
 SETS = (
@@ -33,6 +38,10 @@ SETS = (
 )  # fmt: skip
 CROSSED = ("subj", "snips", "sst2", "sms_spam")
 RISKS = (0.05, 0.1)
+BETS = ("sms_spam", "subj")
+COSTS = np.array([[0.0, 1.0], [4.0, 0.0]])
+"""Of promises about costs: to take the second label for the first is four times as bad."""
+
 REPEATS = 1000
 LOTUS_REPEATS = 100
 """Its thresholds take a tenth of a second each."""
@@ -58,11 +67,25 @@ def run(options: Options) -> dict[str, object]:
     }
     names = [name for name in SETS if not options.only or name in options.only]
     sets = {name: _set(name, options) for name in (names[6:8] if options.quick else names)}
+    few = 20 if options.quick else REPEATS
+    bets = {
+        name: _kept(f"bets-{name}", options, partial(_bets, name, few))
+        for name in (BETS[:1] if options.quick else BETS)
+        if not options.only or "bets" in options.only
+    }
+    middle = {
+        name: _kept(f"middle-{name}", options, partial(measured, name, few))
+        for name in (list(POPULATIONS)[:1] if options.quick else POPULATIONS)
+        if not options.only or "middle" in options.only
+    }
     return {
         "repeats": REPEATS,
         "delta": DELTA,
         "grid": grid,
         "sets": sets,
+        "bets": bets,
+        "middle": middle,
+        "stratified": _kept("stratified", options, lambda: compared(quick=options.quick)),
         "worst": _worst(grid, sets),
     }
 
@@ -207,13 +230,15 @@ def _problem(name: str) -> tuple[Any, Any]:
     return head, Problem(names, empty, "", texts, y, held)
 
 
-def _measured(name: str, repeats: int) -> dict[str, Any]:
+def _measured(name: str, repeats: int, rules: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The strategy on many draws; a fit is used for several draws of what certifies."""
     from dataclasses import replace
 
     from milepost.entities.prompts import CascadeRule
+    from milepost.metrics.risk.costs import Costs
     from milepost.predictors.base import Batch, softmax
-    from milepost.strategies.cascade import CERTIFIED_BY, Cascade
+    from milepost.strategies.cascading.cascade import Cascade
+    from milepost.strategies.cascading.rungs import CERTIFIED_BY
     from milepost.strategy import Contender, DeclinedError
 
     head, whole = _problem(name)
@@ -222,7 +247,10 @@ def _measured(name: str, repeats: int) -> dict[str, Any]:
     fold_of = np.concatenate(
         [np.arange(fitting) % 3, 3 + np.arange(EXAMPLES - fitting) % 2]
     ).astype(np.int64)
-    rows = {risk: [] for risk in RISKS}
+    if rules is None:
+        rules = {f"{risk:g}": CascadeRule(at_most_wrong=risk, last="person") for risk in RISKS}
+    whole = replace(whole, costs=COSTS if len(whole.labels) == len(COSTS) else None)
+    rows: dict[str, list[tuple[bool, float, bool]]] = {key: [] for key in rules}
     for fit in range(max(repeats // DRAWS_PER_FIT, 1)):
         rng = np.random.default_rng([7, fit])
         order = rng.permutation(len(whole.y))
@@ -246,12 +274,11 @@ def _measured(name: str, repeats: int) -> dict[str, Any]:
                 p50_ms=10.0,
                 refit=lambda rows, fitted=fitted: fitted(rows.tobytes()),
             )
-            for risk in RISKS:
-                rule = CascadeRule(at_most_wrong=risk, confidence=1.0 - DELTA, last="person")
+            for key, rule in rules.items():
                 try:
                     made, _ = Cascade().combine(replace(drawn, cascade=rule), fold_of, [contender])
                 except DeclinedError:
-                    rows[risk].append((False, 0.0, True))
+                    rows[key].append((False, 0.0, True))
                     continue
                 rung = made.rungs[0]
                 if rung.temperature not in probabilities:
@@ -259,22 +286,37 @@ def _measured(name: str, repeats: int) -> dict[str, Any]:
                     probabilities[rung.temperature] = softmax(logits)
                 p = probabilities[rung.temperature][rest]
                 given = p.max(axis=1).astype(np.float64) >= made.threshold
-                wrong = (p.argmax(axis=1) != whole.y[rest])[given]
-                rows[risk].append((wrong.sum() > risk * given.sum(), given.mean(), False))
+                actual, said = whole.y[rest][given], p.argmax(axis=1)[given]
+                lost, limit = (said != actual).astype(np.float64), rule.at_most_wrong
+                if rule.at_most_cost is not None:
+                    lost, limit = Costs(COSTS).of(actual, said), rule.at_most_cost
+                rows[key].append((bool(lost.sum() > limit * given.sum()), given.mean(), False))
     return {
-        f"{risk:g}": {
+        key: {
             "n": len(each),
             "violations": float(np.mean([broken for broken, _, _ in each])),
             "answered": float(np.mean([share for _, share, _ in each])),
             "refused": float(np.mean([refused for _, _, refused in each])),
         }
-        for risk, each in rows.items()
+        for key, each in rows.items()
     }
+
+
+def _bets(name: str, repeats: int) -> dict[str, Any]:
+    """The same promise by betting and by counting, and a promised mean cost, on two labels."""
+    from milepost.entities.prompts import CascadeRule
+
+    rules = {
+        "counted": CascadeRule(at_most_wrong=0.1, last="person"),
+        "bet": CascadeRule(at_most_wrong=0.1, bound="betting", last="person"),
+        "cost": CascadeRule(at_most_cost=0.3, last="person"),
+    }
+    return _measured(name, repeats, rules)
 
 
 def _crossed(name: str, repeats: int) -> dict[str, Any]:
     """Thresholds on out-of-fold answers, rungs fitted on everything: what is not done."""
-    from milepost.metrics.risk.cascading import Ladder, certified, path, start, tally
+    from milepost.metrics.risk.cascading import Ladder, Limit, certified, path, start, tally
     from milepost.metrics.scoring.calibration import fit_temperature
     from milepost.predictors.base import Batch, softmax
 
@@ -298,7 +340,8 @@ def _crossed(name: str, repeats: int) -> dict[str, Any]:
         final = head.fit(drawn).logits(Batch(texts, whole.encoder.encode(texts)))
         p = softmax(final / temperature)
         for risk in RISKS:
-            at = certified(found, risk, DELTA, start(found, risk, EXAMPLES))
+            limit = Limit(risk)
+            at = certified(found, limit, DELTA, start(found, limit, EXAMPLES))
             if at is None:
                 rows[risk].append((False, 0.0))
                 continue

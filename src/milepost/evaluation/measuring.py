@@ -58,7 +58,7 @@ def measure_of(
     if name.startswith(OWN):
         return _own(name, labels, root)
     if name == "utility":
-        return mean_measures.utility(_costs(objective, labels))
+        return mean_measures.utility(cost_table(objective, labels))
     if name.startswith(_HITS):
         return mean_measures.hit_rate(_most_of(name))
     which, _, label = name.partition(":")
@@ -214,7 +214,12 @@ def own_file(objective: Objective, root: Path) -> Path | None:
     return path
 
 
-def _costs(objective: Objective, labels: tuple[str, ...]) -> NDArray[np.float64]:
+def cost_table(objective: Objective, labels: tuple[str, ...]) -> NDArray[np.float64]:
+    """What each answered label (column) costs for each actual one (row), ``(k, k)``.
+
+    Raises:
+        InputError: If the costs name a label that does not exist.
+    """
     table = np.zeros((len(labels), len(labels)))
     given = {} if isinstance(objective.costs, msgspec.UnsetType) else objective.costs
     for actual, row in given.items():

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from milepost.entities.errors import InputError, UnknownNameError
-from milepost.strategies.cascade import Cascade
+from milepost.strategies.cascading.cascade import Cascade
 from milepost.strategies.head_closed_form import HeadClosedForm
 from milepost.strategies.head_logistic import HeadLogistic
 from milepost.strategies.majority import Majority

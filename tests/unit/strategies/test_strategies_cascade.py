@@ -10,13 +10,13 @@ from milepost.entities.ids import Digest
 from milepost.entities.language import Completion, Message, ModelRequest, Tokens
 from milepost.entities.prompts import CascadeRule
 from milepost.entities.release import Manifest
-from milepost.evaluation.cascading import cascade_score
+from milepost.evaluation.cascading import Given, cascade_score
 from milepost.predictors.asking import Question, drive
 from milepost.predictors.base import Batch
 from milepost.predictors.bundle import bundle_files, predictor_from_files
 from milepost.predictors.cascade import CascadePredictor, cascade_of
 from milepost.predictors.linear import LinearPredictor
-from milepost.strategies.cascade import Cascade
+from milepost.strategies.cascading.cascade import Cascade
 from milepost.strategy import Contender, DeclinedError, Problem
 
 N, LABELS = 1500, ("no", "yes")
@@ -137,7 +137,7 @@ def test_people_get_what_nobody_is_sure_of(problem):
     assert (found.abstained == (found.rungs == 1)).all()
     assert (answers[found.rungs == 1] == 0.5).any()
     score = cascade_score(
-        predictor.promise, found.rungs, found.label_ids == problem.y, confidence=0.95
+        predictor.promise, found.rungs, Given(found.label_ids, problem.y), confidence=0.95
     )
     assert score.outcome == "kept"
     assert score.answered.value == pytest.approx((found.rungs == 0).mean())

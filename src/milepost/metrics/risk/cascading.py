@@ -7,12 +7,14 @@ rows that certify are seen, and are tested in that order (fixed-sequence testing
 al., "Learn then Test", 2021, section 4).
 """
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from milepost.metrics.risk.testing import betting_p, binomial_p
+from milepost.metrics.risk.testing import betting_p, binomial_p, rows_for_betting
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -32,10 +34,12 @@ class Ladder:
         confidence: ``(r, n)`` of each rung's answer, in [0, 1]; below 0 where a rung decides
             nothing.
         right: ``(r, n)``, whether it is right.
+        loss: ``(r, n)`` in [0, 1], what is lost by it; needed for betting alone.
     """
 
     confidence: Array
     right: Mask
+    loss: Array | None = None
 
     @property
     def rows(self) -> int:
@@ -44,7 +48,8 @@ class Ladder:
 
     def take(self, rows: NDArray[np.int64]) -> "Ladder":
         """The same rungs on some of the rows."""
-        return Ladder(self.confidence[:, rows], self.right[:, rows])
+        loss = None if self.loss is None else self.loss[:, rows]
+        return Ladder(self.confidence[:, rows], self.right[:, rows], loss)
 
     def rungs(self, threshold: float) -> NDArray[np.int64]:
         """Which rung answers each row, ``(n,) int64``; ``r``, the last one, where none is sure."""
@@ -67,6 +72,8 @@ class Tally:
         wrong: ``(g,)`` wrong ones among them; what is expected need not be whole.
         reached: ``(g, r + 1)`` rows that reach each rung, the last one included.
         rows: How many rows there are.
+        losses: What is lost by each row that is answered before the last rung, in an order that the
+            rows do not decide, for each threshold; empty where nobody bets.
     """
 
     thresholds: Array
@@ -74,6 +81,26 @@ class Tally:
     wrong: NDArray[np.int64] | Array
     reached: NDArray[np.int64]
     rows: int
+    losses: tuple[Array, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What is to be certified: the mean loss of what is answered before the last rung.
+
+    Attributes:
+        at_most: Largest allowed mean, in (0, 1), of losses between 0 and 1.
+        bound: ``binomial`` counts right and wrong, exactly; ``betting`` takes any losses.
+    """
+
+    at_most: float
+    bound: Literal["binomial", "betting"] = "binomial"
+
+    def p_values(self, found: Tally) -> Array:
+        """Of "more than ``at_most`` is lost", for each threshold, ``(g,)``."""
+        if self.bound == "binomial":
+            return binomial_p(found.wrong, found.answered, self.at_most)
+        return np.array([betting_p(each, self.at_most) for each in found.losses])
 
 
 def path(confidence: Array, steps: int = STEPS) -> Array:
@@ -100,30 +127,41 @@ def tally(ladder: Ladder, thresholds: Array) -> Tally:
     answered = np.zeros(len(thresholds), np.int64)
     wrong, reached = answered.copy(), np.zeros((len(thresholds), r + 1), np.int64)
     columns = np.arange(ladder.rows)
+    shuffled = np.random.default_rng(0).permutation(ladder.rows)
+    losses: list[Array] = []
     for g, threshold in enumerate(thresholds.tolist()):
         rung = ladder.rungs(threshold)
         here = rung < r
+        if ladder.loss is not None:
+            rows = shuffled[here[shuffled]]
+            losses.append(ladder.loss[rung[rows], rows])
         answered[g] = here.sum()
         wrong[g] = (~ladder.right[rung[here], columns[here]]).sum()
         counts = np.bincount(rung, minlength=r + 1)
         reached[g] = counts[::-1].cumsum()[::-1]
-    return Tally(thresholds, answered, wrong, reached, ladder.rows)
+    return Tally(thresholds, answered, wrong, reached, ladder.rows, tuple(losses))
 
 
-def start(found: Tally, at_most: float, rows: int) -> int:
+def start(found: Tally, limit: Limit, rows: int) -> int:
     """Where to begin on ``rows`` rows to come: the threshold that would most surely be certified.
 
     Args:
         found: Of rows that certify nothing.
-        at_most: Largest allowed risk.
+        limit: What is to be certified.
         rows: How many rows certify.
     """
     scale = rows / max(found.rows, 1)
+    if limit.bound == "betting":
+        # Half a loss more than seen, for the same reason as below.
+        foreseen = [
+            np.append(np.resize(each, math.floor(len(each) * scale)), 0.5) for each in found.losses
+        ]
+        return int(np.argmin([betting_p(each, limit.at_most) for each in foreseen]))
     answered = np.floor(found.answered * scale)
     # Half a mistake more than seen: a threshold without one is not certain to make none.
     rate = (found.wrong + 0.5) / (found.answered + 1.0)
     expected = binomial_p(
-        np.floor(answered * rate).astype(np.int64), answered.astype(np.int64), at_most
+        np.floor(answered * rate).astype(np.int64), answered.astype(np.int64), limit.at_most
     )
     return int(expected.argmin())
 
@@ -143,16 +181,16 @@ def sequence(p_values: Array, begin: int, delta: float) -> int | None:
     return last
 
 
-def certified(found: Tally, at_most: float, delta: float, begin: int) -> int | None:
-    """The laxest threshold of the path that keeps the risk, by exact binomial tests.
+def certified(found: Tally, limit: Limit, delta: float, begin: int) -> int | None:
+    """The laxest threshold of the path that keeps the limit.
 
     Args:
         found: Of the rows that certify, on a path and a beginning that they did not choose.
-        at_most: Largest allowed risk.
+        limit: What is to be certified.
         delta: Allowed error, in (0, 1).
         begin: Index of the threshold to begin with.
     """
-    return sequence(binomial_p(found.wrong, found.answered, at_most), begin, delta)
+    return sequence(limit.p_values(found), begin, delta)
 
 
 def affordable(found: Tally, costs: Array, limit: float, delta: float) -> int | None:
@@ -201,19 +239,26 @@ def fast_enough(found: Tally, slow_from: int, delta: float) -> int | None:
     return None if last is None else len(slow) - 1 - last
 
 
-def rows_needed(found: Tally, at_most: float, delta: float) -> int | None:
+def rows_needed(found: Tally, limit: Limit, delta: float) -> int | None:
     """About how many rows would certify some threshold if its risk stays as seen.
 
     Args:
         found: Of any rows.
-        at_most: Largest allowed risk.
+        limit: What is to be certified.
         delta: Allowed error.
 
     Returns:
         A number of rows; ``None`` where no threshold's risk is below the limit.
     """
+    if limit.bound == "betting":
+        needed = [
+            rows_for_betting(each, limit.at_most, delta) * found.rows / max(len(each), 1)
+            for each in found.losses
+        ]
+        fewest = min(needed, default=math.inf)
+        return math.ceil(fewest) if math.isfinite(fewest) else None
     rate = (found.wrong + 0.5) / (found.answered + 1.0)
-    can = (found.answered > 0) & (rate < at_most)
+    can = (found.answered > 0) & (rate < limit.at_most)
     if not can.any() or not found.rows:
         return None
     answered, rate = found.answered[can], rate[can]
@@ -221,6 +266,6 @@ def rows_needed(found: Tally, at_most: float, delta: float) -> int | None:
         rows = 8.0 * 2.0 ** (step / 8.0)
         counts = np.floor(answered * rows / found.rows).astype(np.int64)
         wrong = np.floor(counts * rate).astype(np.int64)
-        if (binomial_p(wrong, counts, at_most) <= delta).any():
-            return int(np.ceil(rows))
+        if (binomial_p(wrong, counts, limit.at_most) <= delta).any():
+            return math.ceil(rows)
     return None

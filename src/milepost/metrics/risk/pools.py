@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from milepost.metrics.risk.cascading import STEPS, Tally, sequence, start
+from milepost.metrics.risk.cascading import STEPS, Limit, Tally, sequence, start
 from milepost.metrics.risk.testing import binomial_p, fewest_labels, hypergeometric_cdf
 
 Array = NDArray[np.float64]
@@ -84,7 +84,7 @@ def answer_pool(
     expected = doubt[order].cumsum()[sizes - 1]
     begin = start(
         Tally(1.0 - doubt[order][sizes - 1], sizes, expected, np.zeros((0, 2), np.int64), n),
-        at_most,
+        Limit(at_most),
         labels,
     )
     drawn = np.random.default_rng(seed).choice(n, min(labels, n), replace=False)

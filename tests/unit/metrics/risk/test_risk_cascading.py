@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from milepost.metrics.risk.cascading import (
     Ladder,
+    Limit,
     affordable,
     certified,
     fast_enough,
@@ -51,8 +52,8 @@ def test_certified_thresholds_break_their_promise_at_most_as_often_as_allowed(ru
         rows = rng.integers(0, whole.rows, 500)
         choosing, certifying = whole.take(rows[:250]), whole.take(rows[250:])
         thresholds = path(choosing.confidence)
-        begin = start(tally(choosing, thresholds), 0.05, certifying.rows)
-        at = certified(tally(certifying, thresholds), 0.05, 0.05, begin)
+        begin = start(tally(choosing, thresholds), Limit(0.05), certifying.rows)
+        at = certified(tally(certifying, thresholds), Limit(0.05), 0.05, begin)
         if at is None:
             continue
         given_ += 1
@@ -85,9 +86,9 @@ def test_caps_are_kept_by_what_is_certified() -> None:
 
 def test_labels_that_are_needed_are_few_for_good_rungs_and_none_for_bad_ones() -> None:
     good = tally(found := ladder(300, 5), path(found.confidence))
-    assert (rows_needed(good, 0.1, 0.05) or 0) > 20
+    assert (rows_needed(good, Limit(0.1), 0.05) or 0) > 20
     bad = Ladder(np.full((1, 100), 0.9), np.zeros((1, 100), np.bool_))
-    assert rows_needed(tally(bad, np.array([0.9, 0.0])), 0.1, 0.05) is None
+    assert rows_needed(tally(bad, np.array([0.9, 0.0])), Limit(0.1), 0.05) is None
 
 
 def test_pools_keep_recall_precision_and_risk() -> None:

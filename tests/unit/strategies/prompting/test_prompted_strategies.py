@@ -7,8 +7,9 @@ import pytest
 
 from milepost._base.digest import digest_of
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import Capabilities, Completion, TokenAlternative, TokenChoice
+from milepost.entities.language import Completion, TokenAlternative, TokenChoice
 from milepost.entities.prompts import PromptTemplate
+from milepost.entities.upstream import Capabilities
 from milepost.models.language.inside.fake import fake_upstream
 from milepost.predictors.base import Batch
 from milepost.predictors.prompting.builtin import builtin_prompt

@@ -1,0 +1,1 @@
+"""Cascades: which predictors become rungs, what of them is certified, and what is promised."""
