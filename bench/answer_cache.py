@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.common import Options, data_folder
-from milepost.workflows.language.similar import certificate
+from milepost.workflows.language.similar import Promised, certificate
 
 CONFIDENCE = 0.95
 LEVELS = (0.02, 0.05, 0.1)
@@ -105,7 +105,8 @@ def tried(
         highest = near.max(axis=1)
         cut = drawn - len(held)
         for level, count in counts.items():
-            found = certificate(highest[:cut], right[:cut], level, CONFIDENCE)
+            promised = Promised(at_most_wrong=level, confidence=CONFIDENCE)
+            found = certificate(highest[:cut], right[:cut], promised)
             if found is not None:
                 hit = highest[cut:] >= found.threshold
                 count.hits.append(float(hit.mean()))

@@ -2,10 +2,10 @@
 
 Two providers keep bills of their own: what each attempt read and wrote at the price of its day,
 which changes in the middle of the month. Against them runs the whole stack as it serves: answers
-from a cache, fallback, retries, metering, the ledger. The script holds cached and reasoning tokens,
-streams that are read to their end and streams that are broken off, attempts that are refused and
-not billed, attempts that break off and are billed, embeddings, repeated questions, and budgets that
-stop some of it.
+from a cache, fallback, retries, metering, the ledger. The script holds tokens that were cached, put
+into a cache or thought, streams that are read to their end and streams that are broken off,
+attempts that are refused and not billed, attempts that break off and are billed, embeddings,
+repeated questions, and budgets that stop some of it.
 
 What a provider bills for an answer that nobody waited for is never told. Those calls have a part of
 their own, where the books must not be below the bill.
@@ -25,18 +25,10 @@ from typing import Any
 
 from bench.common import Options
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import (
-    MICRO,
-    Completion,
-    Endpoint,
-    Message,
-    ModelRequest,
-    Outcome,
-    Piece,
-    Price,
-    Tokens,
-    Upstream,
-)
+from milepost.entities.language import Completion, Message, ModelRequest, Piece, Tokens
+from milepost.entities.model_calls import Outcome
+from milepost.entities.money import MICRO
+from milepost.entities.upstream import Endpoint, Price, Upstream
 from milepost.models.language.asking import Terms
 from milepost.models.language.caching.exact import Cached
 from milepost.models.language.caching.stores import MemoryAnswers
@@ -60,10 +52,11 @@ def upstream(name: str, read: int, fallback: tuple[str, ...] = ()) -> Upstream:
         model=name,
         endpoints=(Endpoint(base_url="https://one.example"),),
         prices=(
-            Price(since=date(2026, 1, 1), input=read, output=4 * read, cached_input=read // 10),
+            Price(since=date(2026, 1, 1), input=read, output=4 * read, cached_input=read // 10,
+                  cache_write=read * 5 // 4),
             Price(
                 since=date(2026, 6, 16), input=read * 4 // 5, output=read * 16 // 5,
-                cached_input=read // 13, reasoning=read * 3, call=3,
+                cached_input=read // 13, reasoning=read * 3, cache_write=read + 7, call=3,
             ),
         ),
         at_once=AT_ONCE,
@@ -114,6 +107,7 @@ class Provider:
                 told = Tokens(
                     input=tokens.input, cached_input=tokens.cached_input,
                     output=tokens.reasoning + written, reasoning=tokens.reasoning,
+                    cache_write=tokens.cache_write,
                 )  # fmt: skip
                 yield Piece(text="w ", tokens=told)
             self._charge("streamed", tokens)
@@ -147,10 +141,12 @@ class Provider:
             price = self.upstream.price(day)
             assert price is not None
             cached = price.input if price.cached_input is None else price.cached_input
+            kept = price.input if price.cache_write is None else price.cache_write
             thought = price.output if price.reasoning is None else price.reasoning
             whole += price.call + Fraction(
-                (tokens.input - tokens.cached_input) * price.input
+                (tokens.input - tokens.cached_input - tokens.cache_write) * price.input
                 + tokens.cached_input * cached
+                + tokens.cache_write * kept
                 + (tokens.output - tokens.reasoning) * price.output
                 + tokens.reasoning * thought,
                 MICRO,
@@ -168,6 +164,7 @@ class Provider:
             Tokens(
                 input=read,
                 cached_input=random.choice([0, 0, read // 2]),
+                cache_write=random.choice([0, 0, read // 3]),
                 output=written,
                 reasoning=random.choice([0, written // 3]),
             ),
@@ -359,5 +356,6 @@ def _compared(
         "outcomes": dict(sorted(outcomes.items())),
         "providers_did": dict(sorted(sum((each.did for each in providers), Counter()).items())),
         "cached_tokens": sum(call.tokens.cached_input for call in calls),
+        "cache_write_tokens": sum(call.tokens.cache_write for call in calls),
         "reasoning_tokens": sum(call.tokens.reasoning for call in calls),
     }

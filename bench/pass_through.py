@@ -89,7 +89,7 @@ def show(result: dict[str, Any]) -> None:
 
 
 class Caller:
-    """Asks over one connection that stays open, without a client's own work.
+    """Asks over one connection, without a client's own work; ``connect`` comes first.
 
     Args:
         base_url: Up to ``/chat/completions``.
@@ -106,12 +106,20 @@ class Caller:
             f"POST /{path}/chat/completions HTTP/1.1\r\nhost: {host}:{port}\r\n"
             f"authorization: Bearer {key or 'none'}\r\ncontent-type: application/json\r\n"
         )
-        self._socket = socket.create_connection((host, int(port)), timeout=30)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._address = (host, int(port))
+        self._socket: socket.socket | None = None
         self._number = 0
+
+    def connect(self) -> None:
+        """Open it anew: servers close what was idle while the others had their turn."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = socket.create_connection(self._address, timeout=30)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def ask(self, *, stream: bool = False) -> tuple[float, float]:
         """Seconds until the first bytes of the answer's body, and until its end."""
+        assert self._socket is not None
         self._number += 1
         text = f"{self._number}: where is my parcel, please? It should have come on Tuesday."
         asked: dict[str, Any] = {"model": self._model, "messages": [{"role": "user"}]}
@@ -161,6 +169,7 @@ def measured(
 ) -> dict[str, list[dict[str, float]]]:
     """What each round of each system took; they take turns."""
     for caller in asked.values():
+        caller.connect()
         for _ in range(50):
             caller.ask()
             caller.ask(stream=True)
@@ -173,6 +182,8 @@ def measured(
 
 def one_round(caller: Caller, calls: int) -> dict[str, float]:
     """Latencies of one round in milliseconds, and processor time a call."""
+    caller.connect()
+    caller.ask()
     before = caller.cpu()
     seconds = sorted(caller.ask()[1] for _ in range(calls))
     cpu = (caller.cpu() - before) / calls

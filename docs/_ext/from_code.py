@@ -74,6 +74,7 @@ def task_file_fields() -> str:
         "Guard": "`guards`, each in its long form",
         "RecordingRule": "`recording`",
         "LanguageRule": "`language`",
+        "SimilarRule": "`language.similar`",
         "CascadeRule": "`cascade`",
     }
     for name, title in titles.items():

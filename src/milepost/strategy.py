@@ -37,6 +37,8 @@ class Problem:
         prompt: The task's own prompt to start from; ``None`` for the built-in one.
         input_name: What the task calls its input; a prompt's variable.
         cascade: What a cascade must promise.
+        costs: ``(k, k)`` what each answered label (column) costs for each actual one (row);
+            ``None`` where the task names no costs.
         evidence: Rows that count as evidence, ascending: one per message, of a group's one;
             ``None`` for all of them.
     """
@@ -54,6 +56,7 @@ class Problem:
     prompt: PromptTemplate | None = None
     input_name: str = "text"
     cascade: CascadeRule = field(default_factory=CascadeRule)
+    costs: NDArray[np.float64] | None = None
     evidence: NDArray[np.int64] | None = None
 
     def take(self, rows: NDArray[np.int64]) -> "Problem":

@@ -35,9 +35,10 @@ if TYPE_CHECKING:
     from milepost.entities.difference import Difference
     from milepost.entities.example import QualityReport
     from milepost.entities.job import Job
-    from milepost.entities.language import Budget, Period, SpendBy, Upstream, UpstreamVersion
     from milepost.entities.lineage import Lineage
     from milepost.entities.looking import Looks
+    from milepost.entities.model_calls import SpendBy
+    from milepost.entities.money import Budget, Period
     from milepost.entities.prediction import Predictions
     from milepost.entities.prompts import (
         PromptAlias,
@@ -48,10 +49,12 @@ if TYPE_CHECKING:
     from milepost.entities.release import ApprovalState, Approved, AuditEntry, Channel, Release
     from milepost.entities.reproduction import Reproduction
     from milepost.entities.serving import Feedback, Fidelity, Key, KeyRole, Trace, TraceFilter
+    from milepost.entities.similar import SimilarFound, SimilarState
     from milepost.entities.suspect import Suspects
     from milepost.entities.task import Task
     from milepost.entities.trying import Trial
     from milepost.entities.upkeep_artifacts import Collection, Verification
+    from milepost.entities.upstream import Upstream, UpstreamVersion
     from milepost.entities.upstream_check import UpstreamCheck
     from milepost.reports import leaderboard, plain
     from milepost.reports.examination import behaved, sheet
@@ -61,8 +64,8 @@ if TYPE_CHECKING:
     from milepost.workflows.answering import answered, asking, evaluating
     from milepost.workflows.contest import improve, options
     from milepost.workflows.context import Context, Events
+    from milepost.workflows.language import certifying, registry
     from milepost.workflows.language import checking as language_checking
-    from milepost.workflows.language import registry
     from milepost.workflows.language import spending as spending_
     from milepost.workflows.looking import looks as looking
     from milepost.workflows.prompts import versions as prompting
@@ -102,6 +105,7 @@ else:
     evaluating = Later("milepost.workflows.answering.evaluating")
     improve = Later("milepost.workflows.contest.improve")
     options = Later("milepost.workflows.contest.options")
+    certifying = Later("milepost.workflows.language.certifying")
     language_checking = Later("milepost.workflows.language.checking")
     registry = Later("milepost.workflows.language.registry")
     spending_ = Later("milepost.workflows.language.spending")
@@ -360,19 +364,28 @@ class Workspace:
         """
         return looking.looks(self._context, name)
 
-    def recheck(self, name: str, *, release: int | None = None, ask: Path | None = None) -> Recheck:
+    def recheck(
+        self,
+        name: str,
+        *,
+        release: int | None = None,
+        ask: Path | None = None,
+        labels: Path | None = None,
+    ) -> Recheck:
         """Hold what a cascade promised against answers that people checked since.
 
         Args:
             name: The task.
             release: Number of the release; ``None`` takes the one in production.
             ask: File to write the drawn answers to that nobody checked yet, as CSV.
+            labels: That file with labels filled in; they are kept as feedback first.
 
         Raises:
             UnknownNameError: If there is no such task or release.
-            InputError: If the release promises nothing, or no answers are drawn.
+            InputError: If the release promises nothing, no answers are drawn, or a file cannot be
+                used.
         """
-        return rechecking.recheck(self._context, name, release, ask)
+        return rechecking.recheck(self._context, name, release, ask, labels)
 
     def advise(
         self, name: str, assumed: Assumptions | Mapping[str, object] | None = None
@@ -467,8 +480,8 @@ class Workspace:
         name: str = "",
         expires_in: float | None = None,
         per_second: float | None = None,
-        budget_usd: str | None = None,
-        per: Period = "month",
+        budget_usd: str | float | None = None,
+        per: Period | None = None,
         reason: str = "made by hand",
     ) -> tuple[Key, str]:
         """Make a key to a server.
@@ -481,7 +494,7 @@ class Workspace:
             expires_in: Seconds for which it works; ``None`` for ever.
             per_second: Most inputs per second; ``None`` for no limit.
             budget_usd: Most that language models may cost that it asks, such as ``"5"``.
-            per: When that begins anew.
+            per: When that begins anew; each month by default.
             reason: Why, for the audit log.
 
         Returns:
@@ -551,6 +564,31 @@ class Workspace:
         """
         return language_checking.check(self._context, name)
 
+    def certify_similar(
+        self, name: str, *, source: Path | None = None, budget_usd: float = 0.0
+    ) -> SimilarFound:
+        """Certify that a task's questions may be answered as similar ones were.
+
+        Args:
+            name: The task; its ``language.similar`` says what is promised.
+            source: File of texts to ask about; ``None`` takes what it was asked lately, else its
+                examples.
+            budget_usd: The most to spend; what was asked before costs nothing.
+
+        Raises:
+            UnknownNameError: If there is no such task.
+            InputError: If its release asks nobody, texts are too few, or it would cost more.
+        """
+        return certifying.certify_similar(self._context, name, source=source, budget_usd=budget_usd)
+
+    def similar_answers(self, name: str | None = None) -> tuple[SimilarState, ...]:
+        """What is certified for a task, or for all of them, and whether it still answers.
+
+        Raises:
+            UnknownNameError: If there is no such task.
+        """
+        return certifying.similar_states(self._context, name)
+
     def remove_upstream(self, name: str, *, reason: str = "removed by hand") -> UpstreamVersion:
         """Let one be asked no more.
 
@@ -561,7 +599,12 @@ class Workspace:
         return registry.remove_upstream(self._context, name, reason=reason)
 
     def set_budget(
-        self, scope: str, usd: str, *, period: Period = "month", reason: str = "set by hand"
+        self,
+        scope: str,
+        usd: str | float,
+        *,
+        period: Period = "month",
+        reason: str = "set by hand",
     ) -> Budget:
         """Allow so much in a scope: ``workspace``, ``task:NAME``, ``key:ID``, ``upstream:NAME``.
 

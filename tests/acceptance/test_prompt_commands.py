@@ -69,6 +69,9 @@ def test_a_prompt_is_kept_compared_promoted_and_stands_in_a_contest(typed: Type)
     Path("other.toml").write_text(OWN.replace("Sort it.", "Sort this."))
     typed("prompts", "add", "queue", "other.toml", "--parent", "1")
     assert "Sort [-it-]{+this+}." in typed("prompts", "diff", "queue", "1", "2").out
+    told = json.loads(typed("prompts", "diff", "queue", "1", "2", "--json").out)
+    assert told["first"] != told["second"]
+    assert any("Sort [-it-]{+this+}." in line for line in told["changes"])
     assert typed("prompts", "promote", "queue", "2").code == 0
     assert "points to version 2 already" in typed("prompts", "promote", "queue", "2").err
 

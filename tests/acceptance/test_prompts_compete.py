@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from milepost.entities.language import MICRO
+from milepost.entities.money import MICRO
 
 THINGS = {"fruit": "ripe apples and pears of", "tool": "a hammer and saw from"}
 NAMES = "alpha bravo charlie delta echo foxtrot golf hotel india juliet"

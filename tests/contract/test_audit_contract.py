@@ -21,6 +21,7 @@ from milepost.entities.contest import Candidate, Contest
 from milepost.entities.decision import Decision
 from milepost.entities.estimate import Estimate
 from milepost.entities.ids import CandidateId, ContestId, Digest
+from milepost.entities.prompts import PromptTemplate
 from milepost.entities.scorecard import Scorecard
 from milepost.entities.task import ReleaseRule, Task
 from milepost.storage import tables
@@ -31,6 +32,7 @@ from milepost.storage.proof.places import LocalPlace
 from milepost.storage.proof.signing import Signer
 from milepost.storage.proof.verification import verify
 from milepost.storage.proof.witness import Witness
+from milepost.testing.records import some_upstream
 
 TASK = Task(name="route", labels={"refund": "Money back", "card": ""})
 DIGEST = Digest(sha256_bytes(msgspec.json.encode(TASK)))
@@ -71,6 +73,19 @@ class Desk:
         self.release(9, "strict", version)
         for purpose in ("certify", "certify again"):
             self.ledger.record_look("route", Digest(digest_of("h")), purpose, actor="ann")
+
+    def asks(self) -> None:
+        """A split, an upstream whose price went up, two prompts, an alias, two budgets."""
+        ledger = self.ledger
+        ledger.record_sides("route", {"g1": "train", "g2": "holdout"}, actor="ann")
+        ledger.record_sides("route", {"g3": "train"}, actor="ben")
+        for price in (2_000_000, 3_000_000):
+            ledger.add_upstream(some_upstream(price=price), reason="asked", replace=True)
+        for user in ("{{ text }}?", "{{ text }}!"):
+            ledger.add_prompt("route", PromptTemplate(user=user), note="a try", actor="ann")
+        ledger.move_prompt_alias("route", "production", 2, expected_version=0, reason="better")
+        ledger.set_budget("workspace", 5_000_000, reason="a start", actor="ann")
+        ledger.set_budget("task:route", 7, period="day", reason="little")
 
     def release(self, number: int, task: str = "route", version: Digest = DIGEST) -> None:
         name = ContestId(f"c{number:012x}")
@@ -136,7 +151,7 @@ class Desk:
 
     def disarm(self) -> list[str]:
         guarded = ["audit", "releases", "approvals", "configurations", "task_versions"]
-        guarded.append("proposals")
+        guarded += ["proposals", "upstreams", "prompts"]
         if self.ledger.database.is_sqlite:
             acts = ("update", "delete")
             dropped = [f"DROP TRIGGER IF EXISTS {t}_no_{a}" for t in guarded for a in acts]
@@ -325,6 +340,48 @@ def test_rows_are_held_against_their_entries(desk: Desk, statement: str, words: 
     faults = desk.verify().findings
     assert {fault.kind for fault in faults} == {"record"}
     assert any(words.format(zeros="0" * 64) in fault.what for fault in faults)
+
+
+_PRICE = "UPDATE upstreams SET record = replace(record, '000000', '000001') WHERE number = {}"
+_RECORD = "UPDATE prompts SET record = replace(record, '{}', '{}') WHERE number = 1"
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        (_PRICE.format(1), "upstream big version 1 is not what entry"),
+        (_PRICE.format(2), "upstream big version 2 is not what entry"),
+        ("UPDATE upstreams SET record = NULL WHERE number = 2", "upstream big version 2 is not"),
+        ("UPDATE upstreams SET actor = 'eve' WHERE number = 1", "upstream big version 1 is not"),
+        ("DELETE FROM upstreams WHERE number = 1", "recorded upstream big version 1, which is not"),
+        ("UPDATE upstreams SET number = 5 WHERE number = 2", "no entry recorded upstream big"),
+        (_RECORD.format("?", "."), "prompt route/prompt/1 is not what entry"),
+        (_RECORD.format("a try", "mine"), "prompt route/prompt/1 is not what entry"),
+        ("UPDATE prompts SET digest = 'x' WHERE number = 2", "prompt route/prompt/2 is not what"),
+        ("UPDATE prompts SET actor = 'eve' WHERE number = 2", "prompt route/prompt/2 is not what"),
+        ("DELETE FROM prompts WHERE number = 1", "recorded prompt route/prompt/1, which is not in"),
+        ("UPDATE prompt_aliases SET number = 1", "prompt alias route/prompt/production is not"),
+        ("UPDATE prompt_aliases SET version = 9", "prompt alias route/prompt/production is not"),
+        ("DELETE FROM prompt_aliases", "recorded prompt alias route/prompt/production, which"),
+        ("UPDATE budgets SET micro_usd = 9 WHERE scope = 'task:route'", "budget task:route is not"),
+        (
+            "UPDATE budgets SET period = 'total' WHERE scope = 'workspace'",
+            "budget workspace is not",
+        ),
+        ("DELETE FROM budgets WHERE scope = 'task:route'", "recorded budget task:route, which is"),
+        ("UPDATE sides SET side = 'train' WHERE group_key = 'g2'", "split route/split is not what"),
+        ("DELETE FROM sides WHERE group_key = 'g1'", "split route/split is not what entry"),
+        ("UPDATE sides SET group_key = 'g9' WHERE group_key = 'g3'", "split route/split is not"),
+        ("DELETE FROM sides", "recorded split route/split, which is not in the ledger"),
+    ],
+)
+def test_what_is_asked_and_what_it_may_cost(desk: Desk, statement: str, words: str) -> None:
+    desk.asks()
+    assert desk.verify().findings == ()
+    desk.attack(statement)
+    faults = desk.verify().findings
+    assert {fault.kind for fault in faults} == {"record"}
+    assert any(words in fault.what for fault in faults), [fault.what for fault in faults]
 
 
 def test_the_rule_of_approvals_cannot_be_taken_away_unnoticed(desk: Desk) -> None:

@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import Endpoint, Message, ModelRequest, Upstream, Wire
+from milepost.entities.language import Message, ModelRequest
+from milepost.entities.upstream import Endpoint, Upstream, Wire
 from milepost.models.language.asking import Terms
 from milepost.models.language.http import HttpModel
 

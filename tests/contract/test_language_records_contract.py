@@ -6,7 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from milepost.entities.errors import ConflictError, InputError, UnknownNameError
-from milepost.entities.language import Tokens, window_of
+from milepost.entities.language import Tokens
+from milepost.entities.model_calls import KeptAnswer
+from milepost.entities.money import window_of
 from milepost.storage.ledger import Ledger
 from milepost.testing.records import START, chained, some_call, some_digest, some_upstream
 
@@ -226,13 +228,27 @@ def test_spending_adds_up_in_every_direction(ledger: Ledger) -> None:
 
 def test_an_answer_is_given_until_it_expires_and_only_in_its_scope(ledger: Ledger) -> None:
     digest = some_digest("asked")
-    ledger.keep_model_answer("task:route", digest, "big", b'{"a": "\xc3\xa4"}', LATER)
-    ledger.keep_model_answer("task:sort", digest, "big", b"1")
-    assert ledger.model_answer("task:route", digest, START) == b'{"a": "\xc3\xa4"}'
-    assert ledger.model_answer("task:route", digest, LATER) is None
-    assert ledger.model_answer("key:k1", digest, START) is None
-    ledger.keep_model_answer("task:route", digest, "big", b"2", LATER + timedelta(hours=1))
-    assert ledger.model_answer("task:route", digest, LATER) == b"2"
+    route, sort, other = ((scope, digest) for scope in ("task:route", "task:sort", "key:k1"))
+
+    def keep(*answers: tuple[tuple[str, str], bytes, datetime | None]) -> None:
+        ledger.keep_model_answers(
+            KeptAnswer(scope=s, digest=d, upstream="big", answer=answer, expires=expires)
+            for (s, d), answer, expires in answers
+        )
+
+    keep((route, b"0", None), (sort, b"1", None), (route, b'{"a": "\xc3\xa4"}', LATER))
+    found = ledger.model_answers([route, sort, other], START)
+    assert found == {route: b'{"a": "\xc3\xa4"}', sort: b"1"}, "of two for one question the last"
+    assert ledger.model_answers([route, sort], LATER) == {sort: b"1"}
+    keep((route, b"2", LATER + timedelta(hours=1)))
+    assert ledger.model_answers([route], LATER) == {route: b"2"}
     assert ledger.expire_model_answers(LATER) == 0
     assert ledger.expire_model_answers(LATER + timedelta(hours=1)) == 1
-    assert ledger.model_answer("task:sort", digest, LATER) == b"1"
+    assert ledger.model_answers([route, sort], LATER) == {sort: b"1"}
+    assert ledger.model_answers([]) == {}
+    keep()
+    # More than a statement may have values.
+    many = [("w", some_digest(at)) for at in range(1201)]
+    keep(*((key, b"3", LATER) for key in many))
+    keep(*((key, b"4", LATER) for key in many))
+    assert ledger.model_answers(many, START) == dict.fromkeys(many, b"4")

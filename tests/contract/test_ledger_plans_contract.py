@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from milepost.entities.configuration import Configuration
 from milepost.entities.errors import UnknownNameError
+from milepost.entities.model_calls import KeptAnswer
 from milepost.entities.release import Channel
 from milepost.entities.serving import TraceFilter
 from milepost.storage.ledger import Ledger
@@ -93,7 +94,10 @@ READS: dict[str, Callable[[Ledger], object]] = {
     "spending": lambda ledger: ledger.spending(since=START.date()),
     "spending of a task": lambda ledger: ledger.spending("day", task="route", until=START.date()),
     "spending of a job": lambda ledger: ledger.spending("key", job="j1"),
-    "answer": lambda ledger: ledger.model_answer("task:route", some_digest("asked")),
+    "answers": lambda ledger: ledger.model_answers(
+        [("task:route", some_digest("asked")), ("task:route", some_digest(1))]
+    ),
+    "similar answers": lambda ledger: ledger.similar_answers("route"),
     "prompts": lambda ledger: ledger.prompts("route"),
     "prompt": lambda ledger: ledger.prompt("route", 1),
     "prompt alias": lambda ledger: ledger.prompt_alias("route", "production"),
@@ -126,8 +130,14 @@ WRITES: dict[str, Callable[[Ledger], object]] = {
     "settle": lambda ledger: ledger.settle("h1", [some_call(7)], {"workspace": 5}, LATER),
     "expire reservations": lambda ledger: ledger.expire_reservations(LATER + TEN_YEARS),
     "add calls": lambda ledger: ledger.add_model_calls([some_call(8)]),
-    "keep answer": lambda ledger: ledger.keep_model_answer("w", some_digest(1), "big", b"{}"),
+    "keep answers": lambda ledger: ledger.keep_model_answers(
+        [
+            KeptAnswer(scope="w", digest=some_digest(at), upstream="big", answer=b"{}")
+            for at in range(3)
+        ]
+    ),
     "expire answers": lambda ledger: ledger.expire_model_answers(LATER),
+    "similar": lambda ledger: ledger.keep_similar_answers("route", ()),
     "loss": lambda ledger: ledger.record_loss(1, reason="killed"),
     "move": lambda ledger: ledger.move_channel(
         "route", "canary", 1, expected_version=0, reason="try"
@@ -259,6 +269,7 @@ def test_every_listing_is_looked_at() -> None:
     from milepost.storage.records.fidelities import FidelityRecords
     from milepost.storage.records.keys import KeyRecords
     from milepost.storage.records.model_answers import ModelAnswerRecords
+    from milepost.storage.records.similar_answers import SimilarAnswerRecords
     from milepost.storage.records.tasks import TaskRecords
     from milepost.storage.records.traces import TraceRecords
     from milepost.storage.records.upstreams import UpstreamRecords
@@ -266,7 +277,7 @@ def test_every_listing_is_looked_at() -> None:
     kinds = (
         *(ChannelRecords, ConfigurationRecords, ContestRecords, DatasetRecords, TaskRecords),
         *(FeedbackRecords, FidelityRecords, KeyRecords, TraceRecords),
-        *(BudgetRecords, ModelAnswerRecords, UpstreamRecords),
+        *(BudgetRecords, ModelAnswerRecords, SimilarAnswerRecords, UpstreamRecords),
     )
     public = {name for kind in kinds for name in dir(kind) if not name.startswith("_")}
     used = {

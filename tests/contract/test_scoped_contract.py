@@ -8,7 +8,12 @@ from milepost.strategies.registry import STRATEGIES, strategy_named
 from milepost.testing.encoders import HashedEncoder
 from milepost.testing.strategies import CHECKS
 
-ALONE = [name for name, kind in STRATEGIES.items() if not hasattr(kind, "combine")]
+ALONE = [
+    name
+    for name, kind in STRATEGIES.items()
+    if not (hasattr(kind, "combine") or getattr(kind, "asks", False))
+]
+"""Those that get a detector: what asks language models tells inputs out of scope by itself."""
 
 
 @pytest.mark.parametrize(

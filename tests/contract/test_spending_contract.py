@@ -14,15 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import (
-    Completion,
-    Message,
-    ModelRequest,
-    Piece,
-    Tokens,
-    Upstream,
-    scopes,
-)
+from milepost.entities.language import Completion, Message, ModelRequest, Piece, Tokens
+from milepost.entities.money import scopes
+from milepost.entities.upstream import Upstream
 from milepost.models.language.asking import Terms
 from milepost.models.language.inside.fake import fake_upstream
 from milepost.models.language.metering import Billed, Metered

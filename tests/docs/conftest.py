@@ -18,6 +18,8 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+TUTORIALS = (ROOT / "docs" / "tutorial.md", ROOT / "docs" / "tutorials" / "first-mile.md")
+"""Pages that begin with a workspace of their own; minutes, so that they have slow tests."""
 QUEUES = ("delivery", "returns", "payment")
 _FENCE = re.compile(r"^(```+)(\{code-block\} )?(\w*)[^\n]*\n(.*?)^\1$", re.DOTALL | re.MULTILINE)
 _CAPTION = re.compile(r"\A:caption: (\S+)\n\n?")
@@ -152,7 +154,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         run = [
             page
             for page in pages()
-            if page.name not in ("README.md", "tutorial.md")
+            if page.name != "README.md"
+            and page not in TUTORIALS
             and any(b.caption or b.language in ("bash", "python") for b in blocks_of(page))
         ]
         metafunc.parametrize("how_to", run, ids=lambda page: str(page.relative_to(ROOT)))

@@ -16,6 +16,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     Attributes:
         cpu_usd_per_hour: Price of one CPU-hour in USD. Turns measured CPU seconds into
             ``cost_per_1k_usd``. 0.04 is about what public clouds ask for a shared vCPU.
+        cpu_watts: Power of one busy processor core in W, as you know it of your machines. Model
+            cards estimate energy from measured CPU seconds with it; ``None`` states none.
         folds: Folds of cross-fitting. More folds cost more fits and give models closer to the
             released one. A label with fewer groups than folds is spread as far as it goes.
         confidence: Coverage that printed intervals aim for, in (0, 1).
@@ -58,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     cpu_usd_per_hour: Annotated[float, Meta(ge=0.0)] = 0.04
+    cpu_watts: Annotated[float, Meta(gt=0.0, le=10_000.0)] | None = None
     folds: Annotated[int, Meta(ge=2, le=100)] = 5
     confidence: Annotated[float, Meta(ge=0.5, lt=1.0)] = 0.95
     bootstrap: Annotated[int, Meta(ge=200, le=100_000)] = 2000

@@ -15,7 +15,7 @@ from milepost.cli.shared import (
     seconds,
     stdout,
 )
-from milepost.entities.language import Period
+from milepost.entities.money import Period
 from milepost.entities.serving import EVERY, KeyRole
 
 
@@ -65,12 +65,17 @@ def create(
         str | None,
         typer.Option("--budget-usd", metavar="USD", help="Most that language models may cost."),
     ] = None,
-    per: Annotated[Period, typer.Option("--per", help="When that begins anew.")] = "month",
+    per: Annotated[
+        Period | None,
+        typer.Option("--per", help="When that begins anew. Default: month.", show_default=False),
+    ] = None,
     reason: ReasonOption = "made by hand",
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a key and print it, once: it is kept nowhere, only its SHA-256 is."""
+    from milepost.reports.spending import PERIODS
+
     age = seconds(expires, "--expires")
     opened = open_workspace(workspace)
     key, secret = opened.create_key(
@@ -94,6 +99,8 @@ def create(
     if key.upstreams:
         named = ", ".join(key.upstreams)
         may += " and all language models" if EVERY in key.upstreams else f" and {named}"
+    if budget_usd is not None:
+        may += f", at most ${budget_usd.removeprefix('$')} {PERIODS[per or 'month']}"
     sys.stderr.write(
         f"Key {key.id} ({key.role}, {may}){until}. It is shown only now: keep it safe.\n"
         f"Revoke it with: milepost keys revoke {key.id} --reason WHY\n"

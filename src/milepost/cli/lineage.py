@@ -25,8 +25,8 @@ def lineage(
         str,
         typer.Argument(
             help="A channel (route@production), a release (route#3), a task for all its "
-            "releases, a data file, six or more digits of a digest, contest or candidate, or the "
-            "id of a recorded answer."
+            "releases, a data file, a prompt (route/prompt/2), a language model (upstream/big), "
+            "six or more digits of a digest, contest or candidate, or the id of a recorded answer."
         ),
     ],
     output: Annotated[

@@ -101,11 +101,16 @@ def diff(
     first: Annotated[str, typer.Argument(metavar="FIRST", help=_WHICH)],
     second: Annotated[str, typer.Argument(metavar="SECOND", help=_WHICH)],
     workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show word by word what a second prompt says otherwise than a first."""
     from milepost.reports.prompts import prompt_difference
 
     templates = open_workspace(workspace).prompt_templates(task, first, second)
+    if as_json:
+        changed = str(prompt_difference(*templates)).splitlines()
+        print_json({"first": templates[0], "second": templates[1], "changes": changed})
+        return
     stdout().print(prompt_difference(*templates))
 
 

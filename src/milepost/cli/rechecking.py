@@ -29,6 +29,10 @@ def recheck(
         Path | None,
         typer.Option(help="Write what was drawn and nobody checked yet to this CSV file."),
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="That file with labels filled in; they are kept as feedback first."),
+    ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -38,7 +42,7 @@ def recheck(
     """
     from milepost.reports.cascades import recheck_table
 
-    found = open_workspace(workspace).recheck(task, release=release, ask=ask)
+    found = open_workspace(workspace).recheck(task, release=release, ask=ask, labels=labels)
     if as_json:
         print_json(found)
     else:

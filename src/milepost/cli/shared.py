@@ -1,6 +1,7 @@
 """What all commands share: the workspace option, consoles, progress, JSON, errors."""
 
 import sys
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,6 +19,9 @@ from milepost.entities.errors import InputError, MilepostError, TaskFileError
 
 if TYPE_CHECKING:
     from milepost.workspace import Workspace
+
+LINE_S = 15.0
+"""Seconds between two lines of progress where nobody sees a bar."""
 
 Events = Callable[[str, str, float], None]
 """Called with (task, what is being done, share of it done in [0, 1])."""
@@ -99,7 +103,10 @@ def _count(n: int) -> str:
 
 @contextmanager
 def progress() -> Generator[Events]:
-    """A progress line on standard error while work runs; silent where nobody watches."""
+    """A progress line on standard error while work runs.
+
+    Where standard error is no terminal, such as a log, it gets a line every ``LINE_S`` instead.
+    """
     console = Console(stderr=True)
     bar = Progress(
         TextColumn("[bold]{task.fields[name]}[/]"),
@@ -111,8 +118,15 @@ def progress() -> Generator[Events]:
         disable=not console.is_terminal,
     )
     rows: dict[str, TaskID] = {}
+    said = time.monotonic()
 
     def on_event(task: str, what: str, share: float) -> None:
+        nonlocal said
+        if not console.is_terminal:
+            if time.monotonic() - said >= LINE_S:
+                said = time.monotonic()
+                sys.stderr.write(f"{task}: {what} ({share:.0%})\n")
+            return
         if task not in rows:
             for row in rows.values():
                 bar.update(row, visible=False)

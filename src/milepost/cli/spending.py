@@ -13,7 +13,8 @@ from milepost.cli.shared import (
     print_json,
     stdout,
 )
-from milepost.entities.language import Period, SpendBy, usd
+from milepost.entities.model_calls import SpendBy
+from milepost.entities.money import Period, usd
 
 Scope = Annotated[
     str,

@@ -1,6 +1,7 @@
-"""Commands about language models: ``upstreams add``, ``list``, ``show``, ``check``, ``remove``."""
+"""Commands about language models: ``upstreams`` and what is done with one of them."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ from milepost.cli.shared import (
     stdout,
     warn,
 )
-from milepost.entities.language import Balance, Wire
+from milepost.entities.upstream import Balance, Wire
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="How tasks and clients call it.")]
 Usd = "USD"
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_)
     group.command("show")(show)
     group.command("check")(check)
+    group.command("similar")(similar)
     group.command("remove")(remove)
     app.add_typer(group, name="upstreams")
 
@@ -61,6 +63,12 @@ def add(
         str | None,
         typer.Option(
             "--price-cached", metavar=Usd, help="Of tokens in the provider's prompt cache."
+        ),
+    ] = None,
+    price_cache_write: Annotated[
+        str | None,
+        typer.Option(
+            "--price-cache-write", metavar=Usd, help="Of tokens put into that prompt cache."
         ),
     ] = None,
     price_reasoning: Annotated[
@@ -142,6 +150,7 @@ def add(
             written=price_out,
             cached=price_cached,
             reasoning=price_reasoning,
+            kept=price_cache_write,
             call=price_call,
             since=day_of(since, "--since"),
         ),
@@ -189,8 +198,8 @@ def show(name: Name, workspace: WorkspaceOption = None, as_json: JsonOption = Fa
 def check(name: Name, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Try one: whether it answers, what it can do, what a call costs. Some short calls are made.
 
-    What is found of its capabilities is kept where nobody had said it. The exit code is 1 where
-    an endpoint does not answer.
+    What it is found to be able to do is kept; what was missing once is tried again. The exit code
+    is 1 where an endpoint does not answer.
     """
     from milepost.reports.upstreams import check_sheet
 
@@ -200,6 +209,48 @@ def check(name: Name, workspace: WorkspaceOption = None, as_json: JsonOption = F
     else:
         stdout().print(check_sheet(found))
     if not found.works:
+        raise typer.Exit(1)
+
+
+def similar(
+    task: Annotated[
+        str | None, typer.Argument(metavar="TASK", help="To certify; none lists all that are.")
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="Texts to ask about; what the task was asked lately, else its examples.",
+        ),
+    ] = None,
+    budget_usd: Annotated[
+        float, typer.Option("--budget-usd", metavar="USD", min=0.0, help="The most to spend.")
+    ] = 0.0,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Certify for a task that questions may be answered as similar ones were; servers then do.
+
+    What may be wrong, and how sure that is, says language.similar in its task file. What was asked
+    before costs nothing again. Ends with exit code 1 when nothing can be promised.
+    """
+    from milepost.reports.similar import certified_sheet, similar_table
+
+    opened = open_workspace(workspace)
+    if task is None:
+        states = opened.similar_answers()
+        if as_json:
+            print_json({"similar": states})
+        else:
+            stdout().print(similar_table(states))
+        return
+    found = opened.certify_similar(task, source=source, budget_usd=budget_usd)
+    if as_json:
+        print_json(found)
+    else:
+        stdout().print(certified_sheet(found))
+    if not found.banks:
         raise typer.Exit(1)
 
 

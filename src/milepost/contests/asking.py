@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from milepost._base.digest import digest_of
+from milepost._base.digest import digest_of, sha256_bytes
 from milepost.entities.asked import Answering, Asked
 from milepost.entities.errors import InputError
-from milepost.entities.language import Completion, ModelRequest, Price, Tokens, Upstream
+from milepost.entities.language import Completion, ModelRequest, Tokens
 from milepost.entities.prediction import Predictions
+from milepost.entities.upstream import Price, Upstream
 from milepost.models.language.asking import Answered, Speaker
 from milepost.predictors.asking import Asking, Question
 from milepost.predictors.base import Batch, Predictor
@@ -228,6 +230,7 @@ class Noted:
                 failed=len(self._failed),
                 tokens=self._tokens,
                 micro_usd=self._micro_usd,
+                version=sha256_bytes(msgspec.json.encode(upstream)),
             )
 
     def _count(self, digest: str, answer: Answered) -> None:

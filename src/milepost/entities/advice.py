@@ -107,8 +107,9 @@ class BreakEven(msgspec.Struct, frozen=True, kw_only=True):
         per_month: Answers a month from which on it is cheaper, with what is paid once spread over
             the assumed months; ``None`` where it never is.
         points: Hundredths of the metric that the specialist is better by; negative for worse.
-        low: Lower end of the interval of ``points``; ``None`` where both were not compared.
+        low: Lower end of the interval of ``points``.
         high: Upper end of it.
+        shared_labels: Labels that both need, and that therefore count for neither.
     """
 
     specialist: str
@@ -120,8 +121,9 @@ class BreakEven(msgspec.Struct, frozen=True, kw_only=True):
     answers: int | None
     per_month: int | None
     points: float
-    low: float | None = None
-    high: float | None = None
+    low: float
+    high: float
+    shared_labels: int = 0
 
 
 class Advice(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,10 @@
 
 import msgspec
 
-from milepost.entities.language import Micro, Price, Tokens
+from milepost.entities.language import Tokens
+from milepost.entities.money import Micro
+from milepost.entities.prompts import PromptVersion
+from milepost.entities.upstream import Price, UpstreamVersion
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +24,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         failed: Of these, how many got no answer.
         tokens: What they read and wrote.
         micro_usd: What they cost.
+        version: SHA-256 of the upstream's record, which tells the version; empty in records of
+            before it was kept.
     """
 
     upstream: str
@@ -32,6 +37,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
     tokens: Tokens = Tokens()
     micro_usd: Micro = 0
+    version: str = ""
 
 
 class Answering(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,3 +56,17 @@ class Answering(msgspec.Struct, frozen=True, kw_only=True):
     p95_ms: float
     cpu_seconds_per_1k: float
     micro_usd_per_1k: float
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a predictor with what it asks: a rung of a cascade, or all of the predictor.
+
+    Attributes:
+        name: Of the rung; empty where it is all of the predictor.
+        upstreams: Language models that it asks, as they were in its contest.
+        prompts: What it asks them.
+    """
+
+    name: str = ""
+    upstreams: tuple[UpstreamVersion, ...] = ()
+    prompts: tuple[PromptVersion, ...] = ()

@@ -32,11 +32,28 @@ class PromisedRung(msgspec.Struct, frozen=True, kw_only=True):
     p50_ms: float
 
 
-class Promise(msgspec.Struct, frozen=True, kw_only=True):
-    """Of what is answered before the last rung, so much is wrong at most.
+class PromisedCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What is promised where mistakes do not all cost the same.
 
     Attributes:
-        at_most_wrong: Largest share of those answers that is wrong, in (0, 1).
+        at_most: Largest mean cost of an answer before the last rung.
+        mean: The mean on the rows that certified it.
+        costs: What each answered label (column) costs for each actual one (row), in the
+            predictor's order of labels.
+    """
+
+    at_most: float
+    mean: float
+    costs: tuple[tuple[float, ...], ...]
+
+
+class Promise(msgspec.Struct, frozen=True, kw_only=True):
+    """Of what is answered before the last rung, so much is wrong, or costs so much, at most.
+
+    Attributes:
+        at_most_wrong: Largest share of those answers that is wrong, in (0, 1); ``None`` where
+            their mean cost is promised instead.
+        cost: That mean cost; ``None`` where mistakes are counted.
         confidence: How sure that is, over the rows that certified it.
         threshold: Confidence from which a rung answers.
         against: ``truth``, or who gave the labels: then it is about agreeing with them.
@@ -52,7 +69,8 @@ class Promise(msgspec.Struct, frozen=True, kw_only=True):
         method: How it was certified.
     """
 
-    at_most_wrong: float
+    at_most_wrong: float | None
+    cost: PromisedCost | None = None
     confidence: float
     threshold: float
     against: str = TRUTH
@@ -83,8 +101,8 @@ class RungShare(msgspec.Struct, frozen=True, kw_only=True):
 
 
 PromiseOutcome = Literal["kept", "open", "broken"]
-"""``kept``: no more is wrong than promised, as measured. ``open``: more is, by no more than chance.
-``broken``: more is wrong than promised, and that is shown."""
+"""``kept``: no more is wrong (or costs more) than promised, as measured. ``open``: more is, by no
+more than chance, or nobody looked. ``broken``: more is than promised, and that is shown."""
 
 
 class CascadeScore(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,8 +112,10 @@ class CascadeScore(msgspec.Struct, frozen=True, kw_only=True):
         promise: What is promised.
         rungs: What each rung did on the judged rows.
         n: Judged rows.
+        held_out: Whether these are other rows than those that certified it.
         answered: Share of them that was answered before the last rung.
         wrong: Share of those answers that was wrong; ``None`` without any.
+        cost: Mean cost of those answers where that is promised, else ``None``.
         outcome: Whether the promise was kept on them.
         sentence: The same in words.
     """
@@ -103,10 +123,16 @@ class CascadeScore(msgspec.Struct, frozen=True, kw_only=True):
     promise: Promise
     rungs: tuple[RungShare, ...]
     n: int
+    held_out: bool = True
     answered: Estimate | None
     wrong: Estimate | None
+    cost: Estimate | None = None
     outcome: PromiseOutcome
     sentence: str
+
+
+RecheckOutcome = Literal["kept", "open", "broken", "too_few"]
+"""As for ``PromiseOutcome``; ``too_few``: fewer were checked than it takes to show a promise."""
 
 
 class Recheck(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,10 +144,12 @@ class Recheck(msgspec.Struct, frozen=True, kw_only=True):
         promise: What it promised.
         asked: Served answers before the last rung that people are asked to check.
         checked: Those that somebody gave the right label of.
+        needed: Fewest that show such a promise, without a mistake among them.
         wrong: Wrong ones among them.
         evidence: How much the labels speak against the promise: an e-value, at least 1/alpha when
             it is shown to be broken. Valid however often it is looked at.
         risk: Share that is wrong, with its exact interval; ``None`` without labels.
+        cost: Mean cost of those answers where that was promised, else ``None``.
         outcome: Whether the promise still holds.
         sentence: The same in words.
         since: Time of the first answer that counts, UTC; ``None`` without any.
@@ -132,9 +160,11 @@ class Recheck(msgspec.Struct, frozen=True, kw_only=True):
     promise: Promise
     asked: int
     checked: int
+    needed: int
     wrong: int
     evidence: float
     risk: Estimate | None
-    outcome: PromiseOutcome
+    cost: Estimate | None = None
+    outcome: RecheckOutcome
     sentence: str
     since: datetime | None = None

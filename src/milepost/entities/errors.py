@@ -172,7 +172,7 @@ class UpstreamError(MilepostError):
     """A call of a language model failed.
 
     Args:
-        outcome: How, one of ``milepost.entities.language.Outcome`` other than ``ok``.
+        outcome: How, one of ``milepost.entities.model_calls.Outcome`` other than ``ok``.
         what: In words, without anything secret.
         upstream: Name of the upstream.
         retry_after: Seconds after which to try again, where the upstream said so.

@@ -55,6 +55,13 @@ class Predictions:
         return nothing | (self.confidence.astype(np.float64) < self.abstain_below)
 
     @property
+    def answered_by(self) -> tuple[str, ...]:
+        """Name of the rung that answered each input; empty where there is no cascade."""
+        if self.rungs is None:
+            return ()
+        return tuple(self.rung_names[at] for at in self.rungs.tolist())
+
+    @property
     def answers(self) -> tuple[str | None, ...]:
         """Most probable label of each input; ``None`` where the answer is withheld."""
         return tuple(

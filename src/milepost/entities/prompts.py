@@ -5,12 +5,33 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from milepost.entities.errors import FieldError
 from milepost.entities.estimate import Estimate
 from milepost.entities.expectations import Name, NonEmpty, Share
 from milepost.entities.ids import CandidateId, ContestId, Digest
 
 AnswerForm = Literal["label", "letter", "json"]
 """How a model is asked to answer: the label's name, a letter per label, or JSON by a schema."""
+
+
+_AT_MOST_WRONG = 0.05
+
+
+class SimilarRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is promised of questions that are answered as similar ones were.
+
+    Nothing is answered so before `milepost upstreams similar` has certified it.
+
+    Attributes:
+        at_most_wrong: Largest share of these answers that the model itself would have given
+            otherwise, between 0 and 1.
+        confidence: How sure that is, between 0 and 1: over the questions that it was certified on.
+        days: Days after which it has to be certified anew, > 0 and at most 365.
+    """
+
+    at_most_wrong: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.05
+    confidence: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.95
+    days: Annotated[float, msgspec.Meta(gt=0.0, le=365.0)] = 30.0
 
 
 class LanguageRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,10 +42,13 @@ class LanguageRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         prompt: File of the workspace that holds the prompt to start from (TOML or a Jinja
             template of the user message); ``None`` takes what the alias ``production`` points to,
             else the built-in one.
+        similar: Lets a server answer a question as the model answered a similar one; left out,
+            only the same question is answered so.
     """
 
     upstreams: tuple[Name, ...] = ()
     prompt: NonEmpty | None = None
+    similar: SimilarRule | msgspec.UnsetType = msgspec.UNSET
 
 
 class CascadeRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,6 +56,11 @@ class CascadeRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     Attributes:
         at_most_wrong: Largest share of these answers that may be wrong, between 0 and 1.
+        at_most_cost: Promised instead: the largest mean cost of these answers, in the units of
+            `objective.costs`. Left out, mistakes are counted.
+        bound: How it is certified. ``binomial`` counts right and wrong exactly, and is the sharper
+            one for that; ``betting`` takes any costs, and is the only one for them. Left out, the
+            right one.
         confidence: How sure that is, between 0 and 1: over the examples that it was set on.
         audit_share: Share of served answers that people are asked to check, 0 to 1; drawn by
             chance, and what `milepost recheck` holds the promise against.
@@ -45,13 +74,37 @@ class CascadeRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             the rungs.
     """
 
-    at_most_wrong: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.05
+    at_most_wrong: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = _AT_MOST_WRONG
+    at_most_cost: float | None = None
+    bound: Literal["binomial", "betting"] | None = None
     confidence: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.95
     audit_share: Share = 0.0
     last: Literal["model", "person"] = "model"
     labels_by: NonEmpty | None = None
     max_cost_per_1k_usd: Annotated[float, msgspec.Meta(gt=0.0)] | None = None
     max_p95_ms: Annotated[float, msgspec.Meta(gt=0.0)] | None = None
+
+    def __post_init__(self) -> None:
+        """Check what the types cannot say.
+
+        Raises:
+            FieldError: If two promises are asked for, or a bound that cannot show the one.
+        """
+        if self.at_most_cost is None:
+            return
+        if self.at_most_wrong != _AT_MOST_WRONG:
+            raise FieldError(
+                "either at_most_wrong or at_most_cost is promised, not both", where="at_most_wrong"
+            )
+        if self.bound == "binomial":
+            raise FieldError(
+                "binomial counts right and wrong; a mean cost is shown by betting", where="bound"
+            )
+
+    @property
+    def shown_by(self) -> Literal["binomial", "betting"]:
+        """The bound that is used."""
+        return self.bound or ("binomial" if self.at_most_cost is None else "betting")
 
 
 class PromptTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

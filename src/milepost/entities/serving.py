@@ -96,6 +96,20 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     action: GuardAction = "annotate"
 
 
+class FailedCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call of a language model that did not come to an answer.
+
+    Attributes:
+        outcome: How it ended, such as ``over_budget`` or ``unreachable``.
+        message: Why, in words.
+        retry_after: Seconds after which to try again; left out where nobody knows.
+    """
+
+    outcome: str
+    message: str
+    retry_after: float | msgspec.UnsetType = msgspec.UNSET
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to one input.
 
@@ -108,6 +122,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
             ``guard:NAME`` where one stopped it.
         guards: Verdict of each guard by its task.
         trace_id: Under which the answer is recorded; feedback names it.
+        cached: ``similar`` where a question to a language model was answered as a similar one was,
+            ``exact`` where all of them had been asked before; left out otherwise.
+        failed: Why a language model could not be asked, where the answer is withheld for that;
+            left out otherwise.
     """
 
     label: str | None
@@ -117,6 +135,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     rung: str
     guards: dict[str, Verdict]
     trace_id: str
+    cached: Literal["exact", "similar"] | msgspec.UnsetType = msgspec.UNSET
+    failed: FailedCall | msgspec.UnsetType = msgspec.UNSET
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,6 +250,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         said: What a language model answered a client that asked it itself, where the policy keeps
             inputs in full. Of such a trace ``task`` is ``upstream/NAME``, ``release`` 0, ``label``
             how the answer ended and ``rung`` the upstream that gave it.
+        similar: Whether a question to a language model was answered as a similar one was.
     """
 
     id: str
@@ -254,6 +275,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     protocol: str = "native"
     request: str = ""
     said: str | None = None
+    similar: bool = False
 
 
 class Shadowed(msgspec.Struct, frozen=True, kw_only=True):

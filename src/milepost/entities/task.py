@@ -9,7 +9,7 @@ from milepost.entities.errors import FieldError, InputError, nearest
 from milepost.entities.expectations import AbstainRule, Behaviour, FairnessRule, ScopeRule
 from milepost.entities.measures import ORDINAL, PATTERN, measure_kind
 from milepost.entities.preparation import check_step
-from milepost.entities.prompts import CascadeRule, LanguageRule
+from milepost.entities.prompts import CascadeRule, LanguageRule, SimilarRule
 from milepost.entities.serving import Guard, RecordingRule
 
 # The end of the pattern refuses a line break, before which ``$`` would match too.
@@ -249,6 +249,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if len(self.labels) == 1:
             raise FieldError("at least two labels are needed", where="labels")
         self._check_costs()
+        self._check_cascade()
         self._check_steps()
 
     def _check_costs(self) -> None:
@@ -265,6 +266,29 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 near = nearest(label, tuple(self.labels))
                 guess = f"; did you mean {near!r}?" if near else ""
                 raise FieldError(f"there is no label {label!r}{guess}", where="objective.costs")
+
+    def _check_cascade(self) -> None:
+        """Refuse a promise about costs that nobody names, or that every or no answer keeps.
+
+        Raises:
+            FieldError: With what is missing.
+        """
+        limit, costs = self.cascade_rule.at_most_cost, self.objective.costs
+        if limit is None:
+            return
+        if isinstance(costs, msgspec.UnsetType):
+            raise FieldError(
+                "it promises a mean cost, and the task names no costs; set objective.metric to "
+                "utility, and objective.costs",
+                where="cascade.at_most_cost",
+            )
+        named = [0.0, *(cost for row in costs.values() for cost in row.values())]
+        if not min(named) < limit < max(named):
+            raise FieldError(
+                f"it must lie between the smallest and the largest cost, {min(named):g} and "
+                f"{max(named):g}",
+                where="cascade.at_most_cost",
+            )
 
     def _check_steps(self) -> None:
         """Refuse steps of preparation that do not exist.
@@ -314,6 +338,17 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def cascade_rule(self) -> CascadeRule:
         """What a cascade must promise."""
         return CascadeRule() if isinstance(self.cascade, msgspec.UnsetType) else self.cascade
+
+    @property
+    def similar_rule(self) -> SimilarRule | None:
+        """What is promised of answers to similar questions; ``None`` where there are none."""
+        rule = self.language.similar if isinstance(self.language, LanguageRule) else None
+        return rule if isinstance(rule, SimilarRule) else None
+
+    @property
+    def leaves_to_people(self) -> bool:
+        """Whether it asks for a cascade whose last rung is a person."""
+        return self.cascade_rule.last == "person"
 
     @property
     def recording_rule(self) -> RecordingRule:

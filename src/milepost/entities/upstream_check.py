@@ -2,7 +2,10 @@
 
 import msgspec
 
-from milepost.entities.language import Capabilities, Micro, Outcome, Price, Tokens, Upstream
+from milepost.entities.language import Tokens
+from milepost.entities.model_calls import Outcome
+from milepost.entities.money import Micro
+from milepost.entities.upstream import Capabilities, Price, Upstream
 
 
 class EndpointTried(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ the log.
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import msgspec
@@ -24,7 +24,7 @@ from milepost.entities.errors import (
     UpstreamError,
     WorkspaceError,
 )
-from milepost.entities.language import Outcome
+from milepost.entities.model_calls import Outcome
 
 TYPES = {
     400: "invalid_request_error",
@@ -246,7 +246,12 @@ def _upstream(error: MilepostError) -> Refusal:
         status = 429
     if again is None and status == 503:
         again = 1.0
-    return _refusal(status, code, error, headers=() if again is None else retry_after(again))
+    answer = _refusal(status, code, error, headers=() if again is None else retry_after(again))
+    if failed.where is None or status in {402, 429}:
+        return answer
+    # "Its last calls failed" says nothing to whoever sent text to a task, and knows no upstream.
+    said = _sentence(f"{failed.where}: {failed.what}")
+    return replace(answer, detail=msgspec.structs.replace(answer.detail, message=said))
 
 
 def _try_again(code: str) -> Callable[[MilepostError], Refusal]:

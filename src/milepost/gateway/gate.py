@@ -9,8 +9,9 @@ from typing import TypeVar, cast
 
 from milepost._base.limits import Limits
 from milepost.entities.errors import LateError, OverloadedError, UnknownNameError, nearest
-from milepost.entities.language import Piece, Tokens, Upstream
+from milepost.entities.language import Piece, Tokens
 from milepost.entities.serving import Answers, Ask, Feedback, ServedTask
+from milepost.entities.upstream import Upstream
 from milepost.gateway.access import Caller
 from milepost.gateway.admission import Admission
 from milepost.gateway.errors import RefusedError

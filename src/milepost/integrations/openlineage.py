@@ -156,11 +156,14 @@ def _parent() -> Json | None:
 
 
 def _inputs(news: RunNews) -> list[Json]:
-    """Raw files and snapshots; before they were read, the files that the task names."""
+    """Files, snapshots, prompts, language models; before they are known, the task's files."""
     if news.lineage is None:
         return [_file_name(news, path) for path in news.files]
     files = [_file(news, node) for node in news.lineage.of_kind("file")]
-    return [*files, *(_snapshot(news, node) for node in news.lineage.of_kind("snapshot"))]
+    snapshots = [_snapshot(news, node) for node in news.lineage.of_kind("snapshot")]
+    prompts = [_prompt(news, node) for node in news.lineage.of_kind("prompt")]
+    upstreams = [_upstream(news, node) for node in news.lineage.of_kind("upstream")]
+    return [*files, *snapshots, *prompts, *upstreams]
 
 
 def _file_name(news: RunNews, path: str) -> Json:
@@ -209,6 +212,35 @@ def _snapshot(news: RunNews, node: Node) -> Json:
     }
 
 
+def _prompt(news: RunNews, node: Node) -> Json:
+    told = {name: node.facts[name] for name in ("number", "origin", "answer", "shots")}
+    return {
+        "namespace": _namespace(),
+        "name": f"{_workspace(news)}.{node.facts['task']}.prompt",
+        "facets": {
+            "version": _facet("version", datasetVersion=node.digest),
+            "datasetType": _facet("datasetType", datasetType="PROMPT"),
+            "milepost_prompt": _own("PromptDatasetFacet", **told),
+        },
+        "inputFacets": {},
+    }
+
+
+def _upstream(news: RunNews, node: Node) -> Json:
+    """A language model; where it answers is not told, since an address may hold what is private."""
+    told = {name: node.facts[name] for name in ("number", "model", "wire", "licence", "terms")}
+    return {
+        "namespace": _namespace(),
+        "name": f"{_workspace(news)}.upstream.{node.facts['upstream']}",
+        "facets": {
+            "version": _facet("version", datasetVersion=node.digest),
+            "datasetType": _facet("datasetType", datasetType="MODEL", subType="UPSTREAM"),
+            "milepost_upstream": _own("UpstreamDatasetFacet", **told),
+        },
+        "inputFacets": {},
+    }
+
+
 def _outputs(news: RunNews) -> list[Json]:
     """The bundle of the chosen candidate, and the release where there is one."""
     if news.lineage is None:
@@ -237,6 +269,9 @@ def _bundle(news: RunNews, node: Node) -> Json:
 def _release(news: RunNews, node: Node) -> Json:
     names = ("number", "strategy", "candidate", "contest", "bundle")
     told = {name: node.facts[name] for name in names}
+    rungs = [_rung(rung) for rung in news.lineage.of_kind("rung")] if news.lineage else []
+    if rungs:
+        told["rungs"] = rungs
     return {
         "namespace": _namespace(),
         "name": f"{_workspace(news)}.{news.task}.release",
@@ -247,6 +282,11 @@ def _release(news: RunNews, node: Node) -> Json:
         },
         "outputFacets": {},
     }
+
+
+def _rung(node: Node) -> Json:
+    told = {name: node.facts[name] for name in ("number", "name", "threshold")}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _facet(kind: str, **fields: object) -> Json:

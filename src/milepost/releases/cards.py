@@ -5,21 +5,24 @@ holds is left blank and marked for a person, never filled in.
 """
 
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from functools import cache
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from milepost.entities.asked import Asked
+from milepost.entities.asked import Asked, Part
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.errors import InputError, UnknownNameError
 from milepost.entities.estimate import Estimate
 from milepost.entities.example import Dataset
-from milepost.entities.language import MICRO, usd
 from milepost.entities.measures import measure_kind
+from milepost.entities.money import MICRO, usd
 from milepost.entities.release import Approval, Manifest, Release
 from milepost.entities.scorecard import Scorecard
 from milepost.entities.task import Task
+from milepost.entities.upstream import Upstream
+from milepost.evaluation.promises import told
 from milepost.releases.card_limits import limits
 from milepost.releases.card_words import LICENSE, MARKER, SECTIONS, PersonWords
 
@@ -52,6 +55,8 @@ class CardRecords:
         task_number: Number of that version of the task.
         manifest: What its bundle is made of.
         datasets: The snapshots that it was trained and certified on.
+        parts: What it asks of language models, rung by rung; nothing of one that asks nobody.
+        watts: Power of a busy processor core that a person stated; ``None`` for nothing.
         approvals: Who has approved it.
         approvals_needed: How many approvals it needs.
         base_model: Hub id of the encoder; ``None`` where it is not known or there is none.
@@ -67,12 +72,33 @@ class CardRecords:
     task_number: int
     manifest: Manifest
     datasets: tuple[Dataset, ...] = ()
+    parts: tuple[Part, ...] = ()
+    watts: float | None = None
     approvals: tuple[Approval, ...] = ()
     approvals_needed: int = 0
     base_model: str | None = None
     regime: str = ""
     person: PersonWords = field(default_factory=PersonWords)
     place: str = ""
+
+    @property
+    def asks(self) -> bool:
+        """Whether answers are asked of language models."""
+        return any(part.upstreams for part in self.parts) or bool(self.candidate.asked)
+
+    @property
+    def models(self) -> tuple[Asked, ...]:
+        """Language models that it asks: as it asked them, or, of a rung, as they are registered."""
+        told = {asked.upstream: asked for asked in self.candidate.asked}
+        for part in self.parts:
+            for version in part.upstreams:
+                if version.name not in told and version.upstream is not None:
+                    told[version.name] = _registered(version.upstream, self.contest.started.date())
+        return tuple(told.values())
+
+    def energy(self, cpu_seconds: float) -> float:
+        """What so many CPU seconds take at the stated power, in Wh; 0 where none is stated."""
+        return cpu_seconds * (self.watts or 0.0) / 3600.0
 
     @property
     def scorecard(self) -> Scorecard:
@@ -86,6 +112,16 @@ class CardRecords:
         return self.candidate.scorecard
 
 
+def _registered(upstream: Upstream, day: date) -> Asked:
+    return Asked(
+        upstream=upstream.name,
+        model=upstream.model,
+        price=upstream.price(day),
+        licence=upstream.licence,
+        terms=upstream.terms,
+    )
+
+
 def render_card(records: CardRecords) -> str:
     """The model card as Markdown with its metadata as YAML on top."""
     card = records.scorecard
@@ -95,6 +131,7 @@ def render_card(records: CardRecords) -> str:
         labels=records.manifest.labels,
         descriptions=records.task.labels,
         limits=limits(card),
+        promise=told(card.cascade) if card.cascade is not None else (),
         sections=SECTIONS,
         license=LICENSE,
         marker=MARKER,

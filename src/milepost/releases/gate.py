@@ -15,7 +15,9 @@ labels cannot tell); one failure rejects, else one open check is insufficient ev
 3. What the task asks of its predictor besides: the checks of the examination, as they stand.
 4. Latency and cost: measured values against their limits.
 5. Incumbent: a candidate that passed replaces it when it is better with significance, or when the
-   incumbent breaks a floor or limit that the candidate keeps; else the incumbent is kept.
+   incumbent breaks a floor or limit that the candidate keeps; else the incumbent is kept. One that
+   asks a language model which cannot be asked now is compared by its recorded answers, and stays
+   where there are none; one whose language model is registered no more cannot answer, and goes.
 """
 
 import math
@@ -49,12 +51,17 @@ class IncumbentEvidence:
     Attributes:
         release: Its number.
         scorecard: Its scorecard on the same examples; ``None`` when there is none.
-        comparison: The candidate against it on the same examples.
+        comparison: The candidate against it on the same examples; ``None`` where none of them has
+            an answer of it that counts.
+        note: What could not be compared and why, as a sentence; empty where all was.
+        stays: Whether it stays where there is no comparison: it answers, and nobody knows how well.
     """
 
     release: int
     scorecard: Scorecard | None
-    comparison: Comparison
+    comparison: Comparison | None
+    note: str = ""
+    stays: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +106,14 @@ def decide(
     passed = [check.sentence for check in checks if check.sentence]
     if incumbent is None:
         return Decision(verdict="released", reasons=(*passed, "Nothing was released before this."))
-    verdict, sentence = _against_incumbent(objective, candidate, incumbent, confidence)
-    return Decision(verdict=verdict, reasons=(sentence, *passed))
+    if incumbent.comparison is None:
+        verdict = "kept" if incumbent.stays else "released"
+        return Decision(verdict=verdict, reasons=(incumbent.note, *passed))
+    verdict, sentence = _against_incumbent(
+        objective, candidate, incumbent, incumbent.comparison, confidence
+    )
+    noted = (incumbent.note,) if incumbent.note else ()
+    return Decision(verdict=verdict, reasons=(sentence, *noted, *passed))
 
 
 def _verdict(name: str) -> Verdict:
@@ -283,10 +296,13 @@ def _limits(objective: Objective, candidate: Scorecard) -> list[_Check]:
 
 
 def _against_incumbent(
-    objective: Objective, candidate: Scorecard, incumbent: IncumbentEvidence, confidence: float
+    objective: Objective,
+    candidate: Scorecard,
+    incumbent: IncumbentEvidence,
+    comparison: Comparison,
+    confidence: float,
 ) -> tuple[Verdict, str]:
     name = _name(objective.metric)
-    comparison = incumbent.comparison
     sides = _sides(comparison)
     who = f"release {incumbent.release}"
     facts = f"on {comparison.n:,} {_EXAMPLES[candidate.regime]} ({comparison.method}, {{p}})"

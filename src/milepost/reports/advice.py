@@ -105,32 +105,32 @@ def _breaks(advice: Advice) -> tuple[str, ...]:
 def _break(found: BreakEven, advice: Advice) -> str:
     quality = _quality(found)
     if found.worth == "never_pays" or found.per_month is None or found.answers is None:
-        return (
-            f"{found.specialist} never pays against {found.prompted}: its answers cost no less. "
-            f"{quality}"
-        )
-    saves = f"{found.specialist} saves {words.usd(found.saved_usd_per_1k)} per 1,000 answers"
-    if found.worth == "pays_at_once":
-        return f"{saves} against {found.prompted} and costs nothing more: at any volume. {quality}"
+        return f"{quality} It never pays: its answers cost no less."
+    saves = f"It saves {words.usd(found.saved_usd_per_1k)} per 1,000 answers"
+    shared = (
+        f" The {words.count(found.shared_labels, 'label')} that both need count for neither."
+        if found.shared_labels
+        else ""
+    )
+    if found.worth == "pays_at_once" or max(found.per_month, found.answers) <= 1:
+        return f"{quality} {saves} and costs nothing more: it pays at any volume.{shared}"
     monthly = (
         f" and {words.usd(found.usd_per_month_more)} a month" if found.usd_per_month_more else ""
     )
     return (
-        f"{saves} against {found.prompted}. It costs {words.usd(found.once_usd)} once{monthly}: "
-        f"over {advice.assumed.months:g} months it pays from {_answers(found.per_month)} a month "
-        f"on ({_answers(found.answers)} earn back what is paid once). {quality}"
+        f"{quality} {saves} and costs {words.usd(found.once_usd)} once{monthly}: over "
+        f"{advice.assumed.months:g} months it pays from {words.count(found.per_month, 'answer')} "
+        f"a month on (what is paid once is earned back after {found.answers:,}).{shared}"
     )
 
 
 def _quality(found: BreakEven) -> str:
-    better = found.points >= 0
-    size = f"{abs(found.points):.1f} points {'better' if better else 'worse'}"
-    if found.low is None or found.high is None:
-        return f"It was measured {size}; whether that is chance was not tested."
-    between = f"({found.low:+.1f} to {found.high:+.1f})"
+    """Quality comes first: who saves at the price of it should know that price."""
+    size = f"{abs(found.points):.1f} points {'better' if found.points >= 0 else 'worse'}"
+    between = f"than {found.prompted} ({found.low:+.1f} to {found.high:+.1f})"
     if found.low <= 0.0 <= found.high:
-        return f"It was measured {size} {between}: which is better is not known."
-    return f"It is {size} {between}."
+        return f"{found.specialist} was measured {size} {between}: which is better is not known."
+    return f"{found.specialist} is {size} {between}."
 
 
 def _assumed(advice: Advice) -> tuple[str, ...]:
@@ -151,7 +151,3 @@ def _assumed(advice: Advice) -> tuple[str, ...]:
 def _price(amount: float) -> str:
     """A price as people write it, with cents where these say it all."""
     return f"${amount:,.2f}" if round(amount, 2) == amount else words.usd(amount)
-
-
-def _answers(number: int) -> str:
-    return words.count(number, "answer")

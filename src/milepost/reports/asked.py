@@ -4,14 +4,20 @@ from collections.abc import Iterable
 
 from milepost.entities.asked import Asked
 from milepost.entities.contest import Candidate, Contest
-from milepost.entities.language import MICRO, Price, usd
+from milepost.entities.money import MICRO, usd
+from milepost.entities.upstream import NO_DAY, Price
 from milepost.reports.document import Line, sentence
 
 
 def asked_lines(contest: Contest) -> list[Line]:
+    """The sentences on what was asked, as dim lines."""
+    return [sentence(each, "dim") for each in asked_sentences(contest)]
+
+
+def asked_sentences(contest: Contest) -> list[str]:
     """What was spent of what was allowed, and each model with its price; none where none took part.
 
-    One line for each upstream, in the order in which the candidates rank.
+    One sentence for each upstream, in the order in which the candidates rank.
     """
     if contest.budget_micro_usd is None:
         return []
@@ -20,7 +26,7 @@ def asked_lines(contest: Contest) -> list[Line]:
         "(answers that were known from before cost nothing)."
     )
     each = {asked.upstream: asked for asked in asked_of(contest.candidates)}
-    return [sentence(spent, "dim"), *(sentence(model_words(a), "dim") for a in each.values())]
+    return [spent, *map(model_words, each.values())]
 
 
 def asked_of(candidates: Iterable[Candidate]) -> list[Asked]:
@@ -41,10 +47,8 @@ def price_words(price: Price | None) -> str:
     if price is None:
         return "price not known"
     per_call = f" and {usd(price.call)} per call" if price.call else ""
-    return (
-        f"{usd(price.input)} in and {usd(price.output)} out per million tokens{per_call} "
-        f"since {price.since}"
-    )
+    since = f" since {price.since}" if price.since > NO_DAY else ""
+    return f"{usd(price.input)} in and {usd(price.output)} out per million tokens{per_call}{since}"
 
 
 def asked_json(asked: Asked) -> dict[str, object]:

@@ -5,10 +5,11 @@ from milepost.entities.contest import Contest
 from milepost.reports import words
 from milepost.reports.document import BLANK, Cell, Column, Document, Grid, Line, Part, Role, Row
 
-_MARKS: dict[str, tuple[str, Role]] = {
+MARKS: dict[str, tuple[str, Role]] = {
     "kept": ("✔", "good"),
     "open": ("!", "warn"),
     "broken": ("✘", "bad"),
+    "too_few": ("?", "warn"),
 }
 
 
@@ -23,9 +24,9 @@ def cascade_parts(contest: Contest) -> list[Part]:
 
 def score_parts(score: CascadeScore) -> list[Part]:
     """A promise, what was found of it, and its rungs."""
-    mark = _MARKS[score.outcome]
+    mark = MARKS[score.outcome]
     parts: list[Part] = [Line((("Cascade: ", "strong"), (score.sentence, "")), mark=mark)]
-    return [*parts, rungs_grid(score), Line(((_saving(score), "dim"),), mark=("·", "dim"))]
+    return [*parts, rungs_grid(score), Line(((saving(score), "dim"),), mark=("·", "dim"))]
 
 
 def rungs_grid(score: CascadeScore) -> Grid:
@@ -61,7 +62,8 @@ def _row(rung: PromisedRung, share: RungShare | None, n: int, rest: int) -> Row:
     )
 
 
-def _saving(score: CascadeScore) -> str:
+def saving(score: CascadeScore) -> str:
+    """What a thousand answers cost, beside what the last rung alone would."""
     promise = score.promise
     cost = f"{words.usd(promise.usd_per_1k)} for 1,000 answers"
     if promise.last_usd_per_1k is None:
@@ -72,9 +74,11 @@ def _saving(score: CascadeScore) -> str:
 
 def recheck_table(recheck: Recheck) -> Document:
     """Whether a release's promise still holds."""
-    mark = _MARKS[recheck.outcome]
+    mark = MARKS[recheck.outcome]
     head = Line(((recheck.task, "accent"), (f"  release {recheck.release}", "")))
     facts = f"{recheck.asked:,} answers were drawn to be checked, {recheck.checked:,} of them were."
+    if recheck.checked < recheck.asked:
+        facts += f" The others: milepost recheck {recheck.task} --ask FILE"
     return Document(
         (
             head,

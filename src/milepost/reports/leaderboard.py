@@ -1,5 +1,6 @@
 """The table of a contest: who took part, how good, how sure, how fast, and what the gate said."""
 
+from milepost.entities.cascade import PERSON
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.measures import ORDER_NOTE
 from milepost.reports import words
@@ -30,6 +31,10 @@ TRUSTED = (
     "nor log loss puts two standard errors behind the best out of fold."
 )
 """What is true of whoever is chosen, whatever ranks higher."""
+FOR_PEOPLE = (
+    "★ leaves to people what no rung is sure of, as `cascade: {last: person}` asks; each such "
+    "answer counts as wrong here."
+)
 NEVER_CHOSEN = (
     f"`{FLOOR}` ranks higher, but is only what others are held against: it is not chosen where "
     "another one could be fitted."
@@ -81,7 +86,9 @@ def _luck(contest: Contest) -> list[Line]:
     above = [c.strategy for c in contest.candidates if c.selection is not None
              and sign * c.selection.value > mine]  # fmt: skip
     lines: list[Line] = []
-    if any(name != FLOOR for name in above):
+    if _leaves_to_people(chosen):
+        lines.append(sentence(FOR_PEOPLE, "dim"))
+    elif any(name != FLOOR for name in above):
         lines.append(sentence(TRUSTED, "dim"))
     if FLOOR in above:
         lines.append(sentence(NEVER_CHOSEN, "dim"))
@@ -96,6 +103,11 @@ def _luck(contest: Contest) -> list[Line]:
         )
     )
     return lines
+
+
+def _leaves_to_people(chosen: Candidate) -> bool:
+    score = chosen.scorecard.cascade if chosen.scorecard is not None else None
+    return score is not None and score.promise.rungs[-1].name == PERSON
 
 
 def _verdict(contest: Contest) -> list[Part]:

@@ -13,7 +13,10 @@ from markupsafe import Markup
 
 from milepost.entities.contest import Contest
 from milepost.entities.scorecard import Scorecard
+from milepost.evaluation.promises import told
 from milepost.reports import words
+from milepost.reports.asked import asked_sentences
+from milepost.reports.cascades import MARKS, rungs_grid, saving
 from milepost.reports.charts import charts_of
 from milepost.reports.document import Document, grid_html
 from milepost.reports.examination.charts import charts_by_section
@@ -136,6 +139,8 @@ def _section(subject: ReportSubject, number: int) -> dict[str, object]:
         "facts": _facts(subject, card),
         "leaderboard": _html(contest),
         "ranked_apart": contest is not None and ranked_apart(contest),
+        "asked": asked_sentences(contest) if contest else (),
+        "promise": _promise(contest),
         "figures": _figures(subject),
         "metrics": Markup(grid_html(metrics_grid(card))) if card else "",  # noqa: S704
         "slices": _slices(card),
@@ -187,6 +192,24 @@ def _facts(subject: ReportSubject, card: Scorecard | None) -> list[Fact]:
 
 def _html(contest: Contest | None) -> Markup:
     return Markup(grid_html(leaderboard_grid(contest))) if contest else Markup()  # noqa: S704
+
+
+def _promise(contest: Contest | None) -> dict[str, object] | None:
+    """What the contest's cascade promises, whether it was chosen or not."""
+    for each in contest.candidates if contest else ():
+        score = each.scorecard.cascade if each.scorecard else None
+        if contest is None or score is None:
+            continue
+        return {
+            "chosen": contest.chosen is not None and contest.chosen.id == each.id,
+            "outcome": score.outcome,
+            "mark": MARKS[score.outcome],
+            "facts": [Fact(t.name, t.value, t.remark) for t in told(score)],
+            "rungs": Markup(grid_html(rungs_grid(score))),  # noqa: S704 — escapes every text
+            "saving": saving(score),
+            "method": score.promise.method,
+        }
+    return None
 
 
 def _figures(subject: ReportSubject) -> list[Figure]:

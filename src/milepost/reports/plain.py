@@ -11,7 +11,7 @@ import msgspec
 
 from milepost.entities.contest import Candidate, Contest, CurvePoint, Evaluation
 from milepost.entities.estimate import Estimate
-from milepost.entities.language import MICRO
+from milepost.entities.money import MICRO
 from milepost.entities.scorecard import Latency, Scorecard, SliceScore
 from milepost.reports.asked import asked_json
 from milepost.reports.examination.sheet import absent, sections
@@ -124,7 +124,7 @@ def evaluate_json(evaluation: Evaluation) -> dict[str, object]:
 def predict_json(answered: Answered) -> dict[str, object]:
     """The output of ``milepost predict --json``."""
     predictions = answered.predictions
-    sets = answered.sets
+    sets, rungs = answered.sets, predictions.answered_by
     rows = zip(answered.texts, predictions.answers, predictions.confidence.tolist(), strict=True)
     may_abstain = answered.may_withhold or predictions.abstain_below is not None
     return {
@@ -137,6 +137,7 @@ def predict_json(answered: Answered) -> dict[str, object]:
                 "label": label,
                 "confidence": round(confidence, 6),
                 **({"abstained": label is None} if may_abstain else {}),
+                **({"rung": rungs[at]} if rungs else {}),
                 **({"set": sets[at]} if sets is not None else {}),
             }
             for at, (text, label, confidence) in enumerate(rows)

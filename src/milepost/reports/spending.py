@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from milepost.entities.language import Budget, Spending, usd
+from milepost.entities.model_calls import Spending
+from milepost.entities.money import Budget, usd
 from milepost.reports import words
 from milepost.reports.document import (
     BLANK,
@@ -19,7 +20,7 @@ from milepost.reports.document import (
 
 _FULL, _EMPTY = "█", "░"
 _BAR = 10
-_PERIODS = {"day": "a day", "month": "a month", "total": "in all"}
+PERIODS = {"day": "a day", "month": "a month", "total": "in all"}
 _NOBODY = {"task": "(no task)", "key": "(no key)", "upstream": "(none)", "day": ""}
 
 
@@ -55,7 +56,7 @@ def _budget_row(budget: Budget, names: Mapping[str, str]) -> Row:
         (
             Cell(f"{budget.scope}{known}", "strong"),
             Cell(usd(budget.micro_usd)),
-            Cell(_PERIODS[budget.period], "dim"),
+            Cell(PERIODS[budget.period], "dim"),
             Cell(usd(budget.spent)),
             Cell(_FULL * cells + _EMPTY * (_BAR - cells), role),
             Cell(usd(budget.reserved) if budget.reserved else "–"),
@@ -97,6 +98,10 @@ def spending_table(
 
 def _remarks(whole: Spending) -> list[Part]:
     parts: list[Part] = []
+    if whole.similar:
+        calls = words.count(whole.similar, "cached call")
+        said = f"{calls} got the answer to a similar question."
+        parts += [BLANK, Line(((said, "dim"),), mark=("·", "dim"))]
     if whole.estimated:
         said = (
             f"{usd(whole.estimated)} of it is estimated: the most that calls can have cost which "
@@ -141,6 +146,7 @@ def _sum(groups: Sequence[Spending]) -> Spending:
             name="",
             calls=whole.calls + each.calls,
             cached=whole.cached + each.cached,
+            similar=whole.similar + each.similar,
             failed=whole.failed + each.failed,
             unpriced=whole.unpriced + each.unpriced,
             tokens=whole.tokens + each.tokens,

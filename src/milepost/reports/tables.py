@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
+from milepost.entities.cascade import PERSON
 from milepost.entities.contest import Evaluation
 from milepost.entities.example import Finding, QualityReport
 from milepost.entities.prediction import Predictions
@@ -235,11 +236,14 @@ def predictions_table(
 ) -> Document:
     """Answers: the text shortened, the label, the confidence as a number and a bar.
 
-    With ``cover`` the labels of each set, most probable first, stand for the bar.
+    With ``cover`` the labels of each set, most probable first, stand for the bar. Of a cascade it
+    says which rung answered.
     """
+    rungs = predictions.answered_by
     columns = (
         Column("text", wraps=True),
         Column("label", wraps=True),
+        *([Column("rung", wraps=True)] if rungs else []),
         Column("confidence", "right"),
         Column("", width=10)
         if cover is None
@@ -252,15 +256,23 @@ def predictions_table(
             (
                 Cell(words.shorten(text, 76)),
                 Cell("no answer", "dim") if answer is None else Cell(answer, "strong"),
+                *([Cell(rungs[at], "accent" if rungs[at] == PERSON else "dim")] if rungs else []),
                 Cell(words.confidence(confidence)),
                 Cell(bar=Bar(0.0, confidence, confidence, 0.0, 1.0))
                 if labels is None
                 else Cell(", ".join(labels)),
             )
         )
-        for text, answer, confidence, labels in answers
+        for at, (text, answer, confidence, labels) in enumerate(answers)
     )
-    return Document((Grid(columns, rows),))
+    parts: list[Part] = [Grid(columns, rows)]
+    people = rungs.count(PERSON)
+    if people:
+        left = (
+            f"{people:,} of {words.count(len(texts), 'text')} to a person: no rung is sure enough."
+        )
+        parts += [BLANK, Line(((left, ""),), mark=("·", "dim"))]
+    return Document(tuple(parts))
 
 
 def evaluation_table(evaluation: Evaluation) -> Document:

@@ -21,6 +21,8 @@ from milepost.reports.document import (
 
 _SHOWN_TEXT = 400
 _LISTED_TEXT = 76
+_PASSED = "upstream"
+"""Channel of what a language model answered to a client itself."""
 
 
 def traces_table(traces: Sequence[Trace]) -> Document:
@@ -44,7 +46,11 @@ def trace_document(trace: Trace, said: Sequence[Feedback]) -> Document:
         ("answered", f"{trace.at:%Y-%m-%d %H:%M:%S.%f} UTC in {1000 * trace.seconds:.2f} ms"),
         ("answer", _answer(trace)[0]),
         ("labels", ", ".join(f"{name} {p:.3f}" for name, p in trace.probabilities.items())),
-        ("release", f"{trace.release} ({trace.channel}), {trace.rung}"),
+        (
+            ("upstream", trace.rung)
+            if trace.channel == _PASSED
+            else ("release", f"{trace.release} ({trace.channel}), {trace.rung}")
+        ),
         ("input", _input(trace)),
         ("said", _cut(trace.said or "", _SHOWN_TEXT)),
         *((f"guard {name}", f"{v.label}, score {v.score:.3f}") for name, v in trace.guards.items()),
@@ -133,15 +139,20 @@ def _feedback_row(said: Feedback) -> Row:
 
 def _trace_lines(trace: Trace) -> tuple[Line, Line]:
     words, mark, role = _answer(trace)
-    sure = f" {trace.confidence:.2f}" if trace.label is not None else ""
+    sure = f" {trace.confidence:.2f}, {trace.release}" if trace.label is not None else ""
+    if trace.channel == _PASSED:
+        sure = " (cached)" if trace.cached else ""
     facts: tuple[tuple[str, Role], ...] = (
         (f"{mark} ", role),
         (f"{trace.at:%m-%d %H:%M:%S}  ", ""),
         (f"{trace.id}  ", "dim"),
         (words, role),
-        (f"{sure}, {trace.release}", "dim"),
+        (sure, "dim"),
     )
-    return Line(facts), Line(((f"  {_cut(_input(trace), _LISTED_TEXT)}", "dim"),))
+    text = _input(trace)
+    if trace.said:
+        text = f"{_cut(text, _LISTED_TEXT // 2)} → {trace.said}"
+    return Line(facts), Line(((f"  {_cut(text, _LISTED_TEXT)}", "dim"),))
 
 
 def _answer(trace: Trace) -> tuple[str, str, Role]:

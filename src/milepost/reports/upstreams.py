@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from datetime import date
 
-from milepost.entities.language import (
-    MICRO,
+from milepost.entities.money import MICRO, usd
+from milepost.entities.upstream import (
+    NO_DAY,
     Capabilities,
     Endpoint,
     Price,
     Upstream,
     UpstreamVersion,
-    usd,
 )
 from milepost.entities.upstream_check import CapabilityTried, EndpointTried, UpstreamCheck
 from milepost.reports import words
@@ -134,7 +134,10 @@ def _prices(upstream: Upstream, today: date) -> Grid | Line:
     columns = (
         Column("", width=1),
         Column("USD per million tokens"),
-        *(Column(name, "right") for name in ("in", "cached", "out", "reasoning", "a call")),
+        *(
+            Column(name, "right")
+            for name in ("in", "cached", "cache write", "out", "reasoning", "a call")
+        ),
     )
     now = upstream.price(today)
     return Grid(columns, tuple(_price_row(each, each is now) for each in upstream.prices))
@@ -144,7 +147,7 @@ def _price_row(price: Price, holds: bool) -> Row:  # noqa: FBT001 - one of a pai
     def of(value: int | None) -> Cell:
         return Cell("same", "dim") if value is None else Cell(_per_million(value))
 
-    first = price.since.year == 1970
+    first = price.since == NO_DAY
     since = "from the beginning" if first else f"from {price.since} (UTC)"
     return Row(
         (
@@ -152,6 +155,7 @@ def _price_row(price: Price, holds: bool) -> Row:  # noqa: FBT001 - one of a pai
             Cell(since),
             of(price.input),
             of(price.cached_input),
+            of(price.cache_write),
             of(price.output),
             of(price.reasoning),
             Cell(usd(price.call) if price.call else "–"),

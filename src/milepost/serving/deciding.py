@@ -105,7 +105,8 @@ def _given(passes: Passes, text: int, top: int) -> tuple[Given, str]:
         return answer, head.strategy
     if one.failure is not None:
         if one.rung is not None:
-            answer = Given(None, answer.confidence, answer.probabilities, abstained=True)
+            withheld = Given(None, answer.confidence, answer.probabilities, abstained=True)
+            answer = replace(withheld, failure=one.failure)
         elif undecided(one.row):
             raise one.failure
     return answer, one.rung or head.strategy

@@ -5,13 +5,14 @@ The engine gives them their vectors and never calls them: they would wait where 
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from milepost.entities.errors import UnknownNameError, UpstreamError
+from milepost.entities.language import CacheKind, Completion
 from milepost.models.language.asking import Answered, Terms
 from milepost.predictors.asking import Question, drive_soon
 from milepost.predictors.base import Batch, Predictor
@@ -32,6 +33,8 @@ class Driven:
         rung: Name of the rung that answered; ``None`` where there is no cascade.
         micro_usd: What its questions cost.
         calls: Questions that were put to language models.
+        cached: ``similar`` where a cache answered one of these as a similar one was, ``exact``
+            where one answered all of them; empty otherwise.
         failure: Why one of them was not answered; ``None`` where all were.
         error: What the predictor itself raised; then ``row`` means nothing.
     """
@@ -40,6 +43,7 @@ class Driven:
     rung: str | None = None
     micro_usd: int = 0
     calls: int = 0
+    cached: CacheKind = ""
     failure: UpstreamError | None = None
     error: Exception | None = None
 
@@ -81,6 +85,7 @@ class Driver:
         self, predictor: Predictor, text: str, vector: NDArray[np.float32] | None, terms: Terms
     ) -> Driven:
         asked: list[Answered] = []
+        terms = replace(terms, about=text)
 
         async def ask(questions: Sequence[Question]) -> Sequence[Answered]:
             answers = await asyncio.gather(*(self._ask(each, terms) for each in questions))
@@ -104,6 +109,7 @@ class Driver:
             None if said.rungs is None else said.rung_names[int(said.rungs[0])],
             spent,
             len(asked),
+            cached_of(asked),
             next((each for each in asked if isinstance(each, UpstreamError)), None),
         )
 
@@ -120,6 +126,12 @@ class Driver:
                 upstream=question.upstream,
                 advice=error.advice,
             )
+
+
+def cached_of(asked: Sequence[Answered]) -> CacheKind:
+    """Which cache answered questions, see ``Driven.cached``."""
+    kinds = {each.cached if isinstance(each, Completion) else "" for each in asked}
+    return "similar" if "similar" in kinds else "exact" if kinds == {"exact"} else ""
 
 
 def _wrong_shape(predictor: Predictor, row: NDArray[np.float32]) -> NoReturn:

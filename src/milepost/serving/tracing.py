@@ -6,8 +6,8 @@ from hashlib import sha256
 import msgspec
 
 from milepost._base.clock import Clock
-from milepost.entities.language import MICRO
-from milepost.entities.serving import Answers, Ask, Shadowed, Trace
+from milepost.entities.money import MICRO
+from milepost.entities.serving import Answer, Answers, Ask, FailedCall, Shadowed, Trace
 from milepost.serving.deciding import Decided
 from milepost.serving.engine.work import Outcome
 from milepost.serving.passes import Passes
@@ -64,6 +64,7 @@ def traces_of(
             cost_usd=cost,
             protocol=ask.protocol,
             request=ask.request,
+            similar=answer.cached == "similar",
         )
         for text, answer, outcome, shadow, cost in zip(
             ask.texts, answers.predictions, outcomes, shadows, costs, strict=True
@@ -91,4 +92,18 @@ def priced(
         costs = [c + (0.0 if o.cached else own) for c, o in zip(costs, lane, strict=True)]
     calls = sum(one.calls for each in decided for one in each.asked)
     usage = msgspec.structs.replace(usage, cached=cached, cost_usd=sum(costs), model_calls=calls)
-    return msgspec.structs.replace(answers, usage=usage), costs
+    predictions = tuple(map(_as_asked, answers.predictions, decided))
+    return msgspec.structs.replace(answers, predictions=predictions, usage=usage), costs
+
+
+def _as_asked(answer: Answer, decided: Decided) -> Answer:
+    """The answer, which says where a cache answered what was asked for it, or why nobody did."""
+    failure = decided.given.failure
+    if failure is not None:
+        again = msgspec.UNSET if failure.retry_after is None else failure.retry_after
+        failed = FailedCall(outcome=failure.outcome, message=failure.what, retry_after=again)
+        return msgspec.structs.replace(answer, failed=failed)
+    kinds = {one.cached for one in decided.asked if one.calls}
+    if "similar" in kinds:
+        return msgspec.structs.replace(answer, cached="similar")
+    return msgspec.structs.replace(answer, cached="exact") if kinds == {"exact"} else answer

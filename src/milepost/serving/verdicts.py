@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from milepost.entities.errors import UpstreamError
 from milepost.entities.serving import Guard, Shadowed, Verdict
 from milepost.serving.loaded import Loaded
 from milepost.serving.routing.plan import Guarding
@@ -27,12 +28,14 @@ class Given:
         confidence: Its probability.
         probabilities: The most probable labels, most probable first.
         abstained: Whether it is withheld: nothing is decided, or not surely enough.
+        failure: Why a language model did not answer, where it is withheld for that.
     """
 
     label: str | None
     confidence: float
     probabilities: dict[str, float]
     abstained: bool
+    failure: UpstreamError | None = None
 
 
 WITHHELD = Given(None, 0.0, {}, abstained=False)

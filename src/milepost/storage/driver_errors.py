@@ -46,6 +46,13 @@ _FULL = _Known(
     "the disk of the ledger is full; nothing was changed.",
     "Free some space and try again.",
 )
+_NO_ROOM = _Known(
+    StorageError,
+    "the database server cannot write: its disk is full, or may not be written.",
+    "Free some space there and try again.",
+)
+_NO_ROOM_WORDS = ("No space left on device", "FATAL:  could not write", "FATAL:  could not extend")
+"""What PostgreSQL says where it cannot even begin a session; it sends no code for that."""
 _READ_ONLY = _Known(
     WorkspaceError,
     "the ledger cannot be written.",
@@ -265,6 +272,8 @@ def _from_words(error: DBAPIError) -> _Known | None:
         return _LOG_IN
     if not type(error.orig).__module__.startswith("psycopg"):
         return None
+    if error.statement is None and any(words in said for words in _NO_ROOM_WORDS):
+        return _NO_ROOM
     # A statement was under way: what it did is not known. Before that, nothing was done.
     if error.connection_invalidated and error.statement is not None:
         return _LOST

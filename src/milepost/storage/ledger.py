@@ -30,6 +30,7 @@ from milepost.storage.records.needs import NeedRecords
 from milepost.storage.records.operations import Request
 from milepost.storage.records.prompts import PromptRecords
 from milepost.storage.records.releases import PRODUCTION
+from milepost.storage.records.similar_answers import SimilarAnswerRecords
 from milepost.storage.records.tasks import TaskRecords, TaskVersion
 from milepost.storage.records.traces import TraceRecords
 from milepost.storage.records.upstreams import UpstreamRecords
@@ -54,6 +55,7 @@ class Ledger(
     UpstreamRecords,
     BudgetRecords,
     ModelAnswerRecords,
+    SimilarAnswerRecords,
 ):
     """Tasks, data, contests, releases, channels, traces, feedback and audit of one tenant.
 

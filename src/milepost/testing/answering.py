@@ -19,8 +19,9 @@ from milepost.entities.errors import (
     OverloadedError,
     UnknownNameError,
 )
-from milepost.entities.language import Piece, Tokens, Upstream
+from milepost.entities.language import Piece, Tokens
 from milepost.entities.serving import Answer, Answers, Ask, Feedback, Guard, ServedTask, Usage
+from milepost.entities.upstream import Upstream
 from milepost.serving.asking import Embedded, Said, ServedEncoder
 from milepost.serving.passing.asking import EmbedAsk, PassAsk, Passed, Passing
 

@@ -15,6 +15,7 @@ from milepost._base.settings import Settings
 from milepost.entities.configuration import Configuration
 from milepost.entities.ids import ContestId
 from milepost.entities.job import Plan, Step
+from milepost.entities.model_calls import KeptAnswer
 from milepost.entities.prompts import PromptTemplate
 from milepost.entities.task import Objective, Task
 from milepost.storage.database import Database
@@ -142,7 +143,16 @@ def _spend(ledger: Ledger) -> None:
     ledger.reserve("h1", {"workspace": 1000}, until)
     ledger.settle("h1", [some_call(number) for number in range(3)], {"workspace": 400}, until)
     ledger.add_model_calls([some_call(3, upstream="small", job="j1", outcome="timeout")])
-    ledger.keep_model_answer("task:route", some_digest("asked"), "big", b'{"text": "refund"}')
+    ledger.keep_model_answers(
+        [
+            KeptAnswer(
+                scope="task:route",
+                digest=some_digest("asked"),
+                upstream="big",
+                answer=b'{"text": "refund"}',
+            )
+        ]
+    )
 
 
 def _reflected(connection: sa.Connection) -> sa.MetaData:

@@ -11,11 +11,13 @@ from milepost.entities.decision import Decision, Verdict
 from milepost.entities.estimate import Estimate
 from milepost.entities.example import Dataset, Finding, QualityReport, SourceFile
 from milepost.entities.ids import CandidateId, ContestId, Digest
-from milepost.entities.language import Endpoint, ModelCall, Price, Tokens, Upstream
+from milepost.entities.language import Tokens
+from milepost.entities.model_calls import ModelCall
 from milepost.entities.scorecard import Scorecard
 from milepost.entities.serving import Feedback, Fidelity, Key, Trace
 from milepost.entities.serving import Verdict as GuardVerdict
 from milepost.entities.task import ReleaseRule, Task
+from milepost.entities.upstream import Endpoint, Price, Upstream
 from milepost.storage.chain import GENESIS, entry_hash
 from milepost.storage.ledger import Ledger
 
@@ -222,7 +224,13 @@ def some_upstream(name: str = "big", *, price: int = 2_500_000) -> Upstream:
         ),
         prices=(
             Price(since=date(2025, 1, 1), input=2 * price, output=8 * price),
-            Price(since=date(2026, 1, 1), input=price, output=4 * price, cached_input=price // 10),
+            Price(
+                since=date(2026, 1, 1),
+                input=price,
+                output=4 * price,
+                cached_input=price // 10,
+                cache_write=price * 5 // 4,
+            ),
         ),
     )
 
@@ -238,7 +246,9 @@ def some_call(number: int, *, upstream: str = "big", **more: Any) -> ModelCall:
         "purpose": "serve",
         "task": "route",
         "key": some_key(1).id,
-        "tokens": Tokens(input=100 + number, output=7, cached_input=50, reasoning=3),
+        "tokens": Tokens(
+            input=100 + number, output=7, cached_input=50, reasoning=3, cache_write=20
+        ),
         "micro_usd": 10 + number,
         "seconds": 0.1 + 0.2,
     }

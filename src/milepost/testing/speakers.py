@@ -14,8 +14,9 @@ from typing import Protocol
 
 from milepost._base.digest import digest_of
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import Completion, ModelRequest, Upstream
+from milepost.entities.language import Completion, ModelRequest
 from milepost.entities.prediction import Predictions
+from milepost.entities.upstream import Upstream
 from milepost.models.language.asking import Answered, Speaker
 from milepost.models.language.lengths import Lengths
 from milepost.predictors.asking import Question, drive

@@ -13,7 +13,8 @@ import msgspec
 
 from milepost.entities.advice import Advice, Assumptions, BreakEven, Offer, PointPrice, Worth
 from milepost.entities.contest import Candidate, Contest
-from milepost.entities.errors import InputError
+from milepost.entities.errors import InputError, UnknownNameError
+from milepost.entities.upstream import NO_DAY
 from milepost.workflows.contest.datasets import Split
 from milepost.workflows.context import Context
 from milepost.workflows.publishing import last_contest
@@ -24,11 +25,16 @@ NO_LABELS = frozenset({"majority", "zero_shot", "prompted"})
 FLOOR = "majority"
 """What others are held against; nobody would choose it."""
 
-NO_DAY = date(1970, 1, 1)
-"""Day of a price that nobody gave a day."""
-
 OLD_DAYS = 180
 """Age in days from which a price is said to be old."""
+
+_SOUND = {
+    "labels": "a whole number of 0 or more",
+    "labels_per_month": "a whole number of 0 or more",
+    "months": "a number above 0",
+    "per_month": "a whole number of 1 or more",
+}
+"""What an assumption may be, where it is not any number of 0 or more."""
 
 FEW = 100
 """Answers below which a mean cost is said to rest on few."""
@@ -83,14 +89,22 @@ def advise(
 def _assumptions(assumed: Assumptions | Mapping[str, object] | None) -> Assumptions:
     if isinstance(assumed, Assumptions):
         return assumed
-    try:
-        given = msgspec.convert(dict(assumed or {}), Assumptions)
-    except msgspec.ValidationError as error:
-        raise InputError(f"an assumption makes no sense: {error}.") from None
-    numbers = (given.usd_per_label, given.fixed_usd_per_month, given.months)
-    if not all(map(math.isfinite, numbers)):
-        raise InputError("an assumption is not a finite number.")
-    return given
+    values = dict(assumed or {})
+    for field, value in values.items():
+        if field not in Assumptions.__struct_fields__:
+            raise UnknownNameError("assumption", field, Assumptions.__struct_fields__)
+        try:
+            msgspec.convert({field: value}, Assumptions)
+            sound = not isinstance(value, float) or math.isfinite(value)
+        except msgspec.ValidationError:
+            sound = False
+        if not sound:
+            raise InputError(
+                f"the assumption {value!r} makes no sense.",
+                where=f"--{field.replace('_', '-')}",
+                advice=f"Give {_SOUND.get(field, 'a number of 0 or more')}.",
+            )
+    return msgspec.convert(values, Assumptions)
 
 
 def _trained_on(context: Context, contest: Contest) -> int | None:
@@ -173,13 +187,7 @@ def _frontier(offers: Sequence[Offer], sign: float) -> list[Offer]:
 def _point(contest: Contest, first: Offer, second: Offer, sign: float) -> PointPrice:
     points = 100 * sign * (second.quality.value - first.quality.value)
     more = max(0.0, second.usd_per_1k - first.usd_per_1k)
-    compared = _compared(contest, second, first)
-    if compared is None:
-        apart = sign * (second.quality.value - first.quality.value)
-        reach = math.hypot(_half(second), _half(first))
-        sure = apart > reach
-    else:
-        sure = compared[0] > 0.0
+    sure = _difference(contest, second, first, sign)[0] > 0.0
     return PointPrice(
         cheaper=first.strategy,
         better=second.strategy,
@@ -190,8 +198,19 @@ def _point(contest: Contest, first: Offer, second: Offer, sign: float) -> PointP
     )
 
 
-def _half(offer: Offer) -> float:
-    return (offer.quality.high - offer.quality.low) / 2
+def _difference(contest: Contest, one: Offer, other: Offer, sign: float) -> tuple[float, float]:
+    """Interval of the first's quality minus the second's; better is positive.
+
+    Where the two were not compared, from both intervals (Zou & Donner 2008, equation 3):
+    the same examples were answered by both, so that it is rather too wide.
+    """
+    compared = _compared(contest, one, other)
+    if compared is not None:
+        return compared
+    a, b = one.quality, other.quality
+    low = a.value - b.value - math.hypot(a.value - a.low, b.high - b.value)
+    high = a.value - b.value + math.hypot(a.high - a.value, b.value - b.low)
+    return min(sign * low, sign * high), max(sign * low, sign * high)
 
 
 def _compared(contest: Contest, one: Offer, other: Offer) -> tuple[float, float] | None:
@@ -226,7 +245,7 @@ def _against(
 ) -> BreakEven:
     saved = other.usd_per_1k - own.usd_per_1k
     # Labels that both need are no reason for either.
-    shared = min(own.labels, other.labels) * given.usd_per_label
+    shared = min(own.labels, other.labels)
     once = max(0.0, own.once_usd - other.once_usd) if shared else own.once_usd
     monthly = own.usd_per_month - other.usd_per_month
     burden = once / given.months + monthly
@@ -236,7 +255,7 @@ def _against(
     elif burden <= 0.0:
         worth = "pays_at_once"
     pays = worth != "never_pays"
-    compared = _compared(contest, own, other)
+    low, high = _difference(contest, own, other, sign)
     return BreakEven(
         specialist=own.strategy,
         prompted=other.strategy,
@@ -247,8 +266,9 @@ def _against(
         answers=math.ceil(1000 * once / saved) if pays else None,
         per_month=max(0, math.ceil(1000 * burden / saved)) if pays else None,
         points=100 * sign * (own.quality.value - other.quality.value),
-        low=None if compared is None else 100 * compared[0],
-        high=None if compared is None else 100 * compared[1],
+        low=100 * low,
+        high=100 * high,
+        shared_labels=shared,
     )
 
 
@@ -284,8 +304,14 @@ def _unknown(
         found.append(
             f"The price of a language model is that of {priced}: look whether it still holds."
         )
-    failed = [c for c in contest.candidates if c.error is not None and c.strategy != FLOOR]
-    found += [f"{c.strategy} has no numbers: {c.error}" for c in failed]
+    failed: dict[str, list[str]] = {}
+    for c in contest.candidates:
+        if c.error is not None and c.strategy != FLOOR:
+            failed.setdefault(c.error, []).append(c.strategy)
+    found += [
+        f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} no numbers: {error}"
+        for error, names in failed.items()
+    ]
     if contest.split is None:
         found.append("How many labels the candidates were made with was not recorded.")
     found.append(

@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from milepost.cli import shared
 from milepost.cli.app import run
-from milepost.cli.shared import complain, seconds
+from milepost.cli.shared import complain, progress, seconds
 from milepost.entities.errors import InputError, Problem, TaskFileError
 
 
@@ -81,3 +82,14 @@ def test_misuse_is_one_paragraph(capsys, arguments, words):
 def test_no_command_shows_the_help(capsys):
     assert run([]) == 0
     assert "Usage: milepost" in capsys.readouterr().out
+
+
+def test_where_nobody_sees_a_bar_progress_is_a_line_now_and_then(monkeypatch, capsys):
+    with progress() as tell:
+        tell("route", "prompted: 3 of 90 answers, $0.01 of $1.00 spent", 0.4)
+        assert capsys.readouterr().err == ""
+        monkeypatch.setattr(shared, "LINE_S", 0.0)
+        tell("route", "prompted: 4 of 90 answers, $0.02 of $1.00 spent", 0.4)
+    assert capsys.readouterr().err == (
+        "route: prompted: 4 of 90 answers, $0.02 of $1.00 spent (40%)\n"
+    )

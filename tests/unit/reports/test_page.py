@@ -1,8 +1,12 @@
+import dataclasses
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
+import msgspec
 import pytest
 
+from milepost.entities.asked import Asked
+from milepost.entities.upstream import NO_DAY, Price
 from milepost.reports.page import render_report
 from milepost.reports.records import ReportSubject
 
@@ -120,3 +124,24 @@ def test_an_empty_workspace_has_a_page() -> None:
 
 def test_the_same_records_give_the_same_page(churn: ReportSubject) -> None:
     assert render_report((churn,), "x", MADE) == render_report((churn,), "x", MADE)
+
+
+def test_what_language_models_cost_stands_below_the_table(churn: ReportSubject) -> None:
+    assert churn.contest is not None
+    asked = Asked(
+        upstream="big",
+        model="<tiny>",
+        price=Price(since=NO_DAY, input=2_500_000, output=10_000_000),
+    )
+    first, *rest = churn.contest.candidates
+    paid = msgspec.structs.replace(
+        churn.contest,
+        budget_micro_usd=500_000,
+        spent_micro_usd=312_000,
+        candidates=(msgspec.structs.replace(first, asked=(asked,)), *rest),
+    )
+    html = render_report((dataclasses.replace(churn, contest=paid),), "x", MADE)
+    assert "Language models cost $0.312 of $0.50" in html
+    # A price that nobody gave a day has none.
+    assert "big: model &lt;tiny&gt;, $2.50 in and $10.00 out per million tokens." in html
+    assert "Language models cost" not in render_report((churn,), "x", MADE)

@@ -10,11 +10,12 @@ from milepost._base.settings import Settings
 from milepost.entities.asked import Asked
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.decision import Comparison, Decision
-from milepost.entities.errors import InputError
+from milepost.entities.errors import InputError, UnknownNameError
 from milepost.entities.estimate import Estimate
 from milepost.entities.ids import CandidateId, ContestId, Digest
-from milepost.entities.language import Message, ModelRequest, Price
+from milepost.entities.language import Message, ModelRequest
 from milepost.entities.scorecard import Latency, Scorecard
+from milepost.entities.upstream import Price
 from milepost.models.language.inside.fake import Fake, fake_upstream
 from milepost.reports.advice import advice_document
 from milepost.workflows import advising
@@ -185,5 +186,38 @@ def test_a_dearer_specialist_never_pays(advised) -> None:
     "assumed", [{"months": 0}, {"usd_per_label": -1}, {"months": float("inf")}, {"per_month": 0}]
 )
 def test_assumptions_that_make_no_sense_are_refused(advised, assumed) -> None:
-    with pytest.raises(InputError, match="assumption"):
+    (field,) = assumed
+    with pytest.raises(InputError, match="assumption") as refused:
         advised(candidate("head_logistic", 0.9, 0.001), **assumed)
+    assert refused.value.where == f"--{field.replace('_', '-')}"
+
+
+def test_an_unknown_assumption_names_the_nearest(advised) -> None:
+    with pytest.raises(UnknownNameError, match="usd_per_label"):
+        advised(candidate("head_logistic", 0.9, 0.001), usd_per_labl=1)
+
+
+def test_a_specialist_that_is_worse_is_said_to_be_before_what_it_saves(advised) -> None:
+    own = candidate("head_logistic", 0.70, 0.0001)
+    prompted = candidate("prompted", 0.90, 0.40, asks=True)
+    searched = candidate("prompt_search", 0.95, 0.80, asks=True, chosen=True, behind=None)
+    found = advised(own, prompted, searched, usd_per_label=0.1)
+    first, second = found.break_even
+    # Both intervals reach 0.03 to each side: the difference reaches the square root of twice that.
+    assert (first.low, first.high) == (
+        pytest.approx(-24.24, abs=0.01),
+        pytest.approx(-15.76, abs=0.01),
+    )
+    text = " ".join(advice_document(found).plain().split())
+    assert "head_logistic is 20.0 points worse than prompted (-24.2 to -15.8). It saves" in text
+    assert (first.shared_labels, second.shared_labels) == (0, 500)
+    assert "The 500 labels that both need count for neither." in text
+
+
+def test_one_reason_is_said_once(advised) -> None:
+    left = [
+        Candidate(id=CandidateId(f"c1-{name}"), strategy=name, error="There is no price.")
+        for name in ("prompted", "prompt_search")
+    ]
+    found = advised(candidate("head_logistic", 0.9, 0.001), *left)
+    assert "prompted, prompt_search have no numbers: There is no price." in found.unknown

@@ -1,11 +1,15 @@
+import json
+
 import numpy as np
 import pytest
 
 from milepost._base.clock import Deadline
 from milepost.entities.ids import ContestId
+from milepost.models.language.inside.fake import fake_upstream
 from milepost.predictors.base import Batch
 from milepost.workflows.contest.datasets import prepare
-from milepost.workflows.contest.improve import _bench, improve
+from milepost.workflows.contest.holding import bench_with_look
+from milepost.workflows.contest.improve import improve
 from milepost.workflows.contest.incumbent import _aligned, _honest_answers
 from milepost.workflows.contest.options import Options
 from milepost.workflows.contest.setting import problem_of as _problem
@@ -29,14 +33,14 @@ def bench_now(context, name):
     contest = ContestId("c0")
     material = prepare(context, task, contest)
     problem = _problem(context, task, material, 0, Deadline(), lambda what, share: None)
-    return _bench(context, task, material, problem, contest)
+    return bench_with_look(context, task, material, problem, contest)
 
 
 def honest(context, name, released):
     contest, release = released
     bench = bench_now(context, name)
     answerer = load_bundle(context, release.bundle)
-    rows, probabilities = _honest_answers(context, bench, release, contest, answerer)
+    rows, probabilities, *_ = _honest_answers(context, bench, release, contest, answerer)
     ids = [bench.judged.ids[row] for row in rows]
     return bench, dict(zip(ids, probabilities, strict=True))
 
@@ -113,3 +117,59 @@ def test_probabilities_follow_the_labels_of_today():
     found = _aligned(("a", "b", "c"), ("c", "new", "a"), answer)
     np.testing.assert_array_equal(found, np.asarray([0.3, 0.0, 0.2], np.float32))
     assert _aligned(("a", "b", "c"), ("a", "b", "c"), answer) is answer
+
+
+class TestAnIncumbentThatAsks:
+    """Its language model cannot be asked: that is said, and never taken for "nothing runs"."""
+
+    @pytest.fixture
+    def asking(self, context, things, rows):
+        """A release that asks ``big``, and the examples of a second contest that it never saw."""
+        words = ("kilo", "lima", "mike", "november", "oscar", "papa", "quebec", "romeo", "sierra")
+        kinds = {"fruit": "sweet figs or plums near", "tool": "one drill with nails by"}
+        new = [(f"n{w}{y}", f"{said} {w}", y) for w in words for y, said in kinds.items()]
+        known = [{"text": text, "label": label} for _, text, label in [*rows, *new]]
+        (context.root / "known.jsonl").write_text("".join(f"{json.dumps(k)}\n" for k in known))
+        row = fake_upstream("big", "fake:?accuracy=1&seconds=0&knows=known.jsonl")
+        context.ledger.add_upstream(row, reason="a test", actor="somebody")
+        options = Options(strategies=("prompted",), budget_usd=1.0)
+        contest = improve(context, things, options).contest
+        assert contest.release == 1, contest.decision.reasons
+        return new
+
+    def test_it_is_compared_by_what_it_said(self, context, things, write, rows, asking):
+        write([*rows, *asking])
+        decision = improve(context, things, Options(strategies=("tfidf_linear",))).contest.decision
+        assert decision.verdict == "kept"
+        said = " ".join(decision.reasons)
+        assert "release 1 stays" in said
+        assert "Release 1 asks `big`, and not all could be asked now" in said
+        assert "18 examples without a recorded answer are left out" in said
+        assert "Nothing was released before" not in said
+
+    def test_it_stays_where_nothing_is_known_of_it(self, context, things, write, asking):
+        write(asking)
+        decision = improve(context, things, Options(strategies=("tfidf_linear",))).contest.decision
+        assert decision.verdict == "kept"
+        assert decision.reasons[0].startswith("Release 1 asks `big`, which could not be asked now")
+        assert "--budget-usd" in decision.reasons[0]
+        options = Options(strategies=("tfidf_linear",), budget_usd=1.0)
+        asked = improve(context, things, options).contest.decision
+        assert "could not be asked" not in " ".join(asked.reasons)
+        assert "release 1 stays" in " ".join(asked.reasons)
+
+    def test_a_call_that_fails_is_no_mistake_of_it(self, context, things, write, rows, asking):
+        failing = fake_upstream("big", "fake:?seconds=0&fault=server_error")
+        context.ledger.add_upstream(failing, reason="a test", actor="somebody", replace=True)
+        write([*rows, *asking])
+        options = Options(strategies=("tfidf_linear",), budget_usd=1.0)
+        contest = improve(context, things, options).contest
+        assert "18 calls failed" in " ".join(contest.decision.reasons)
+        assert contest.decision.verdict == "kept"
+
+    def test_it_goes_with_its_language_model(self, context, things, write, asking):
+        context.ledger.remove_upstream("big", reason="gone", actor="somebody")
+        write(asking)
+        decision = improve(context, things, Options(strategies=("tfidf_linear",))).contest.decision
+        assert decision.verdict == "released"
+        assert "`big`, which is registered no more" in decision.reasons[0]

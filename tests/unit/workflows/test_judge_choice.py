@@ -12,7 +12,7 @@ from milepost.entities.scorecard import Latency
 from milepost.entities.task import Objective
 from milepost.strategies.registry import strategy_named
 from milepost.workflows.contest.datasets import prepare
-from milepost.workflows.contest.improve import _bench
+from milepost.workflows.contest.holding import bench_with_look
 from milepost.workflows.contest.judge import choose, judge
 from milepost.workflows.contest.setting import problem_of as _problem
 from milepost.workflows.tasks.current import current_task
@@ -40,7 +40,7 @@ def contest(context, things):
     problem = _problem(context, task, material, 0, Deadline(), lambda what, share: None)
     folding = fold_examples(material.train, problem.y, 5)
     entries = run(problem, folding, [strategy_named(s) for s in STRATEGIES])
-    return _bench(context, task, material, problem, ContestId("c0")), entries
+    return bench_with_look(context, task, material, problem, ContestId("c0")), entries
 
 
 def with_objective(bench, objective):

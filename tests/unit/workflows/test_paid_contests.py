@@ -95,7 +95,7 @@ def test_what_is_too_dear_is_a_row_that_says_so(context, things, upstream, count
 
 def test_without_a_budget_nobody_is_asked(context, things, upstream, counted, caplog):
     with caplog.at_level("INFO", "milepost.jobs"):
-        contest = improve(context, things, Options(strategies=("tfidf_linear", "prompted"))).contest
+        contest = improve(context, things, Options(strategies=("tfidf_linear",))).contest
     assert [each.strategy for each in contest.candidates] == ["tfidf_linear", "majority"]
     assert not counted
     assert "No language model is asked (big, small)" in caplog.text
@@ -115,6 +115,13 @@ def test_a_candidate_that_asks_answers_and_is_measured(context, things, upstream
     assert found.scorecard.latency.cost_per_1k_usd > 0
     purposes = {call.purpose for call in context.ledger.model_calls()}
     assert purposes == {"improve", "serve", "evaluate"}
+
+
+def test_who_asks_is_not_named_without_money(context, things, upstream):
+    with pytest.raises(InputError, match="budget-usd") as refused:
+        improve(context, things, Options(strategies=("tfidf_linear", "prompted")))
+    assert "'prompted' asks a language model" in str(refused.value)
+    assert not context.ledger.jobs()
 
 
 def test_bad_budgets_and_names_are_refused_before_anything_is_fitted(context, things):

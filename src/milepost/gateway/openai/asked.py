@@ -4,16 +4,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from milepost.entities.language import (
-    Message,
-    ModelRequest,
-    Part,
-    Tool,
-    ToolCall,
-    Upstream,
-)
+from milepost.entities.language import Message, ModelRequest, Part, Tool, ToolCall
+from milepost.entities.upstream import Upstream
 from milepost.gateway.errors import RefusedError
-from milepost.gateway.openai.wire import ResponseFormat, StreamOptions
+from milepost.gateway.openai.wire import ExtraContent, ResponseFormat, StreamOptions
 
 Meta = msgspec.Meta
 
@@ -55,6 +49,7 @@ class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     function: CalledFunction
+    extra_content: ExtraContent | None = None
     type: Literal["function"] = "function"
 
 
@@ -218,11 +213,21 @@ def _message(message: ChatMessage, at: int) -> Message:
         role="system" if message.role == "developer" else message.role,
         content=content,
         tool_calls=tuple(
-            ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
+            ToolCall(
+                id=call.id,
+                name=call.function.name,
+                arguments=call.function.arguments,
+                thought=_thought(call),
+            )
             for call in message.tool_calls or ()
         ),
         tool_call_id=message.tool_call_id,
     )
+
+
+def _thought(call: ChatCall) -> str | None:
+    extra = call.extra_content
+    return None if extra is None or extra.google is None else extra.google.thought_signature
 
 
 def _part(part: ChatPart, where: str) -> Part:

@@ -137,6 +137,13 @@ def _content(request: ChatRequest, answer: Answer) -> str:
     if wanted is None or wanted.type == "text":
         return answer.label or ""
     fields = {name: getattr(answer, name) for name in _chosen_fields(wanted)}
+    # What an answer may leave out is left out, or null where a schema asks for it.
+    left_out = [name for name, value in fields.items() if value is msgspec.UNSET]
+    for name in left_out:
+        if wanted.type == "json_schema":
+            fields[name] = None
+        else:
+            del fields[name]
     return msgspec.json.encode(fields).decode()
 
 
@@ -144,6 +151,10 @@ def _refusal(answer: Answer) -> tuple[str | None, Finish]:
     """Why an answer is not given, and how that is called; ``None`` where it is."""
     if answer.label is not None:
         return None, "stop"
+    if not isinstance(answer.failed, msgspec.UnsetType):
+        failed = answer.failed
+        said = f"{failed.outcome}: {failed.message.rstrip('.')}"
+        return f"Withheld: the language model that decides this did not answer ({said}).", "stop"
     if answer.abstained:
         share = f"{answer.confidence:.2f}"
         return f"Withheld: the most probable label has only probability {share}.", "stop"

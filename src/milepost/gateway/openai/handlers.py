@@ -7,8 +7,8 @@ from dataclasses import replace
 import msgspec
 
 from milepost.entities.errors import MilepostError, UnknownNameError
-from milepost.entities.language import Upstream
 from milepost.entities.serving import Answers
+from milepost.entities.upstream import Upstream
 from milepost.gateway.call import Call, Reply, as_json
 from milepost.gateway.errors import Refusal, RefusedError
 from milepost.gateway.openai.chat import chat_events, chat_response, chat_text, chat_top

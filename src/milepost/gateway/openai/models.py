@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from milepost.entities.errors import UnknownNameError
-from milepost.entities.language import Upstream
 from milepost.entities.serving import ServedTask
+from milepost.entities.upstream import Upstream
 from milepost.gateway.errors import RefusedError
 from milepost.gateway.openai.wire import Model, Models
 from milepost.serving.asking import ServedEncoder

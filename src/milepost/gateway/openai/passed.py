@@ -4,7 +4,8 @@ import time
 
 import msgspec
 
-from milepost.entities.language import MICRO, Completion, Piece, TokenChoice, Tokens, ToolCall
+from milepost.entities.language import Completion, Piece, TokenChoice, Tokens, ToolCall
+from milepost.entities.money import MICRO
 from milepost.gateway.openai.wire import (
     Chat,
     ChatUsage,
@@ -14,6 +15,8 @@ from milepost.gateway.openai.wire import (
     CompletionDetails,
     Delta,
     DeltaCall,
+    ExtraContent,
+    Google,
     Logprobs,
     Passage,
     PromptDetails,
@@ -51,7 +54,7 @@ def trace_header(trace: str) -> tuple[bytes, bytes]:
 
 def cache_headers(whole: Completion) -> tuple[tuple[bytes, bytes], ...]:
     """Who answered, and whether from a cache."""
-    cache = {"": b"miss", "exact": b"hit", "semantic": b"semantic"}[whole.cached]
+    cache = {"": b"miss", "exact": b"hit", "similar": b"similar"}[whole.cached]
     return (b"x-milepost-cache", cache), (b"x-milepost-upstream", whole.upstream.encode())
 
 
@@ -61,7 +64,9 @@ def usage(tokens: Tokens) -> ChatUsage:
         prompt_tokens=tokens.input,
         completion_tokens=tokens.output,
         total_tokens=tokens.input + tokens.output,
-        prompt_tokens_details=PromptDetails(cached_tokens=tokens.cached_input),
+        prompt_tokens_details=PromptDetails(
+            cached_tokens=tokens.cached_input, cache_write_tokens=tokens.cache_write
+        ),
         completion_tokens_details=CompletionDetails(reasoning_tokens=tokens.reasoning),
     )
 
@@ -75,7 +80,11 @@ def chat(name: str, passed: Passed) -> Chat:
     """
     whole = passed.completion
     calls = tuple(
-        SaidCall(id=call.id, function=SaidFunction(name=call.name, arguments=call.arguments))
+        SaidCall(
+            id=call.id,
+            function=SaidFunction(name=call.name, arguments=call.arguments),
+            extra_content=_extra(call),
+        )
         for call in whole.tool_calls
     )
     nothing = passed.blocked is not None or (calls and not whole.text)
@@ -98,6 +107,13 @@ def chat(name: str, passed: Passed) -> Chat:
         usage=usage(whole.tokens),
         upstream=passage(passed),
     )
+
+
+def _extra(call: ToolCall) -> ExtraContent | msgspec.UnsetType:
+    """What a client sends back with the call, where clients of Google's endpoint look for it."""
+    if call.thought is None:
+        return msgspec.UNSET
+    return ExtraContent(google=Google(thought_signature=call.thought))
 
 
 class ChatEvents:
@@ -150,10 +166,17 @@ class ChatEvents:
     def _call(self, call: ToolCall) -> DeltaCall:
         known = self._calls.get(call.id)
         if known is not None:
-            return DeltaCall(index=known, function=SaidFunction(arguments=call.arguments))
+            more = SaidFunction(arguments=call.arguments)
+            return DeltaCall(index=known, function=more, extra_content=_extra(call))
         index = self._calls[call.id] = len(self._calls)
         function = SaidFunction(name=call.name, arguments=call.arguments)
-        return DeltaCall(index=index, id=call.id, type="function", function=function)
+        return DeltaCall(
+            index=index,
+            id=call.id,
+            type="function",
+            function=function,
+            extra_content=_extra(call),
+        )
 
     def _chunk(
         self,

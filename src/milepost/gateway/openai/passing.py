@@ -8,7 +8,8 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from milepost.entities.language import ModelRequest, Piece, Upstream
+from milepost.entities.language import ModelRequest, Piece
+from milepost.entities.upstream import Upstream
 from milepost.gateway.call import Call, Reply, as_json
 from milepost.gateway.errors import RefusedError, refusal
 from milepost.gateway.openai.asked import UpstreamChat, question_of, refuse

@@ -22,14 +22,15 @@ class ResponseInput(msgspec.Struct, frozen=True, kw_only=True):
     """A message, a call of a tool, or what a tool gave.
 
     Attributes:
-        type: ``message`` where it is left out, ``function_call``, ``function_call_output``;
-            ``reasoning`` is read over.
+        type: ``message`` where it is left out, ``function_call``, ``function_call_output`` or
+            ``reasoning``, which belongs to the call that follows.
         role: Of a message.
         content: Of a message.
         call_id: Which call of a tool.
         name: Of the tool that was called.
         arguments: With which it was called, as JSON text.
         output: What the tool gave.
+        encrypted_content: Of reasoning: what goes back to the model's provider as it came.
     """
 
     type: str = "message"
@@ -39,6 +40,7 @@ class ResponseInput(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     arguments: str | None = None
     output: str | list[ResponsePart] | None = None
+    encrypted_content: str | None = None
 
 
 class TextFormat(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,11 +147,19 @@ class OutputCall(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
     status: Status = "completed"
 
 
-OutputItem = OutputMessage | OutputCall
+class OutputReasoning(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="reasoning"):
+    """What the model's provider wants back with the call of a tool that follows."""
+
+    id: str
+    encrypted_content: str
+    summary: tuple[Any, ...] = ()
+
+
+OutputItem = OutputMessage | OutputCall | OutputReasoning
 
 
 class InputTokensDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """Of the tokens read, those in the provider's own cache."""
+    """Of the tokens read, those that the provider's own cache held, and those put into it."""
 
     cached_tokens: int = 0
     cache_write_tokens: int = 0

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from milepost.entities.language import Message, ModelRequest, Part, Piece, Tool, ToolCall, Upstream
+from milepost.entities.language import Message, ModelRequest, Part, Piece, Tool, ToolCall
+from milepost.entities.upstream import Upstream
 from milepost.gateway.errors import RefusedError
 from milepost.gateway.openai.asked import extra_of, image_part, most_tokens, refuse
 from milepost.gateway.openai.passed import passage
@@ -17,6 +18,7 @@ from milepost.gateway.openai.response_wire import (
     OutputCall,
     OutputItem,
     OutputMessage,
+    OutputReasoning,
     OutputRefusal,
     OutputText,
     OutputTokensDetails,
@@ -31,6 +33,8 @@ from milepost.gateway.openai.response_wire import (
 from milepost.serving.passing.asking import Passed
 
 _KNOWN = frozenset(ResponsesRequest.__struct_fields__)
+SEALED = "reasoning.encrypted_content"
+"""What a client includes that hands reasoning back with the calls of tools it led to."""
 _READ_OVER = frozenset({"include", "truncation", "prompt_cache_key", "stream_options"})
 _encode = msgspec.json.Encoder().encode
 
@@ -53,7 +57,11 @@ def response_question(
         fields["response_format"] = {"type": "json_object"}
     if wanted is not None and wanted.type == "json_schema" and wanted.schema is None:
         raise refuse("text.format.schema", "there is no schema", "Give one.")
-    if isinstance(reasoning := fields.pop("reasoning", None), dict):
+    if upstream.wire == "openai-responses":
+        wishes: object = plain.get("include")
+        if isinstance(wishes, list) and SEALED in wishes:
+            fields["include"] = [SEALED]
+    elif isinstance(reasoning := fields.pop("reasoning", None), dict):
         fields["reasoning_effort"] = reasoning.get("effort")  # pyright: ignore[reportUnknownMemberType] - any JSON
     choice = request.tool_choice
     return ModelRequest(
@@ -76,8 +84,13 @@ def _messages(request: ResponsesRequest) -> tuple[Message, ...]:
     if isinstance(request.input, str):
         found.append(Message(role="user", content=request.input))
     else:
+        thought: str | None = None
         for at, item in enumerate(request.input):
-            _add(found, item, f"input[{at}]")
+            if item.type == "reasoning":
+                thought = item.encrypted_content
+                continue
+            _add(found, item, f"input[{at}]", thought)
+            thought = None
     if not any(message.role != "system" for message in found):
         raise RefusedError(
             400, "invalid_value", "nothing is asked.", param="input", advice="Send a text."
@@ -85,15 +98,15 @@ def _messages(request: ResponsesRequest) -> tuple[Message, ...]:
     return tuple(found)
 
 
-def _add(found: list[Message], item: ResponseInput, where: str) -> None:
+def _add(found: list[Message], item: ResponseInput, where: str, thought: str | None) -> None:
     """Append what an item says; calls of tools belong to the message before."""
-    if item.type == "reasoning":
-        return
     if item.type == "message" and item.role is not None:
         role = "system" if item.role == "developer" else item.role
         found.append(Message(role=role, content=_content(item.content, where)))
     elif item.type == "function_call" and item.call_id and item.name:
-        call = ToolCall(id=item.call_id, name=item.name, arguments=item.arguments or "")
+        call = ToolCall(
+            id=item.call_id, name=item.name, arguments=item.arguments or "", thought=thought
+        )
         if found and found[-1].role == "assistant":
             last = found.pop()
             found.append(msgspec.structs.replace(last, tool_calls=(*last.tool_calls, call)))
@@ -148,6 +161,11 @@ def response_of(passed: Passed, request: ResponsesRequest) -> Response:
         content = (OutputText(text=whole.text),)
         items.append(OutputMessage(id=_item_id(passed, 0), content=content, status=status))
     for call in whole.tool_calls:
+        if call.thought is not None:
+            sealed = OutputReasoning(
+                id=_item_id(passed, len(items)), encrypted_content=call.thought
+            )
+            items.append(sealed)
         items.append(
             OutputCall(
                 id=_item_id(passed, len(items)),
@@ -169,7 +187,9 @@ def response_of(passed: Passed, request: ResponsesRequest) -> Response:
             input_tokens=tokens.input,
             output_tokens=tokens.output,
             total_tokens=tokens.input + tokens.output,
-            input_tokens_details=InputTokensDetails(cached_tokens=tokens.cached_input),
+            input_tokens_details=InputTokensDetails(
+                cached_tokens=tokens.cached_input, cache_write_tokens=tokens.cache_write
+            ),
             output_tokens_details=OutputTokensDetails(reasoning_tokens=tokens.reasoning),
         ),
         upstream=passage(passed),
@@ -195,11 +215,13 @@ class _Open(NamedTuple):
         at: Its place in the output.
         id: Its id.
         call: Of a tool: its id and name; ``None`` for the message.
+        thought: What goes back with the call that follows; ``None`` for all else.
     """
 
     at: int
     id: str
     call: tuple[str, str] | None
+    thought: str | None = None
 
 
 class ResponseEvents:
@@ -279,7 +301,8 @@ class ResponseEvents:
 
     def _text(self, text: str) -> list[bytes]:
         events: list[bytes] = []
-        item = next((each for each in self._items if each.call is None), None)
+        messages = (each for each in self._items if each.call is None and each.thought is None)
+        item = next(messages, None)
         if item is None:
             item = self._open(None)
             empty = OutputMessage(id=item.id, content=(), status="in_progress")
@@ -296,6 +319,9 @@ class ResponseEvents:
         events: list[bytes] = []
         item = next((each for each in self._items if each.call and each.call[0] == call.id), None)
         if item is None:
+            if call.thought is not None:
+                sealed = self._open(None, call.thought)
+                events.append(self._added(sealed))
             item = self._open((call.id, call.name))
             empty = OutputCall(
                 id=item.id, call_id=call.id, name=call.name, arguments="", status="in_progress"
@@ -309,11 +335,12 @@ class ResponseEvents:
 
     def _done(self, item: _Open, status: Status) -> list[bytes]:
         said = "".join(self._said[item.at])
+        events: list[bytes] = []
         if item.call is not None:
             where = {"item_id": item.id, "output_index": item.at, "name": item.call[1]}
             kind = "response.function_call_arguments.done"
             events = [self._event(kind, {**where, "arguments": said})]
-        else:
+        elif item.thought is None:
             text = {"text": said, "logprobs": ()}
             part = {"part": OutputText(text=said)}
             events = [
@@ -343,15 +370,21 @@ class ResponseEvents:
     def _refusals(self, passed: Passed) -> tuple[OutputItem, ...]:
         return () if passed.refusal is None else (self._refusal(passed.refusal),)
 
-    def _open(self, call: tuple[str, str] | None) -> _Open:
+    def _added(self, item: _Open) -> bytes:
+        told = {"output_index": item.at, "item": self._item(item, "completed")}
+        return self._event("response.output_item.added", told)
+
+    def _open(self, call: tuple[str, str] | None, thought: str | None = None) -> _Open:
         index = len(self._items)
-        item = _Open(index, f"item_{index}_{self._mark}", call)
+        item = _Open(index, f"item_{index}_{self._mark}", call, thought)
         self._items.append(item)
         self._said.append([])
         return item
 
     def _item(self, item: _Open, status: Status) -> OutputItem:
         said = "".join(self._said[item.at])
+        if item.thought is not None:
+            return OutputReasoning(id=item.id, encrypted_content=item.thought)
         if item.call is None:
             return OutputMessage(id=item.id, content=(OutputText(text=said),), status=status)
         return OutputCall(id=item.id, call_id=item.call[0], name=item.call[1], arguments=said)

@@ -83,9 +83,16 @@ class Embedding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PromptDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """Of the tokens of the input, those that were not read, because the cache had the answer."""
+    """Of the tokens of the input, those that a cache held.
+
+    Attributes:
+        cached_tokens: Not read, because the cache had the answer; of a language model those that
+            its provider's own cache held.
+        cache_write_tokens: Put into the cache of a language model's provider.
+    """
 
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
 
 
 class EmbeddingsUsage(msgspec.Struct, frozen=True, kw_only=True):
@@ -243,11 +250,31 @@ class SaidFunction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     name: str | None = None
 
 
+class Google(msgspec.Struct, frozen=True, kw_only=True):
+    """Where Google's own OpenAI endpoint puts what it wants back with a call of a tool."""
+
+    thought_signature: str | None = None
+
+
+class ExtraContent(msgspec.Struct, frozen=True, kw_only=True):
+    """What clients send back with a call of a tool without reading it."""
+
+    google: Google | None = None
+
+
 class SaidCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A call of a tool that a language model asks for."""
+    """A call of a tool that a language model asks for.
+
+    Attributes:
+        id: Of the call.
+        function: What is called.
+        extra_content: What the model's provider wants back with the call.
+        type: ``function``.
+    """
 
     id: str
     function: SaidFunction
+    extra_content: ExtraContent | msgspec.UnsetType = msgspec.UNSET
     type: Literal["function"] = "function"
 
 
@@ -310,7 +337,7 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
         upstream: Name of the upstream that answered, which a fallback may have made another one;
             empty where a guard blocked the question.
         region: Where it computed.
-        cached: Whether a cache of this server answered: ``exact``, ``semantic``, or empty.
+        cached: Whether a cache of this server answered: ``exact``, ``similar``, or empty.
         attempts: How often it was sent.
         cost_usd: What it cost; 0 from the cache.
         guards: Verdicts on what was asked, by the guard's task.
@@ -359,6 +386,7 @@ class DeltaCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     index: int
     function: SaidFunction
+    extra_content: ExtraContent | msgspec.UnsetType = msgspec.UNSET
     id: str | None = None
     type: Literal["function"] | None = None
 

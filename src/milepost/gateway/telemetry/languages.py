@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import Completion, ModelRequest, Piece, Tokens, Upstream
+from milepost.entities.language import Completion, ModelRequest, Piece, Tokens
+from milepost.entities.upstream import Upstream
 from milepost.gateway.telemetry.model_spans import ModelSpan
 from milepost.gateway.telemetry.series import CALL_SECONDS, CALL_SECONDS_SUM, MOST_SERIES
 from milepost.models.language.asking import LanguageModel, Terms
@@ -16,7 +17,7 @@ from milepost.serving.language import Languages
 if TYPE_CHECKING:
     from milepost.gateway.telemetry.telemetry import Telemetry
 
-_KINDS = ("input", "cached_input", "output", "reasoning")
+_KINDS = ("input", "cached_input", "cache_write", "output", "reasoning")
 
 
 class _Places(NamedTuple):
@@ -158,7 +159,7 @@ class WatchedModel:
         seconds = time.perf_counter() - began
         places = self._places(terms, whole)
         tokens = whole.tokens if not whole.cached else Tokens()
-        counts = (tokens.input, tokens.cached_input, tokens.output, tokens.reasoning)
+        counts = [getattr(tokens, kind) for kind in _KINDS]
         self._telemetry.add(
             (places.calls, 1.0),
             (places.seconds + bisect_left(CALL_SECONDS, seconds), 1.0),

@@ -5,7 +5,9 @@ Neither questions nor answers stand in it: what is kept of those is said by the 
 
 from typing import TYPE_CHECKING
 
-from milepost.entities.language import MICRO, Completion, ModelRequest, Upstream
+from milepost.entities.language import Completion, ModelRequest
+from milepost.entities.money import MICRO
+from milepost.entities.upstream import Upstream
 from milepost.gateway.telemetry import names
 from milepost.models.language.asking import Terms
 

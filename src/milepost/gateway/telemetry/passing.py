@@ -4,8 +4,9 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from milepost.entities.language import Piece, Tokens, Upstream
+from milepost.entities.language import Piece, Tokens
 from milepost.entities.serving import trace_task
+from milepost.entities.upstream import Upstream
 from milepost.serving.passing.asking import EmbedAsk, PassAsk, Passed, Passing
 
 if TYPE_CHECKING:

@@ -92,7 +92,7 @@ METRICS: Mapping[str, Metric] = {
     "milepost_upstream_calls_total": Metric(
         "counter",
         "Calls of language models; purpose is 'pass' where a client asked one itself, else "
-        "'serve'; outcome is 'ok' or how it failed, cached is 'exact', 'semantic' or empty.",
+        "'serve'; outcome is 'ok' or how it failed, cached is 'exact', 'similar' or empty.",
         ("upstream", "purpose", "outcome", "cached"),
     ),
     "milepost_upstream_call_seconds": Metric(
@@ -106,8 +106,8 @@ METRICS: Mapping[str, Metric] = {
     ),
     "milepost_upstream_tokens_total": Metric(
         "counter",
-        "Tokens of language models; kind is 'input', 'cached_input', 'output' or 'reasoning', of "
-        "which the second is part of the first and the fourth of the third.",
+        "Tokens of language models; kind is 'input', 'cached_input', 'cache_write', 'output' or "
+        "'reasoning', of which two are part of the first and the last of the fourth.",
         ("upstream", "kind"),
     ),
     "milepost_upstream_micro_usd_total": Metric(

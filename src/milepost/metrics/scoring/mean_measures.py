@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost.metrics.inference.intervals import Measured
+from milepost.metrics.risk.costs import Costs
 from milepost.metrics.scoring.classification import brier_rows, log_loss_rows
 from milepost.metrics.scoring.measures import Measure, Reading, Sample
 
@@ -60,11 +61,10 @@ def utility(costs: NDArray[np.float64]) -> Measure:
             with an unknown label costs the most that its answer can cost, and one without an
             answer the most that its label can.
     """
-    known = np.vstack([costs, costs.max(axis=0)])
-    known = np.hstack([known, known.max(axis=1, keepdims=True)])
+    known = Costs(costs)
 
     def read(sample: Sample) -> Reading:
-        rows = -known[sample.y, sample.answers]
+        rows = -known.of(sample.y, sample.answers)
         return Reading(float(rows.mean()), rows, None, -float(costs.max()), -float(costs.min()))
 
     return Measure(

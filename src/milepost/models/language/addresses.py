@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import Endpoint
+from milepost.entities.upstream import Endpoint
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -89,10 +89,15 @@ def site(upstream: str, endpoint: Endpoint) -> Site:
         upstream, host, port or (443 if secure else 80), secure, endpoint.private,
         parts.path.rstrip("/"), parts.query,
     )  # fmt: skip
-    literal = _literal(host)
+    literal = ipaddress.ip_address("127.0.0.1") if _here(host) else _literal(host)
     if literal is not None:
         check(found, literal)
     return found
+
+
+def _here(host: str) -> bool:
+    """Whether a name always stands for this machine (RFC 6761, section 6.3)."""
+    return f".{host.lower().rstrip('.')}".endswith(".localhost")
 
 
 async def addresses(site: Site) -> list[str]:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import Completion, ModelRequest, Piece, Purpose, Tokens, Upstream
+from milepost.entities.language import Completion, ModelRequest, Piece, Tokens
+from milepost.entities.model_calls import Purpose
+from milepost.entities.upstream import Upstream
 from milepost.models.language.tabs import Tab
 
 Answered = Completion | UpstreamError
@@ -29,6 +31,8 @@ class Terms:
             upstream's ``timeout_s``.
         cache: Whether an answer from a cache of ours may be given.
         parent: ``traceparent`` header (W3C Trace Context) to hand on.
+        about: The input of the task that is asked about, as the prompt shows it; ``None`` where
+            nobody may be answered as for a similar one.
         tab: Where attempts are counted; set by the outermost layer, ``None`` where nobody counts.
     """
 
@@ -39,6 +43,7 @@ class Terms:
     deadline: float | None = None
     cache: bool = True
     parent: str | None = None
+    about: str | None = None
     tab: Tab | None = field(default=None, compare=False, repr=False)
 
 

@@ -4,14 +4,16 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, wait
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from milepost._base.digest import digest_of
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import ModelRequest, Outcome, Upstream
+from milepost.entities.language import ModelRequest
+from milepost.entities.model_calls import Outcome
+from milepost.entities.upstream import Upstream
 from milepost.models.language.asking import Answered, LanguageModel, Terms
 from milepost.models.language.lengths import Lengths
 
@@ -24,6 +26,13 @@ ENDS: frozenset[Outcome] = frozenset(
     {"over_budget", "no_key", "no_price", "bad_key", "blocked_address", "not_found"}
 )
 """Outcomes after which no further call can be made either."""
+
+Watch = Callable[[int, int, int], None]
+"""Told how many answers of an ``ask`` there are, of how many, and what came to cost since it was
+told last, in micro-USD; what it raises ends the ``ask``."""
+
+WATCH_S = 0.2
+"""How often a watch is told, in seconds."""
 
 SETTLING_S = 5.0
 """Longest that an interrupted ``ask`` waits for its calls to be settled in the books."""
@@ -43,6 +52,7 @@ class Asker:
         known: Tells which answers are cached, for estimates; ``None`` where nothing is.
         at_once: Most calls on their way at a time, of all threads together; ``None`` takes the
             upstream's.
+        watch: Told how an ``ask`` gets on, by the thread that asks; ``None`` for nobody.
     """
 
     def __init__(
@@ -53,11 +63,13 @@ class Asker:
         left: Callable[[], int | None] | None = None,
         known: Known | None = None,
         at_once: int | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._model = model
         self._terms = terms
         self._left = left
         self._known = known
+        self._watch = watch
         self._at_once = at_once or model.upstream.at_once
         self._lengths = Lengths()
         self._gate = _Gate(self._at_once)
@@ -74,8 +86,8 @@ class Asker:
     def ask(self, requests: Sequence[ModelRequest]) -> list[Answered]:
         """What comes of each request, in their order.
 
-        Ctrl-C cancels what is on its way, waits until that is settled and goes on as
-        ``KeyboardInterrupt``; answers that were whole by then are in the cache.
+        Ctrl-C, or what a watch raises, cancels what is on its way, waits until that is settled and
+        goes on as it was raised; answers that were whole by then are in the cache.
 
         Raises:
             UpstreamError: If no further call can be made at all (``ENDS``). A budget that is only
@@ -86,12 +98,27 @@ class Asker:
         if not requests:
             return []
         errand = _Errand(self._model, self._terms, requests, self._gate)
-        answers = self._run(errand.run(min(self._at_once, len(requests))))
+        work = errand.run(min(self._at_once, len(requests)))
+        answers = self._run(work, self._watching(errand))
         with self._lock:
             for request, answer in zip(requests, answers, strict=True):
                 if not isinstance(answer, UpstreamError):
                     self._lengths.saw(request, answer)
         return answers
+
+    def _watching(self, errand: "_Errand") -> Callable[[], None]:
+        """Tells the watch what has come of an errand since it was told last."""
+        told = 0
+
+        def tell() -> None:
+            nonlocal told
+            if self._watch is None:
+                return
+            spent, done = errand.micro_usd, errand.done
+            self._watch(done, errand.asked, spent - told)
+            told = spent
+
+        return tell
 
     def estimate(self, requests: Sequence[ModelRequest]) -> int:
         """Micro-USD that these would cost at about; what is cached or asked twice is free.
@@ -140,8 +167,10 @@ class Asker:
         self.close()
 
     async def _unknown(self, known: Known, requests: Sequence[ModelRequest]) -> list[ModelRequest]:
-        once = {digest_of(request): request for request in requests}
-        return [request for request in once.values() if not await known(request, self._terms)]
+        once = list({digest_of(request): request for request in requests}.values())
+        # All at once, so that a cache that is slow to reach looks them up together.
+        held = await asyncio.gather(*(known(request, self._terms) for request in once))
+        return [request for request, is_held in zip(once, held, strict=True) if not is_held]
 
     async def _end(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
@@ -150,12 +179,12 @@ class Asker:
         await asyncio.gather(*others, return_exceptions=True)
         await self._model.close()
 
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+    def _run(self, work: Coroutine[Any, Any, T], meanwhile: Callable[[], None] = lambda: None) -> T:
         """What the coroutine comes to on the loop; cancelled there if the waiting is interrupted.
 
-        An interrupt can come at any moment, before there is a future to cancel too. A cancelled
-        future would also not say when the calls have been settled. So the work itself says when it
-        begins and ends.
+        ``meanwhile`` is called now and then, and once more at the end. An interrupt can come at any
+        moment, before there is a future to cancel too. A cancelled future would also not say when
+        the calls have been settled. So the work itself says when it begins and ends.
         """
         watched = _Watched(work)
         try:
@@ -164,14 +193,18 @@ class Asker:
             work.close()
             raise
         try:
-            return asyncio.run_coroutine_threadsafe(watched.run(), loop).result()
-        except KeyboardInterrupt:
-            loop.call_soon_threadsafe(watched.stop)
-            watched.ended.wait(SETTLING_S)
-            raise
+            future = asyncio.run_coroutine_threadsafe(watched.run(), loop)
+            while not wait([future], WATCH_S).done:
+                meanwhile()
+            meanwhile()
+            return future.result()
         except CancelledError:
             what = "it was closed while calls were on their way."
             raise UpstreamError("cancelled", what, upstream=self.upstream.name) from None
+        finally:
+            if not watched.ended.is_set():
+                loop.call_soon_threadsafe(watched.stop)
+                watched.ended.wait(SETTLING_S)
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -261,8 +294,14 @@ class _Errand:
         self._gate = gate
         self._todo = deque(range(len(requests)))
         self._answers: dict[int, Answered] = {}
+        self.asked, self.micro_usd = len(requests), 0
         self._workers = 0
         self._end: UpstreamError | None = None
+
+    @property
+    def done(self) -> int:
+        """How many are answered, for any thread to see."""
+        return len(self._answers)
 
     async def run(self, workers: int) -> list[Answered]:
         self._workers = workers
@@ -291,6 +330,7 @@ class _Errand:
                 answer = await self._answer(self._requests[place])
             if not isinstance(answer, UpstreamError) or answer.outcome not in ENDS:
                 self._answers[place] = answer
+                self.micro_usd += answer.micro_usd
                 continue
             if answer.outcome != "over_budget" or alone:
                 self._end = answer

@@ -8,14 +8,8 @@ import httpcore
 import msgspec
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import (
-    Completion,
-    Endpoint,
-    ModelRequest,
-    Piece,
-    Tokens,
-    Upstream,
-)
+from milepost.entities.language import Completion, ModelRequest, Piece, Tokens
+from milepost.entities.upstream import Endpoint, Upstream
 from milepost.models.language.addresses import Site, site
 from milepost.models.language.asking import Terms
 from milepost.models.language.secrets import SHARED, STRUCK, Secrets, hidden

@@ -77,4 +77,7 @@ def _of(message: Message) -> int:
         found = len(content)
     else:
         found = sum(len(part.text or "") for part in content)
-    return found + sum(len(call.name) + len(call.arguments) for call in message.tool_calls)
+    return found + sum(
+        len(call.name) + len(call.arguments) + len(call.thought or "")
+        for call in message.tool_calls
+    )

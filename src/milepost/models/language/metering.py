@@ -13,14 +13,9 @@ import msgspec
 
 from milepost._base.clock import Clock, utc_now
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import (
-    Completion,
-    ModelRequest,
-    Outcome,
-    Piece,
-    Tokens,
-    Upstream,
-)
+from milepost.entities.language import Completion, ModelRequest, Piece, Tokens
+from milepost.entities.model_calls import Outcome
+from milepost.entities.upstream import Upstream
 from milepost.models.language.asking import LanguageModel, Terms
 from milepost.models.language.tabs import (
     MESSAGE_TOKENS,

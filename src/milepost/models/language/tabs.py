@@ -12,18 +12,10 @@ from typing import Protocol
 from milepost._base.clock import Clock
 from milepost._base.randomness import random64
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import (
-    MICRO,
-    CacheKind,
-    ModelCall,
-    ModelRequest,
-    Outcome,
-    Price,
-    Purpose,
-    Tokens,
-    Upstream,
-    scopes,
-)
+from milepost.entities.language import CacheKind, ModelRequest, Tokens
+from milepost.entities.model_calls import ModelCall, Outcome, Purpose
+from milepost.entities.money import MICRO, scopes
+from milepost.entities.upstream import Price, Upstream
 
 IMAGE_TOKENS = 50_000
 """Most tokens that one image is taken to cost: eight tiles of the dearest published count."""
@@ -63,7 +55,7 @@ class Meter(Protocol):
         """Set money aside in every one of these scopes that has a budget, or in none.
 
         Args:
-            scopes: Of the call, as ``milepost.entities.language.scopes`` gives them.
+            scopes: Of the call, as ``milepost.entities.money.scopes`` gives them.
             micro_usd: The most that it can cost; ``None`` where no price is known.
 
         Raises:
@@ -103,6 +95,7 @@ def most_tokens(request: ModelRequest) -> Tokens:
                 read += IMAGE_TOKENS if part.image is not None else _bytes(part.text or "")
         for call in message.tool_calls:
             read += MESSAGE_TOKENS + _bytes(call.name) + _bytes(call.arguments)
+            read += _bytes(call.thought or "")
     for tool in request.tools:
         read += MESSAGE_TOKENS + _bytes(tool.name) + _bytes(tool.description)
         read += _bytes(repr(tool.parameters))
@@ -118,7 +111,7 @@ def most_tokens(request: ModelRequest) -> Tokens:
 
 def most_cost(price: Price, tokens: Tokens) -> int:
     """Most micro-USD of so many tokens, however many are cached or thought; rounded up."""
-    read = max(price.input, price.cached_input or 0)
+    read = max(price.input, price.cached_input or 0, price.cache_write or 0)
     written = max(price.output, price.reasoning or 0)
     return price.call - (-(tokens.input * read + tokens.output * written) // MICRO)
 
@@ -245,7 +238,11 @@ class Tab:
         except UpstreamError as error:
             # The meter knows scopes; which upstream was to be asked stands here.
             raise UpstreamError(
-                error.outcome, error.what, upstream=upstream.name, advice=error.advice
+                error.outcome,
+                error.what,
+                upstream=upstream.name,
+                advice=error.advice,
+                retry_after=error.retry_after,
             ) from None
         attempt = Attempt(self, upstream.name, price, cost or 0)
         attempt.hold = hold

@@ -122,7 +122,7 @@ def _said(answer: str) -> str:
     """The answer without what a model thought aloud before it."""
     if len(answer) > MOST_READ:
         return ""
-    return answer.rpartition(_THOUGHT)[2].strip()
+    return answer.rpartition(_THOUGHT)[2].strip() or answer.strip()
 
 
 def _unwrapped(text: str) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from html import escape
 
 from milepost.entities.lineage import Lineage, Node, NodeKind
+from milepost.entities.money import usd
 from milepost.reports import theme, words
 from milepost.reports.axes import fit
 from milepost.reports.lineage.layout import Place, Size, place_boxes
@@ -16,11 +17,11 @@ from milepost.reports.lineage.tree import full_name, in_production, lineage_docu
 from milepost.reports.placing import text_width
 
 LAYERS: dict[NodeKind, int] = {
-    "file": 0, "snapshot": 1, "task": 1, "contest": 2, "encoder": 2, "candidate": 3, "release": 4,
-    "channel": 5, "answer": 5,
+    "file": 0, "snapshot": 1, "task": 1, "contest": 2, "encoder": 2, "upstream": 2, "prompt": 2,
+    "candidate": 3, "release": 4, "channel": 5, "answer": 5,
 }  # fmt: skip
 """Layer of each kind that gets a box; the others stand as lines within a box."""
-HEADINGS = ("raw files", "data and task", "contest", "candidate", "release", "channel")
+HEADINGS = ("raw files", "data and task", "contest and models", "candidate", "release", "channel")
 DRAWN = 12
 """The most releases that are drawn; more could not be read."""
 MOVES_DRAWN = 5
@@ -195,16 +196,31 @@ def _lines(node: Node, lineage: Lineage) -> list[str]:
         return [*node.words.split(", "), when]
     if node.kind == "channel":
         return [node.words, f"since {when}" if when else "", by]
-    if node.kind in ("file", "snapshot"):
+    if node.kind == "upstream":
+        prices = (node.facts["micro_usd_per_million_in"], node.facts["micro_usd_per_million_out"])
+        told = [usd(price) for price in prices if isinstance(price, int)]
+        return [
+            str(node.facts["model"]),
+            ", ".join(map(" ".join, zip(told, ("in", "out"), strict=False))),
+            digest,
+        ]
+    if node.kind in ("file", "snapshot", "prompt"):
         return [*node.words.split(", ")[:2], digest]
     if node.kind == "candidate":
-        return node.words.replace(" [", "\n[").split("\n")
+        return [*node.words.replace(" [", "\n[").split("\n"), *_rungs(node, lineage)]
     return [node.words if node.kind == "encoder" else "", digest]
 
 
 def _approvals(release: Node, lineage: Lineage) -> list[str]:
     given = {e.source for e in lineage.edges if e.target == release.id and e.relation == "approved"}
     return [f"approved by {n.actor}" for n in lineage.of_kind("approval") if n.id in given]
+
+
+def _rungs(candidate: Node, lineage: Lineage) -> list[str]:
+    here = {e.source for e in lineage.edges if e.target == candidate.id and e.relation == "rung of"}
+    return [
+        f"{n.facts['number']}. {n.facts['name']}" for n in lineage.of_kind("rung") if n.id in here
+    ]
 
 
 def _code(contest: Node, lineage: Lineage) -> list[str]:

@@ -90,7 +90,7 @@ def full_name(node: Node) -> str:
     """A node's name with the task that it belongs to, as it can be asked for."""
     if node.kind == "release":
         return f"{node.facts['task']}#{node.facts['number']}"
-    return node.name
+    return f"upstream {node.name}" if node.kind == "upstream" else node.name
 
 
 def in_production(node: Node) -> bool:
@@ -123,9 +123,14 @@ class _Tree:
             ends = (edge.source, edge.target)
             here, there = ends if self.forwards else ends[::-1]
             steps.setdefault(here, []).append((there, edge.relation))
+        kinds = {
+            kind: place
+            for place, kind in enumerate(dict.fromkeys(node.kind for node in nodes.values()))
+        }
         sign = 1 if self.forwards else -1
         for following in steps.values():
-            following.sort(key=lambda step: sign * rank[step[0]])
+            # Several of one kind, such as the rungs of a cascade, stay in their order.
+            following.sort(key=lambda step: (sign * kinds[nodes[step[0]].kind], rank[step[0]]))
         return steps
 
     def _below(

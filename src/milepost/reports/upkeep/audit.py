@@ -24,6 +24,15 @@ SHOWN = 20
 _MARKS: dict[str, tuple[str, Role]] = {"fault": ("✘", "bad"), "warning": ("!", "warn")}
 
 
+_NOUNS = {
+    **{noun: noun for noun in ("release", "channel", "approval", "key", "prompt", "budget")},
+    "upstream": "upstream version",
+    "split": "split",
+    "setting": "setting",
+}
+"""What of the rows that were compared is counted for people."""
+
+
 def audit_table(entries: Sequence[AuditEntry]) -> Document:
     """What was done, in the order given: when, by whom, what, on what, and why."""
     if not entries:
@@ -88,9 +97,9 @@ def _tenant(tenant: TenantAudit, report: AuditReport, *, several: bool) -> list[
         text = f"{points} in {report.place}: {reach} confirmed."
         parts.append(_line(text, good=good))
     rows = [
-        words.count(number, noun)
+        words.count(number, _NOUNS[noun])
         for noun, number in tenant.records.items()
-        if noun in {"release", "channel", "approval", "setting"}
+        if noun in _NOUNS
     ]
     if rows:
         as_recorded = "not as recorded" if "record" in kinds else "as recorded"

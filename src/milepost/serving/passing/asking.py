@@ -4,8 +4,9 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from milepost.entities.language import Completion, ModelRequest, Piece, Tokens, Upstream
+from milepost.entities.language import Completion, ModelRequest, Piece, Tokens
 from milepost.entities.serving import Verdict
+from milepost.entities.upstream import Upstream
 from milepost.models.language.asking import Terms
 from milepost.serving.recording.ids import new_trace_id
 

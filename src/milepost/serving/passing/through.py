@@ -11,16 +11,8 @@ import msgspec
 
 from milepost._base.clock import Clock
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import (
-    MICRO,
-    Completion,
-    Message,
-    Piece,
-    TokenChoice,
-    Tokens,
-    ToolCall,
-    Upstream,
-)
+from milepost.entities.language import Completion, Message, Piece, TokenChoice, Tokens, ToolCall
+from milepost.entities.money import MICRO
 from milepost.entities.serving import (
     Guard,
     PassingRule,
@@ -29,6 +21,7 @@ from milepost.entities.serving import (
     Verdict,
     trace_task,
 )
+from milepost.entities.upstream import Upstream
 from milepost.serving.language import Languages
 from milepost.serving.passing.asking import (
     CHANNEL,

@@ -77,7 +77,17 @@ def look_name(task: str, holdout: object, number: object) -> str:
     return f"{task} {number} at {holdout}"
 
 
+def _numbered(row: RawRow) -> str:
+    return numbered(row[5], _details(row).get("version"))
+
+
+def numbered(name: str, number: object) -> str:
+    """Name of one of the versions that something has."""
+    return f"{name} version {number}"
+
+
 _TASK = (("task", _subject), ("task version", _version))
+_UPSTREAM = (("upstream", _numbered),)
 
 _ACTIONS: dict[str, tuple[tuple[str, Callable[[RawRow], str | None]], ...]] = {
     "release.made": (("release", _subject), ("proposal", _proposal)),
@@ -91,9 +101,12 @@ _ACTIONS: dict[str, tuple[tuple[str, Callable[[RawRow], str | None]], ...]] = {
     "holdout.looked": (("look", _look),),
     "key.created": (("key", _subject),),
     "key.revoked": (("key", _subject),),
-    "upstream.added": (("upstream", _subject),),
-    "upstream.changed": (("upstream", _subject),),
-    "upstream.removed": (("upstream", _subject),),
+    "split.drawn": (("split", _subject),),
+    "upstream.added": _UPSTREAM,
+    "upstream.changed": _UPSTREAM,
+    "upstream.removed": _UPSTREAM,
+    "prompt.added": (("prompt", _subject),),
+    "prompt.promoted": (("prompt alias", _subject),),
     "budget.set": (("budget", _subject),),
 }
 """What an act is about, and the name of each; ``None`` where this one is not about it."""

@@ -14,7 +14,7 @@ from milepost._base.digest import digest_of, sha256_bytes
 from milepost.storage import tables
 from milepost.storage.database import Database
 from milepost.storage.proof.chain_check import RawRow
-from milepost.storage.proof.kept_rows import Kept, look_name
+from milepost.storage.proof.kept_rows import Kept, look_name, numbered
 from milepost.storage.records.base import from_json
 from milepost.storage.records.contests import (
     CANDIDATE,
@@ -22,7 +22,9 @@ from milepost.storage.records.contests import (
     candidates_digest,
     contest_digest,
 )
+from milepost.storage.records.datasets import SPLIT, split_facts, split_subject
 from milepost.storage.records.keys import key_digest
+from milepost.storage.records.prompts import alias_subject, prompt_subject
 from milepost.storage.records.releases import as_release, content_digest
 from milepost.storage.records.upstreams import upstream_digest
 
@@ -147,15 +149,22 @@ def _kept(connection: Connection, tenant: str) -> Generator[Kept]:
         revoked = None if row.revoked is None else row.revoked.isoformat()
         facts = {"key": key_digest(row.hash, row.record), "revoked": revoked}
         yield Kept("key", row.id, facts, must=True)
-    yield from _money(connection, tenant)
+    yield from _language(connection, tenant)
     yield from _older(connection, tenant)
 
 
-def _money(connection: Connection, tenant: str) -> Generator[Kept]:
-    """Upstreams in the order of their versions, and budgets; of removed ones nothing is left."""
+def _language(connection: Connection, tenant: str) -> Generator[Kept]:
+    """Every version of upstreams and prompts, aliases, and the budgets that are set."""
     for row in _rows(connection, tables.upstreams, tenant):
-        facts = {"version": row.number, "upstream": upstream_digest(row.record)}
-        yield Kept("upstream", row.name, facts, must=True)
+        facts = {"upstream": upstream_digest(row.record), "actor": row.actor}
+        yield Kept("upstream", numbered(row.name, row.number), facts, must=True)
+    for row in _rows(connection, tables.prompts, tenant):
+        record = sha256_bytes(str(row.record).encode())
+        facts = {"prompt": row.digest, "record": record, "actor": row.actor}
+        yield Kept("prompt", prompt_subject(row.task, row.number), facts, must=True)
+    for row in _rows(connection, tables.prompt_aliases, tenant):
+        facts = {"to": row.number, "version": row.version, "actor": row.actor}
+        yield Kept("prompt alias", alias_subject(row.task, row.alias), facts, must=True)
     for row in _rows(connection, tables.budgets, tenant):
         facts = {"micro_usd": row.micro_usd, "period": row.period}
         yield Kept("budget", row.scope, facts, must=True)
@@ -189,9 +198,23 @@ def _older(connection: Connection, tenant: str) -> Generator[Kept]:
     for row in _rows(connection, tables.datasets, tenant):
         facts = {"digest": row.digest, "artifact": row.artifact, "rows": row.rows}
         yield Kept("dataset", f"{row.task}/{row.role}", facts)
+    for task, split in _splits(connection, tenant):
+        yield Kept("split", split_subject(task), split)
     for number, row in enumerate(_rows(connection, tables.configurations, tenant), start=1):
         broken = digest_of(from_json(row.record, dict[str, object], where="settings")) != row.digest
         yield Kept("setting", str(number), {"after": row.digest}, must=True, broken=broken)
+
+
+def _splits(connection: Connection, tenant: str) -> Generator[tuple[str, dict[str, object]]]:
+    """Which side each group of a task's examples is on, as one digest for each task."""
+    table = tables.sides
+    statement = select(*SPLIT).where(table.c.tenant == tenant)
+    rows = connection.execute(
+        # In no order of the database's: each sorts texts in its own way.
+        statement.order_by(table.c.task).execution_options(yield_per=5_000)
+    )
+    for task, members in groupby(rows, key=lambda row: row.task):
+        yield task, split_facts({row.group_key: row.side for row in members})
 
 
 def _candidates(connection: Connection, tenant: str) -> dict[str, str]:

@@ -13,14 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from milepost.entities.errors import InputError, UnknownNameError
-from milepost.entities.language import (
-    WORKSPACE,
-    Budget,
-    ModelCall,
-    Period,
-    scopes,
-    window_of,
-)
+from milepost.entities.model_calls import ModelCall
+from milepost.entities.money import WORKSPACE, Budget, Period, scopes, window_of
 from milepost.storage import tables
 from milepost.storage.records.base import own
 from milepost.storage.records.model_calls import ModelCallRecords

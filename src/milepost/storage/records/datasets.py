@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import func, insert, select
 
+from milepost._base.digest import digest_of
 from milepost.entities.example import Dataset
 from milepost.entities.ids import ContestId, Digest
 from milepost.entities.release import Look
@@ -12,6 +13,9 @@ from milepost.storage import tables
 from milepost.storage.files.digest_files import check_digest
 from milepost.storage.records.audit import AuditRecords
 from milepost.storage.records.base import from_json, next_position, own, to_json
+
+SPLIT = (tables.sides.c.task, tables.sides.c.group_key, tables.sides.c.side)
+"""Columns that say which side of its task's split each group is on."""
 
 
 class DatasetRecords(AuditRecords):
@@ -121,7 +125,12 @@ class DatasetRecords(AuditRecords):
             return {row.group_key: row.side for row in rows}
 
     def record_sides(
-        self, task: str, sides: Mapping[str, str], contest: ContestId | None = None
+        self,
+        task: str,
+        sides: Mapping[str, str],
+        contest: ContestId | None = None,
+        *,
+        actor: str = tables.DEFAULT,
     ) -> dict[str, str]:
         """Put groups that have no side yet on one, for good.
 
@@ -129,6 +138,7 @@ class DatasetRecords(AuditRecords):
             task: Name of the task.
             sides: Side by group key.
             contest: The contest that saw the groups first.
+            actor: Whose.
 
         Returns:
             The side in force of each of the given groups: where one was recorded before, by this
@@ -159,6 +169,15 @@ class DatasetRecords(AuditRecords):
             ]
             if new:
                 connection.execute(insert(table), new)
+                everything = {**sides, **known}
+                self._append_audit(
+                    connection,
+                    actor=actor,
+                    action="split.drawn",
+                    subject=split_subject(task),
+                    reason=f"{len(new)} groups of examples were seen for the first time",
+                    details={**split_facts(everything), "new": len(new), "contest": contest},
+                )
         return {key: known.get(key, side) for key, side in sides.items()}
 
     def record_look(
@@ -245,3 +264,13 @@ class DatasetRecords(AuditRecords):
             )
             for row in rows
         )
+
+
+def split_subject(task: str) -> str:
+    """How the audit log names a task's split."""
+    return f"{task}/split"
+
+
+def split_facts(sides: Mapping[str, str]) -> dict[str, object]:
+    """What an audit entry says of a whole split: how many groups, and the digest of their sides."""
+    return {"groups": len(sides), "split": digest_of(sides)}

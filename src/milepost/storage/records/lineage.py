@@ -1,6 +1,6 @@
 """The part of the ledger that follows records to what they came from and what came of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Column, Connection, Row, or_, select
@@ -13,8 +13,16 @@ from milepost.storage import tables
 from milepost.storage.records.base import from_json, own
 from milepost.storage.records.contests import ContestRecords
 from milepost.storage.records.releases import ReleaseRecords
+from milepost.storage.records.upstreams import upstream_digest
 
 _MOST_FOUND = 50
+
+_IN_CANDIDATES: dict[NodeKind, Callable[[str], str]] = {
+    "encoder": lambda digest: _as_field("encoder", digest),
+    "prompt": lambda digest: f'"{digest}"',
+    "upstream": lambda name: _as_field("upstream", name),
+}
+"""How what went into a candidate stands in its record."""
 
 
 class Found(NamedTuple):
@@ -64,16 +72,19 @@ class LineageRecords(ContestRecords, ReleaseRecords):
         """Contests that a snapshot, task version, encoder or milepost version went into.
 
         Args:
-            kind: ``snapshot``, ``task``, ``encoder`` or ``code``.
-            keys: Its digests, or versions of milepost.
+            kind: ``snapshot``, ``task``, ``encoder``, ``prompt``, ``upstream`` or ``code``.
+            keys: Its digests, names of upstreams, or versions of milepost.
 
         Returns:
             The contests, oldest first.
         """
         table = tables.contests
-        if kind == "encoder":
+        if kind in _IN_CANDIDATES:
             candidates = tables.candidates
-            told = [candidates.c.record.contains(_as_field("encoder", key)) for key in keys]
+            told = [
+                candidates.c.record.contains(_IN_CANDIDATES[kind](key), autoescape=True)
+                for key in keys
+            ]
             condition = table.c.id.in_(
                 select(candidates.c.contest).where(*own(candidates, self.tenant), or_(*told))
             )
@@ -118,6 +129,7 @@ class LineageRecords(ContestRecords, ReleaseRecords):
         """
         versions, datasets = tables.task_versions, tables.datasets
         contests, candidates, releases = tables.contests, tables.candidates, tables.releases
+        prompts = tables.prompts
         asked: tuple[tuple[NodeKind, Column[str], Column[str], Column[str]], ...] = (
             ("task", versions.c.digest, versions.c.digest, versions.c.task),
             ("snapshot", datasets.c.digest, datasets.c.digest, datasets.c.task),
@@ -128,6 +140,7 @@ class LineageRecords(ContestRecords, ReleaseRecords):
             ("predictions", candidates.c.predictions, candidates.c.id, candidates.c.task),
             ("bundle", candidates.c.bundle, candidates.c.id, candidates.c.task),
             ("release", releases.c.digest, releases.c.number, releases.c.task),
+            ("prompt", prompts.c.digest, prompts.c.number, prompts.c.task),
         )
         found: dict[Found, None] = {}
         with self.database.read() as connection:
@@ -135,6 +148,7 @@ class LineageRecords(ContestRecords, ReleaseRecords):
                 rows = self._beginning(connection, column, key, task, prefix)
                 found.update((Found(kind, str(row.found), row.task), None) for row in rows)
             found.update((each, None) for each in self._encoders(connection, prefix))
+            found.update((each, None) for each in self._upstreams_of(connection, prefix))
         # A snapshot's holdout is also what a contest names; a test file is the snapshot itself.
         return tuple(found)
 
@@ -154,6 +168,20 @@ class LineageRecords(ContestRecords, ReleaseRecords):
             .order_by(task, key)
             .limit(_MOST_FOUND)
         ).all()
+
+    def _upstreams_of(self, connection: Connection, prefix: str) -> list[Found]:
+        """Versions of upstreams, of which there are few; their digests are no column."""
+        table = tables.upstreams
+        rows = connection.execute(
+            select(table.c.name, table.c.number, table.c.record)
+            .where(*own(table, self.tenant), table.c.record.is_not(None))
+            .order_by(table.c.name, table.c.number)
+        )
+        return [
+            Found("upstream", f"{row.name}/{row.number}", "")
+            for row in rows
+            if str(upstream_digest(row.record)).startswith(prefix)
+        ]
 
     def _encoders(self, connection: Connection, prefix: str) -> list[Found]:
         table, mark = tables.candidates, _as_field("encoder", prefix, whole=False)

@@ -1,9 +1,11 @@
 """The part of the ledger about answers of language models that may be given again."""
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
+from milepost.entities.model_calls import KeptAnswer
 from milepost.storage import tables
 from milepost.storage.records.base import IN_PARTS, Records, own
 
@@ -11,60 +13,60 @@ from milepost.storage.records.base import IN_PARTS, Records, own
 class ModelAnswerRecords(Records):
     """Answers by scope and digest of their request, until they expire."""
 
-    def model_answer(self, scope: str, digest: str, now: datetime | None = None) -> bytes | None:
-        """An answer as it was kept; ``None`` where there is none, or none any more.
+    def model_answers(
+        self, wanted: Iterable[tuple[str, str]], now: datetime | None = None
+    ) -> dict[tuple[str, str], bytes]:
+        """Answers as they were kept, by scope and digest of their request.
 
         Args:
-            scope: Whose answers are looked at; those of others are never seen.
-            digest: Of the request.
-            now: When it must not have expired; ``None`` takes the clock's time.
+            wanted: Scopes, whose answers are looked at, with digests of requests.
+            now: When an answer must not have expired; ``None`` takes the clock's time.
+
+        Returns:
+            Those that there are, and that have not expired.
         """
-        table = tables.model_answers
+        table, at = tables.model_answers, now or self.clock()
+        found: dict[tuple[str, str], bytes] = {}
         with self.database.read() as connection:
-            row = connection.execute(
-                select(table.c.record, table.c.expires).where(
-                    *own(table, self.tenant, scope=scope, digest=digest)
+            for scope, digests in _in_parts(wanted):
+                rows = connection.execute(
+                    select(table.c.digest, table.c.record, table.c.expires).where(
+                        *own(table, self.tenant, scope=scope), table.c.digest.in_(digests)
+                    )
                 )
-            ).one_or_none()
-        if row is None or (row.expires is not None and row.expires <= (now or self.clock())):
-            return None
-        return row.record.encode()
+                for row in rows:
+                    if row.expires is None or row.expires > at:
+                        found[scope, row.digest] = row.record.encode()
+        return found
 
-    def keep_model_answer(
-        self,
-        scope: str,
-        digest: str,
-        upstream: str,
-        answer: bytes,
-        expires: datetime | None = None,
-        now: datetime | None = None,
+    def keep_model_answers(
+        self, answers: Iterable[KeptAnswer], now: datetime | None = None
     ) -> None:
-        """Keep an answer in the place of an older one.
+        """Keep answers in the place of older ones, all of them or none; of equal ones the last.
 
         Args:
-            scope: Who may be given it again.
-            digest: Of the request.
-            upstream: Name of the upstream that gave it.
-            answer: UTF-8 text.
-            expires: Until when it may be given again; ``None`` for ever.
-            now: When it was given; ``None`` takes the clock's time.
+            answers: What is kept.
+            now: When they were given; ``None`` takes the clock's time.
         """
-        table = tables.model_answers
+        table, at = tables.model_answers, now or self.clock()
+        last = {(each.scope, each.digest): each for each in answers}
+        if not last:
+            return
+        rows = [
+            {
+                "tenant": self.tenant,
+                "scope": each.scope,
+                "digest": each.digest,
+                "upstream": each.upstream,
+                "record": each.answer.decode(),
+                "created": at,
+                "expires": each.expires,
+            }
+            for each in last.values()
+        ]
         with self.database.write(self.tenant) as connection:
-            connection.execute(
-                delete(table).where(*own(table, self.tenant, scope=scope, digest=digest))
-            )
-            connection.execute(
-                insert(table).values(
-                    tenant=self.tenant,
-                    scope=scope,
-                    digest=digest,
-                    upstream=upstream,
-                    record=answer.decode(),
-                    created=now or self.clock(),
-                    expires=expires,
-                )
-            )
+            self._remove(connection, last)
+            connection.execute(insert(table), rows)
 
     def expire_model_answers(self, now: datetime | None = None, limit: int = 10_000) -> int:
         """Remove answers whose time has come, oldest first.
@@ -88,13 +90,22 @@ class ModelAnswerRecords(Records):
                 .order_by(table.c.expires)
                 .limit(limit)
             ).all()
-            by_scope: dict[str, list[str]] = {}
-            for row in rows:
-                by_scope.setdefault(row.scope, []).append(row.digest)
-            for scope, digests in by_scope.items():
-                for start in range(0, len(digests), IN_PARTS):
-                    some = table.c.digest.in_(digests[start : start + IN_PARTS])
-                    connection.execute(
-                        delete(table).where(*own(table, self.tenant, scope=scope), some)
-                    )
+            self._remove(connection, ((row.scope, row.digest) for row in rows))
         return len(rows)
+
+    def _remove(self, connection: Connection, keys: Iterable[tuple[str, str]]) -> None:
+        table = tables.model_answers
+        for scope, digests in _in_parts(keys):
+            some = table.c.digest.in_(digests)
+            connection.execute(delete(table).where(*own(table, self.tenant, scope=scope), some))
+
+
+def _in_parts(keys: Iterable[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
+    """Digests by scope, no more at a time than a statement may have."""
+    by_scope: dict[str, dict[str, None]] = {}
+    for scope, digest in keys:
+        by_scope.setdefault(scope, {})[digest] = None
+    for scope, some in by_scope.items():
+        digests = list(some)
+        for start in range(0, len(digests), IN_PARTS):
+            yield scope, digests[start : start + IN_PARTS]

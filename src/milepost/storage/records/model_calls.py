@@ -6,13 +6,14 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, String, case, cast, func, insert, select
 
-from milepost.entities.language import ModelCall, SpendBy, Spending, Tokens
+from milepost.entities.language import Tokens
+from milepost.entities.model_calls import ModelCall, SpendBy, Spending
 from milepost.storage import tables
 from milepost.storage.records.audit import AuditRecords
 from milepost.storage.records.base import own
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_COUNTED = ("input", "output", "cached_input", "reasoning")
+_COUNTED = ("input", "output", "cached_input", "reasoning", "cache_write")
 
 
 class ModelCallRecords(AuditRecords):
@@ -156,6 +157,7 @@ def _sums() -> list[ColumnElement[int]]:
     return [
         func.count().label("calls"),
         many(table.c.cached != "", "cached"),
+        many(table.c.cached == "similar", "similar"),
         many(table.c.outcome != "ok", "failed"),
         many(table.c.priced.is_(False), "unpriced"),
         *(func.sum(table.c[name]).label(name) for name in _COUNTED),
@@ -169,6 +171,7 @@ def _spending(row: Row[Any]) -> Spending:
         name=row.name,
         calls=row.calls,
         cached=int(row.cached),
+        similar=int(row.similar),
         failed=int(row.failed),
         unpriced=int(row.unpriced),
         tokens=Tokens(**{name: int(getattr(row, name)) for name in _COUNTED}),

@@ -7,13 +7,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from milepost._base.digest import digest_of
+from milepost._base.digest import digest_of, sha256_bytes
 from milepost.entities.errors import ConflictError, InputError
 from milepost.entities.ids import Digest
 from milepost.entities.prompts import PromptAlias, PromptTemplate, PromptVersion
 from milepost.storage import tables
 from milepost.storage.records.audit import AuditRecords
 from milepost.storage.records.base import from_json, next_position, own, to_json
+
+_NO_NOTE = "kept"
+"""Reason of the audit entry of a prompt that nobody wrote a note about."""
 
 
 class PromptRecords(AuditRecords):
@@ -61,13 +64,14 @@ class PromptRecords(AuditRecords):
                 created=self.clock(),
                 actor=actor,
             )
+            record = to_json(version)
             connection.execute(
                 insert(tables.prompts).values(
                     tenant=self.tenant,
                     task=task,
                     number=version.number,
                     digest=digest,
-                    record=to_json(version),
+                    record=record,
                     created=version.created,
                     actor=actor,
                 )
@@ -76,9 +80,14 @@ class PromptRecords(AuditRecords):
                 connection,
                 actor=actor,
                 action="prompt.added",
-                subject=f"{task}/prompt/{version.number}",
-                reason=note or "kept",
-                details={"prompt": digest, "origin": origin, "parent": parent},
+                subject=prompt_subject(task, version.number),
+                reason=note or _NO_NOTE,
+                details={
+                    "prompt": digest,
+                    "record": sha256_bytes(record.encode()),
+                    "origin": origin,
+                    "parent": parent,
+                },
             )
             return version
 
@@ -174,9 +183,13 @@ class PromptRecords(AuditRecords):
                 connection,
                 actor=actor,
                 action="prompt.promoted",
-                subject=f"{task}/prompt/{alias}",
+                subject=alias_subject(task, alias),
                 reason=reason,
-                details={"from": before.number if before else None, "to": to},
+                details={
+                    "from": before.number if before else None,
+                    "to": to,
+                    "version": after.version,
+                },
             )
             return after
 
@@ -221,6 +234,16 @@ class PromptRecords(AuditRecords):
             select(table).where(*own(table, self.tenant, task=task, alias=alias))
         ).one_or_none()
         return None if row is None else _alias(row)
+
+
+def prompt_subject(task: str, number: int) -> str:
+    """How the audit log names a version of a task's prompt."""
+    return f"{task}/prompt/{number}"
+
+
+def alias_subject(task: str, alias: str) -> str:
+    """How the audit log names an alias, which never is a number."""
+    return f"{task}/prompt/{alias}"
 
 
 def _version(row: Row[Any]) -> PromptVersion:

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Row, func, insert, select
 
 from milepost._base.digest import sha256_bytes
 from milepost.entities.errors import ConflictError, UnknownNameError
-from milepost.entities.language import Upstream, UpstreamVersion
+from milepost.entities.ids import Digest
+from milepost.entities.upstream import Upstream, UpstreamVersion
 from milepost.storage import tables
 from milepost.storage.records.audit import AuditRecords
 from milepost.storage.records.base import from_json, own, to_json
@@ -164,6 +165,12 @@ def upstream_digest(record: str | None) -> str | None:
 def _version(row: Row[Any]) -> UpstreamVersion:
     where = f"upstream {row.name}"
     known = None if row.record is None else from_json(row.record, Upstream, where=where)
+    digest = upstream_digest(row.record)
     return UpstreamVersion(
-        name=row.name, number=row.number, upstream=known, created=row.created, actor=row.actor
+        name=row.name,
+        number=row.number,
+        upstream=known,
+        created=row.created,
+        actor=row.actor,
+        digest=None if digest is None else Digest(digest),
     )

@@ -164,8 +164,8 @@ def _head(body: Body) -> Body:
 
 def _usage(tokens: Tokens) -> Body:
     return {
-        "input_tokens": tokens.input - tokens.cached_input,
-        "cache_creation_input_tokens": 0,
+        "input_tokens": tokens.input - tokens.cached_input - tokens.cache_write,
+        "cache_creation_input_tokens": tokens.cache_write,
         "cache_read_input_tokens": tokens.cached_input,
         "output_tokens": tokens.output,
         "output_tokens_details": {"thinking_tokens": tokens.reasoning},
@@ -192,6 +192,8 @@ def _messages(turn: Body) -> list[Message]:
             case "tool_result":
                 told, call = block["content"], block["tool_use_id"]
                 found.append(Message(role="tool", content=told, tool_call_id=call))
+            case "thinking" | "redacted_thinking":
+                pass  # The model's own, of a turn before.
             case other:
                 raise ValueError(f"there is no block {other!r}")
     if parts or calls:

@@ -173,7 +173,10 @@ def usage(tokens: Tokens) -> Body:
         "prompt_tokens": tokens.input,
         "completion_tokens": tokens.output,
         "total_tokens": tokens.input + tokens.output,
-        "prompt_tokens_details": {"cached_tokens": tokens.cached_input},
+        "prompt_tokens_details": {
+            "cached_tokens": tokens.cached_input,
+            "cache_write_tokens": tokens.cache_write,
+        },
         "completion_tokens_details": {"reasoning_tokens": tokens.reasoning},
     }
 
@@ -221,10 +224,12 @@ def _tool(function: Body) -> Tool:
 
 
 def _called(call: ToolCall) -> Body:
+    extra = {"extra_content": {"google": {"thought_signature": call.thought}}}
     return {
         "id": call.id,
         "type": "function",
         "function": {"name": call.name, "arguments": call.arguments},
+        **(extra if call.thought is not None else {}),
     }
 
 

@@ -29,7 +29,7 @@ class OpenAIResponses:
         """What is asked, by way of chat completions."""
         form = (body.get("text") or {}).get("format") or {}
         chat: Body = {
-            "messages": [_message(item) for item in body["input"]],
+            "messages": [_message(i) for i in body["input"] if i.get("type") != "reasoning"],
             "max_tokens": body.get("max_output_tokens"),
             "temperature": body.get("temperature"),
             "top_p": body.get("top_p"),
@@ -72,7 +72,7 @@ class OpenAIResponses:
                 "input_tokens": tokens.input,
                 "input_tokens_details": {
                     "cached_tokens": tokens.cached_input,
-                    "cache_write_tokens": 0,
+                    "cache_write_tokens": tokens.cache_write,
                 },
                 "output_tokens": tokens.output,
                 "output_tokens_details": {"reasoning_tokens": tokens.reasoning},

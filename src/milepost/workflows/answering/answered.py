@@ -60,7 +60,8 @@ class Answered:
         """The input's columns, then ``label``, ``confidence`` and ``release``.
 
         Where answers may be withheld there is ``abstained`` too, and ``label`` is ``None`` then.
-        Where sets of labels were asked for there is ``set``.
+        Of a cascade ``rung`` says who answered, ``person`` where people are to. Where sets of
+        labels were asked for there is ``set``.
 
         An input column of one of these names is kept as ``input_<name>``.
         """
@@ -72,6 +73,8 @@ class Answered:
         }
         if self.may_withhold or self.predictions.abstain_below is not None:
             added["abstained"] = self.predictions.abstained.tolist()
+        if self.predictions.answered_by:
+            added["rung"] = self.predictions.answered_by
         if self.sets is not None:
             added["set"] = self.sets
         kept = {f"input_{k}" if k in added else k: v for k, v in self.columns.items()}

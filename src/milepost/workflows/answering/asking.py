@@ -245,23 +245,35 @@ def _answered(
 ) -> Answered:
     """Answers to texts in memory, with the columns that they came with."""
     texts, columns = given
-    found = [np.zeros((0, len(answerer.predictor.labels)), np.float32)]
+    found: list[Predictions] = []
     with opened(context, answerer, keep=len(texts) <= KEPT_TEXTS) as bulk:
-        for done, probabilities in bulk.answers(in_parts(texts)):
-            found.append(probabilities)
+        for done, predictions in bulk.answers(in_parts(texts)):
+            found.append(predictions)
             _tell(context, name, done, len(texts))
-    return _of(name, answerer, which, _Part(texts, columns, 0), np.concatenate(found))
+    return _of(name, answerer, which, _Part(texts, columns, 0), _joined(answerer, found))
 
 
-def _of(
-    name: str, answerer: Answerer, which: Which, part: _Part, found: NDArray[np.float32]
-) -> Answered:
+def _joined(answerer: Answerer, parts: Sequence[Predictions]) -> Predictions:
+    """Answers of several parts as one."""
+    labels = answerer.predictor.labels
+    rungs = [each.rungs for each in parts if each.rungs is not None]
+    return Predictions(
+        labels,
+        np.concatenate(
+            [np.zeros((0, len(labels)), np.float32), *(each.probabilities for each in parts)]
+        ),
+        rungs=np.concatenate(rungs) if rungs else None,
+        rung_names=parts[0].rung_names if rungs else (),
+    )
+
+
+def _of(name: str, answerer: Answerer, which: Which, part: _Part, found: Predictions) -> Answered:
     return Answered(
         task=name,
         release=answerer.release,
         candidate=answerer.candidate,
         texts=tuple(part.texts),
-        predictions=as_released(Predictions(answerer.predictor.labels, found), answerer.manifest),
+        predictions=as_released(found, answerer.manifest),
         columns=part.columns,
         cover=which.cover,
         # A language model may give none of the labels, and the last rung may be a person.

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from milepost.contests.asking import Language, asked_predictions
 from milepost.entities.errors import EncoderError, InputError
+from milepost.entities.prediction import Predictions
 from milepost.models.cached import CachedEncoder
 from milepost.models.encoder import Encoder
 from milepost.predictors.base import Batch, Predictor
+from milepost.serving.driving import is_driven
 from milepost.serving.engine.engine import Engine
 from milepost.serving.engine.work import Encoding, Outcome, Stack, TrunkKey, Work
 from milepost.workflows.answering.speaking import language_of
@@ -80,8 +82,8 @@ class Bulk:
 
     def answers(
         self, parts: Iterable[tuple[_Label, Sequence[str]]]
-    ) -> Iterator[tuple[_Label, NDArray[np.float32]]]:
-        """Probabilities ``(n, k) float32`` of each part's texts, in order.
+    ) -> Iterator[tuple[_Label, Predictions]]:
+        """Answers to each part's texts, in order.
 
         Args:
             parts: Each with a label of the caller's own, which comes back with it.
@@ -91,9 +93,9 @@ class Bulk:
             begun.append((label, self._begin(texts)))
             if len(begun) > 1:
                 first, pending = begun.popleft()
-                yield first, self._finish(pending)
+                yield first, Predictions(self._predictor.labels, self._finish(pending))
         for label, pending in begun:
-            yield label, self._finish(pending)
+            yield label, Predictions(self._predictor.labels, self._finish(pending))
 
     def _begin(self, texts: Sequence[str]) -> "_Pending":
         pending = _Pending(texts, len(self._predictor.labels))
@@ -163,8 +165,8 @@ def _probabilities(outcome: Outcome) -> NDArray[np.float32]:
     return found
 
 
-class _Asking:
-    """Answers texts of a predictor that asks language models; used by one thread.
+class _Driven:
+    """Answers texts of a predictor that asks, or tells which rung answered; used by one thread.
 
     Each part is asked as a whole: that many calls are on their way as the upstreams allow.
     """
@@ -176,8 +178,8 @@ class _Asking:
 
     def answers(
         self, parts: Iterable[tuple[_Label, Sequence[str]]]
-    ) -> Iterator[tuple[_Label, NDArray[np.float32]]]:
-        """As ``Bulk.answers``.
+    ) -> Iterator[tuple[_Label, Predictions]]:
+        """As ``Bulk.answers``, with the rungs of a cascade.
 
         Raises:
             UpstreamError: If no further call can be made at all.
@@ -185,11 +187,14 @@ class _Asking:
         for label, texts in parts:
             vectors = None if self._encoder is None else self._encoder.encode(texts)
             batch = Batch(tuple(texts), vectors)
-            yield label, asked_predictions(self._predictor, batch, self._language)[0].probabilities
+            if self._predictor.upstreams:
+                yield label, asked_predictions(self._predictor, batch, self._language)[0]
+            else:
+                yield label, self._predictor.predict(batch)
 
 
 @contextmanager
-def opened(context: Context, answerer: Answerer, *, keep: bool) -> Generator[Bulk | _Asking]:
+def opened(context: Context, answerer: Answerer, *, keep: bool) -> Generator[Bulk | _Driven]:
     """What answers texts of a release or candidate.
 
     Raises:
@@ -203,7 +208,10 @@ def opened(context: Context, answerer: Answerer, *, keep: bool) -> Generator[Bul
     if answerer.predictor.upstreams:
         task = answerer.manifest.task
         with language_of(context, task, answerer.predictor, "serve") as language:
-            yield _Asking(answerer.predictor, encoder, language)
+            yield _Driven(answerer.predictor, encoder, language)
+        return
+    if is_driven(answerer.predictor):
+        yield _Driven(answerer.predictor, encoder, {})
         return
     bulk = Bulk(answerer.predictor, encoder, keep=keep)
     try:

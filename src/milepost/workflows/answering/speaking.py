@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from milepost.contests.asking import Language
 from milepost.entities.errors import UnknownNameError
-from milepost.entities.language import Purpose
+from milepost.entities.model_calls import Purpose
 from milepost.models.language.asking import Terms
 from milepost.predictors.base import Predictor
 from milepost.workflows.context import Context

@@ -366,7 +366,7 @@ def _drawn(context: Context, task: Task, examples: Examples, contest: ContestId)
     known, scheme = recorded_sides(context, task), _scheme(task)
     sides = assign_sides(examples, known, context.settings, seed=SIDES_SEED)
     new = {scheme + key: side for key, side in sides.new.items()}
-    in_force = context.ledger.record_sides(task.name, new, contest=contest)
+    in_force = context.ledger.record_sides(task.name, new, contest=contest, actor=context.actor)
     if any(in_force.get(key) != side for key, side in new.items()):
         # Another process recorded some of these groups first; its draw stands.
         known = {**known, **{key.removeprefix(scheme): side for key, side in in_force.items()}}

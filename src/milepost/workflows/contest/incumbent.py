@@ -4,11 +4,14 @@ An answer counts only if the incumbent never saw the example's near-duplicate gr
 out-of-fold answer, or a fresh one on an example that is new to it.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-from milepost.contests.asking import UnaskedError
-from milepost.contests.runner import predict
+from milepost.contests.asking import UnaskedError, asked_predictions
+from milepost.contests.runner import batch_for
 from milepost.data.duplicates import text_keys
 from milepost.data.snapshot import read_snapshot
 from milepost.entities.contest import Contest
@@ -32,8 +35,11 @@ def incumbent_evidence(
 ) -> IncumbentEvidence | None:
     """The release in production against the chosen candidate on the judged examples.
 
+    What it asks language models is asked within what is left of the contest's money. Where they
+    cannot be asked it is compared by its recorded answers, and that is said.
+
     Returns:
-        ``None`` where there is no release yet, or none of the judged examples is honest for it.
+        ``None`` where there is no release yet.
     """
     chosen = judgement.chosen
     if standing is None or chosen is None:
@@ -42,9 +48,10 @@ def incumbent_evidence(
     contest = context.ledger.contest(release.contest)
     answerer = load_bundle(context, release.bundle)
     predictor = answerer[0]
-    rows, probabilities = _honest_answers(context, bench, release, contest, answerer)
+    found = _honest_answers(context, bench, release, contest, answerer)
+    rows, probabilities = found.rows, found.probabilities
     if not len(rows):
-        return None
+        return _not_compared(context, release, predictor, found)
     mine = judgement.probabilities[chosen.strategy]
     other = np.zeros_like(mine)
     other[rows] = probabilities
@@ -68,7 +75,65 @@ def incumbent_evidence(
             units=row_units(judged.groups),
         )
     )
-    return IncumbentEvidence(release=release.number, scorecard=scorecard, comparison=comparison)
+    note = ""
+    if found.missing:
+        note = (
+            f"Release {release.number} asks {_names(predictor)}, and not all could be asked now "
+            f"({found.why}): {found.missing:,} examples without a recorded answer are left out of "
+            f"the comparison with it."
+        )
+    return IncumbentEvidence(
+        release=release.number, scorecard=scorecard, comparison=comparison, note=note
+    )
+
+
+def _not_compared(
+    context: Context, release: Release, predictor: Predictor, found: "_Honest"
+) -> IncumbentEvidence:
+    """What is said of a release of which no answer counts, and whether it stays."""
+    who, stays = f"Release {release.number}", False
+    gone = set(predictor.upstreams) - {each.name for each in context.ledger.upstreams()}
+    if not found.missing:
+        note = (
+            f"{who} was not compared: it may have been trained on every example that judges, or "
+            "on their like."
+        )
+    elif gone:
+        note = (
+            f"{who} asks {_names(predictor)}, which is registered no more, so it cannot answer; "
+            "this candidate takes its place."
+        )
+    else:
+        stays = True
+        note = (
+            f"{who} asks {_names(predictor)}, which could not be asked now ({found.why}), and has "
+            "no recorded answer to an example that judges: whether this candidate is better is "
+            f"not known, and {who.lower()} stays. Let it be asked, with its key and --budget-usd, "
+            "and improve again; or `milepost rollback`."
+        )
+    return IncumbentEvidence(
+        release=release.number, scorecard=None, comparison=None, note=note, stays=stays
+    )
+
+
+def _names(predictor: Predictor) -> str:
+    return " and ".join(f"`{name}`" for name in sorted(predictor.upstreams))
+
+
+class _Honest(NamedTuple):
+    """Answers of the release that count.
+
+    Attributes:
+        rows: ``(m,)`` rows of the judged examples.
+        probabilities: ``(m, k)`` answers to them.
+        missing: Rows that it could have answered, if what it asks could have been asked.
+        why: Why that could not be asked, in words.
+    """
+
+    rows: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    missing: int = 0
+    why: str = ""
 
 
 def _honest_answers(
@@ -77,7 +142,7 @@ def _honest_answers(
     release: Release,
     contest: Contest,
     answerer: tuple[Predictor, Manifest],
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+) -> _Honest:
     """Rows of the judged examples with an honest answer, and those answers."""
     predictor, manifest = answerer
     snapshot = _trained_on(context, contest)
@@ -85,7 +150,6 @@ def _honest_answers(
     stored = _stored_answers(context, release, contest, asks=asks)
     answered = dict(zip(snapshot.ids, snapshot.asked, strict=True))
     trained = _training_groups(context, bench, contest)
-    positions: list[int] = []
     answers: dict[int, NDArray[np.float32]] = {}
     fresh: list[int] = []
     for row, (identity, text, group) in enumerate(
@@ -97,23 +161,39 @@ def _honest_answers(
         again = bench.cross_fitted or (asks and group not in trained)
         if again and same_text and identity in stored[1]:
             answers[row] = _aligned(stored[0], bench.labels, stored[1][identity])
-            positions.append(row)
         elif group not in trained:
             fresh.append(row)
-            positions.append(row)
+    why = ""
     if fresh:
         texts = inputs_for(context, manifest, bench.judged.take(fresh))
-        try:
-            found = predict(predictor, texts, bench.encoder, bench.language)
-        except (UpstreamError, UnaskedError):
-            # Who cannot be asked, or not for what is left, is judged by what it said before.
-            positions = [row for row in positions if row in answers]
-        else:
-            for row, answer in zip(fresh, found, strict=True):
+        found, why = _answers_now(predictor, texts, bench)
+        for row, answer in zip(fresh, found, strict=True):
+            if answer is not None:
                 answers[row] = _aligned(predictor.labels, bench.labels, answer)
-    rows = np.asarray(positions, np.int64)
-    empty = np.zeros((0, len(bench.labels)), np.float32)
-    return rows, np.stack([answers[row] for row in positions]) if positions else empty
+    rows = sorted(answers)
+    probabilities = [answers[row] for row in rows] or np.zeros((0, len(bench.labels)), np.float32)
+    missing = sum(row not in answers for row in fresh)
+    return _Honest(np.asarray(rows, np.int64), np.asarray(probabilities), missing, why)
+
+
+def _answers_now(
+    predictor: Predictor, texts: Sequence[str], bench: Bench
+) -> tuple[Sequence[NDArray[np.float32] | None], str]:
+    """Fresh answers, ``None`` where a language model did not answer, and why it did not."""
+    batch = batch_for(predictor, texts, bench.encoder)
+    if not predictor.upstreams:
+        return list(predictor.predict(batch).probabilities), ""
+    try:
+        found, costs = asked_predictions(predictor, batch, bench.language)
+    except (UpstreamError, UnaskedError) as error:
+        return [None] * len(texts), str(error.what).rstrip(".")
+    # An upstream that fails now is no mistake of the release.
+    answers = [
+        answer if whole else None
+        for answer, whole in zip(found.probabilities, costs.answered.tolist(), strict=True)
+    ]
+    failed = len(texts) - int(costs.answered.sum())
+    return answers, f"{failed:,} calls failed" if failed else ""
 
 
 def _stored_answers(

@@ -20,11 +20,11 @@ from milepost.entities.contest import Candidate
 from milepost.entities.decision import Comparison
 from milepost.entities.example import Examples
 from milepost.entities.ids import CandidateId, ContestId
-from milepost.entities.language import MICRO
+from milepost.entities.money import MICRO
 from milepost.entities.prediction import Predictions
 from milepost.entities.scorecard import Latency, Regime, Spending
 from milepost.entities.task import Objective, Task
-from milepost.evaluation.cascading import cascade_score
+from milepost.evaluation.cascading import Given, cascade_score
 from milepost.evaluation.comparison import Pair, compare
 from milepost.evaluation.measuring import row_units
 from milepost.evaluation.scorecard import Evidence, build_scorecard
@@ -33,7 +33,7 @@ from milepost.metrics.inference.intervals import Sampling, estimate_of
 from milepost.metrics.inference.multiplicity import holm
 from milepost.metrics.inference.selection import Selection, Ties, best_by, best_of
 from milepost.metrics.scoring.classification import log_loss_rows
-from milepost.metrics.scoring.deciding import decided, is_right
+from milepost.metrics.scoring.deciding import decided
 from milepost.metrics.scoring.measures import Measure, Sample
 from milepost.models.encoder import Encoder
 from milepost.models.language.asking import Speaker
@@ -254,15 +254,22 @@ def choose(
 ) -> tuple[Selection | None, list[str]]:
     """The most trusted of those that are not shown to be worse than the best out of fold.
 
-    Only those within the limits on time and cost compete; where no candidate is, all do, and the
-    gate says what is exceeded. The floor is what others are compared with; it is chosen only where
-    nothing else could be fitted.
+    Where the task wants people to answer what nobody is sure of, a cascade is chosen if there is
+    one. Only those within the limits on time and cost compete; where no candidate is, all do, and
+    the gate says what is exceeded. The floor is what others are compared with; it is chosen only
+    where nothing else could be fitted.
     """
     objective = bench.task.objective
     competing = [name for name in fitted if name != FLOOR_STRATEGY] or list(fitted)
     if not competing:
         return None, []
     eligible = [name for name in competing if _within_limits(objective, timed[name])] or competing
+    if bench.task.leaves_to_people:
+        # What is withheld counts as wrong, so that no measure would choose what was asked for.
+        leaving = [
+            name for name in eligible if isinstance(fitted[name].predictor, CascadePredictor)
+        ]
+        eligible = leaving or eligible
     y = bench.train_y[bench.counted]
     out_of_fold = np.stack([fitted[name].out_of_fold[bench.counted] for name in eligible])
     ties = Ties(
@@ -361,8 +368,8 @@ def _cascade(bench: Bench, predictor: Predictor, given: Predictions) -> CascadeS
     if not isinstance(predictor, CascadePredictor) or predictor.promise is None:
         return None
     rungs = None if bench.cross_fitted else given.rungs
-    right = is_right(decided(given.probabilities), bench.judged_y)
-    return cascade_score(predictor.promise, rungs, right, bench.settings.confidence)
+    answers = Given(decided(given.probabilities), bench.judged_y)
+    return cascade_score(predictor.promise, rungs, answers, bench.settings.confidence)
 
 
 def _ranked_on(bench: Bench, out_of_fold: NDArray[np.float32]) -> Sample:

@@ -13,9 +13,9 @@ from milepost.contests.per_upstream import asks, per_upstream
 from milepost.contests.scoped import scoped
 from milepost.entities.errors import InputError
 from milepost.entities.ids import Digest
-from milepost.entities.language import Upstream
 from milepost.entities.serving import Feedback
 from milepost.entities.task import Task
+from milepost.entities.upstream import Upstream
 from milepost.evaluation.measuring import own_file
 from milepost.strategies.registry import strategy_named, with_plugins
 from milepost.strategy import Combining, Strategy
@@ -100,6 +100,23 @@ def check_options(options: Options) -> None:
             where="budget_usd",
             advice=f"Give more than 0 and at most {MOST_USD:,} USD, or leave it out.",
         )
+
+
+def check_paid(options: Options, strategies: Sequence[Strategy]) -> None:
+    """Refuse strategies that were named and ask a language model that nothing may be spent on.
+
+    Raises:
+        InputError: Naming the first of them.
+    """
+    if options.strategies is None or options.budget_usd is not None:
+        return
+    for each in strategies:
+        if asks(each):
+            raise InputError(
+                f"the strategy '{each.name}' asks a language model, and nothing may be spent.",
+                where="strategies",
+                advice="Say what it may cost, such as --budget-usd 0.50 (budget_usd in Python).",
+            )
 
 
 def competing(names: Sequence[str] | None) -> list[Strategy]:

@@ -13,7 +13,7 @@ from milepost.contests.runner import Events
 from milepost.data.splitting.folding import Folding, fold_examples
 from milepost.entities.scorecard import Spending
 from milepost.entities.task import Task
-from milepost.evaluation.measuring import measure_of, own_file
+from milepost.evaluation.measuring import cost_table, measure_of, own_file
 from milepost.strategy import Problem
 from milepost.workflows.contest.asking.money import within
 from milepost.workflows.contest.datasets import Material, once_per_message
@@ -52,6 +52,9 @@ def problem_of(
         prompt=prompt_for(context, task, material.labels),
         input_name=task.input_name,
         cascade=task.cascade_rule,
+        costs=cost_table(task.objective, material.labels)
+        if task.objective.metric == "utility"
+        else None,
     )
     return replace(problem, evidence=evidence_rows(context, material, problem))
 

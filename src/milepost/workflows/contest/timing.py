@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from milepost._base.settings import Settings
 from milepost.entities.asked import Answering
-from milepost.entities.language import MICRO
+from milepost.entities.money import MICRO
 from milepost.entities.scorecard import Latency
 from milepost.evaluation.latency import Stage, Timing, time_stage, total_latency
 from milepost.models.encoder import Encoder

@@ -16,16 +16,9 @@ import msgspec
 from msgspec import structs
 
 from milepost.entities.errors import UpstreamError, nearest
-from milepost.entities.language import (
-    Completion,
-    Endpoint,
-    Message,
-    ModelRequest,
-    Outcome,
-    Part,
-    Tool,
-    Upstream,
-)
+from milepost.entities.language import Completion, Message, ModelRequest, Part, Tool
+from milepost.entities.model_calls import Outcome
+from milepost.entities.upstream import Endpoint, Upstream
 from milepost.entities.upstream_check import CapabilityTried, EndpointTried, UpstreamCheck
 from milepost.models.language.asking import LanguageModel, Terms
 from milepost.models.language.http import HttpModel
@@ -55,7 +48,7 @@ _SCHEMA: dict[str, object] = {
 
 
 def check(context: Context, name: str) -> UpstreamCheck:
-    """Try an upstream, and keep what was found of its capabilities where nobody had said it.
+    """Try an upstream, and keep what it was found to be able to do.
 
     Raises:
         UnknownNameError: If there is none of this name.
@@ -181,11 +174,8 @@ class _Tries:
         return len(vectors) == 1 and len(vectors[0]) > 0
 
     async def tried(self, name: str) -> CapabilityTried:
-        """One capability; one that is registered as missing is not tried."""
+        """One capability, also one that was missing before: models change behind their names."""
         registered = cast("bool | None", getattr(self.model.upstream.capabilities, name))
-        if registered is False:
-            what = "registered as missing, so not tried"
-            return CapabilityTried(name=name, found=False, registered=False, what=what)
         try:
             found, what = await PROBES[name](self), ""
         except UpstreamError as error:
@@ -244,8 +234,8 @@ def _request(
 
 
 def _with(upstream: Upstream, tried: list[CapabilityTried]) -> Upstream:
-    """With what was found where nobody had said anything."""
-    new = {each.name: each.found for each in tried if each.registered is None}
+    """With what was found where nothing was known, or where it was known to be missing."""
+    new = {each.name: each.found for each in tried if not each.registered}
     found = {name: value for name, value in new.items() if value is not None}
     capabilities = structs.replace(upstream.capabilities, **found)
     return structs.replace(upstream, capabilities=capabilities)

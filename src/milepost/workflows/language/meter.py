@@ -21,7 +21,8 @@ from datetime import timedelta
 from itertools import islice
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import Budget, ModelCall
+from milepost.entities.model_calls import ModelCall
+from milepost.entities.money import Budget
 from milepost.models.language.tabs import Hold
 from milepost.storage.ledger import Ledger
 from milepost.workflows.language.pools import Pools, costs_of, over_budget

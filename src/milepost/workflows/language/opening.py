@@ -1,7 +1,8 @@
 """Opens language models: the layers of each, one around the other, as the registry says.
 
-``Metered(FallingBack(Cached(Resilient(Billed(endpoint), …)), …))``: a call is booked once, whatever
-answers it; each attempt is reserved and billed by itself, whichever upstream it goes to.
+``Metered(Similar(FallingBack(Cached(Resilient(Billed(endpoint), …)), …)))``: a call is booked once,
+whatever answers it; each attempt is reserved and billed by itself, whichever upstream it goes to.
+``Similar`` is there for servers alone.
 """
 
 import asyncio
@@ -13,11 +14,13 @@ from typing import Self
 import msgspec
 
 from milepost.entities.errors import UnknownNameError
-from milepost.entities.language import Upstream, scopes
+from milepost.entities.money import scopes
 from milepost.entities.task import Task
+from milepost.entities.upstream import Upstream
 from milepost.models.language.asking import LanguageModel, Speaker, Terms
-from milepost.models.language.blocking import Asker
+from milepost.models.language.blocking import Asker, Watch
 from milepost.models.language.caching.exact import Cached
+from milepost.models.language.caching.semantic import Similar
 from milepost.models.language.caching.stores import LedgerAnswers, MemoryAnswers, NearAnswers
 from milepost.models.language.metering import Billed, Metered
 from milepost.models.language.opening import open_endpoint
@@ -26,6 +29,7 @@ from milepost.models.language.resilience.resilient import Resilient
 from milepost.models.language.secrets import Secrets
 from milepost.models.language.transport.connections import Connections
 from milepost.workflows.context import Context
+from milepost.workflows.language.banks import SimilarBanks
 from milepost.workflows.language.meter import LedgerMeter
 
 Rows = tuple[Upstream, ...]
@@ -48,10 +52,13 @@ class OpenLanguages:
     Args:
         context: The workspace.
         meter: Keeps the books.
+        banks: Answers to similar questions; ``None`` where each question is to be asked.
     """
 
-    def __init__(self, context: Context, meter: LedgerMeter) -> None:
-        self._context, self._meter = context, meter
+    def __init__(
+        self, context: Context, meter: LedgerMeter, banks: SimilarBanks | None = None
+    ) -> None:
+        self._context, self._meter, self._banks = context, meter, banks
         self._connections, self._secrets = Connections(), Secrets()
         self._answers = NearAnswers(MemoryAnswers(), LedgerAnswers(context.ledger))
         self._rows: dict[str, Rows] = {}
@@ -106,6 +113,7 @@ class OpenLanguages:
         for _, model in self._inner.values():
             await model.close()
         await self._connections.close()
+        await self._answers.settled()
 
     async def close(self) -> None:
         """End all calls, close all connections, and book what was spent."""
@@ -114,7 +122,11 @@ class OpenLanguages:
 
     def _make(self, rows: Rows) -> LanguageModel:
         models = [self._remembering(row) for row in rows]
-        whole = models[0] if len(models) == 1 else FallingBack(models[0], models[1:])
+        whole: LanguageModel = models[0]
+        if len(models) > 1:
+            whole = FallingBack(models[0], models[1:])
+        if self._banks is not None:
+            whole = Similar(whole, self._banks)
         return Metered(whole, self._meter, self._context.clock)
 
     def _remembering(self, upstream: Upstream) -> Cached:
@@ -139,13 +151,13 @@ class OpenLanguages:
         return made
 
 
-def open_languages(context: Context) -> OpenLanguages:
+def open_languages(context: Context, banks: SimilarBanks | None = None) -> OpenLanguages:
     """All language models of a workspace, for one event loop; its ``close`` books what was spent.
 
     Raises:
         StorageError: If the ledger cannot be read.
     """
-    return OpenLanguages(context, LedgerMeter(context.ledger))
+    return OpenLanguages(context, LedgerMeter(context.ledger), banks)
 
 
 class _Alone:
@@ -169,7 +181,9 @@ class Speakers(dict[str, Speaker]):
     Closing it closes them all, and books what was spent; so does the end of the process.
     """
 
-    def __init__(self, context: Context, names: Sequence[str], terms: Terms) -> None:
+    def __init__(
+        self, context: Context, names: Sequence[str], terms: Terms, watch: Watch | None = None
+    ) -> None:
         super().__init__()
         self._meter = LedgerMeter(context.ledger)
         self._askers: list[Asker] = []
@@ -183,6 +197,7 @@ class Speakers(dict[str, Speaker]):
                 terms,
                 left=lambda counted=counted: self._left(counted),
                 known=languages.cached(name).holds,
+                watch=watch,
             )
             self[name] = asker
             self._askers.append(asker)
@@ -213,13 +228,16 @@ class Speakers(dict[str, Speaker]):
         return self._meter.left(counted)
 
 
-def speakers(context: Context, task: Task | None, terms: Terms) -> Speakers:
+def speakers(
+    context: Context, task: Task | None, terms: Terms, watch: Watch | None = None
+) -> Speakers:
     """Language models for code that waits: those of a task, else all that are registered.
 
     Args:
         context: The workspace.
         task: Whose; ``None`` for all.
         terms: Under what every call is made.
+        watch: Told how each ``ask`` gets on; ``None`` for nobody.
 
     Raises:
         UnknownNameError: If the task names an upstream that is not registered.
@@ -231,4 +249,4 @@ def speakers(context: Context, task: Task | None, terms: Terms) -> Speakers:
     for name in wanted:
         if name not in known:
             raise UnknownNameError("upstream", name, known, where="language.upstreams")
-    return Speakers(context, wanted or known, terms)
+    return Speakers(context, wanted or known, terms, watch)

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import Budget, ModelCall, Period, scopes, usd, window_of
+from milepost.entities.model_calls import ModelCall
+from milepost.entities.money import Budget, Period, scopes, usd, window_of
 from milepost.models.language.tabs import Hold
 
 AHEAD = 4
@@ -207,10 +208,21 @@ def begins_anew(period: Period, now: datetime) -> datetime | None:
     )
 
 
+GIVEN_BACK_S = 5.0
+"""When to try again where calls that are on their way hold what is lacking: most take less."""
+
+
 def over_budget(budget: Budget, micro_usd: int, now: datetime) -> UpstreamError:
     """The error of a call that a budget does not allow."""
     anew = begins_anew(budget.period, now)
+    if micro_usd > budget.micro_usd:
+        # Such a call is never allowed, whenever it comes again.
+        anew = None
     when = "" if anew is None else f" It begins anew on {anew:%Y-%m-%d} (UTC)."
+    again = None if anew is None else (anew - now).total_seconds()
+    if micro_usd <= budget.left + budget.reserved:
+        when = f" Calls on their way may give back some of what is reserved.{when}"
+        again = GIVEN_BACK_S if again is None else min(GIVEN_BACK_S, again)
     held = f" and {usd(budget.reserved)} reserved" if budget.reserved else ""
     return UpstreamError(
         "over_budget",
@@ -218,7 +230,7 @@ def over_budget(budget: Budget, micro_usd: int, now: datetime) -> UpstreamError:
         f"{usd(budget.left)} left, with {usd(budget.spent)} spent{held}; this call may cost "
         f"{usd(micro_usd)}.{when}",
         advice=f"Allow more with `milepost budget set {budget.scope} USD`.",
-        retry_after=None if anew is None else (anew - now).total_seconds(),
+        retry_after=again,
     )
 
 

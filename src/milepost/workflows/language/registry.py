@@ -11,8 +11,9 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from milepost.entities.errors import InputError, UnknownNameError, UpstreamError
-from milepost.entities.language import (
-    MICRO,
+from milepost.entities.money import MICRO
+from milepost.entities.upstream import (
+    NO_DAY,
     Balance,
     Endpoint,
     Price,
@@ -49,6 +50,7 @@ class Prices:
         written: Of a token written.
         cached: Of a token from the provider's prompt cache; ``None`` for that of ``read``.
         reasoning: Of a token thought; ``None`` for that of ``written``.
+        kept: Of a token put into the provider's prompt cache; ``None`` for that of ``read``.
         call: Of a call, in USD.
         since: First day (UTC) that they hold; ``None`` for today, or for ever with a first price.
     """
@@ -57,6 +59,7 @@ class Prices:
     written: str | None = None
     cached: str | None = None
     reasoning: str | None = None
+    kept: str | None = None
     call: str | None = None
     since: date | None = None
 
@@ -178,19 +181,19 @@ def missing_keys(upstream: Upstream) -> tuple[str, ...]:
     return tuple(found)
 
 
-def micro(text: str, where: str) -> int:
+def micro(amount: str | float, where: str) -> int:
     """Micro-USD in an amount of USD such as ``2.5``, exactly.
 
     Raises:
         InputError: If it is none, has more than six decimals, is below 0 or too large.
     """
     try:
-        exact = Decimal(text.strip().removeprefix("$")) * MICRO
+        exact = Decimal(str(amount).strip().removeprefix("$")) * MICRO
     except InvalidOperation:
         exact = Decimal("NaN")
     if not exact.is_finite() or not 0 <= exact <= MOST_USD * MICRO or exact % 1 != 0:
         raise InputError(
-            f"{text!r} is no amount of USD.",
+            f"{amount!r} is no amount of USD.",
             where=where,
             advice=f"Write a number such as 2.5: 0 to {MOST_USD:,}, with at most six decimals.",
         )
@@ -275,7 +278,7 @@ def _variable(name: str) -> str:
 def _prices(wanted: Prices, before: Upstream | None, today: date) -> tuple[Price, ...]:
     """Dated prices: those that hold until the new one does, and the new one."""
     old = () if before is None else before.prices
-    others = (wanted.cached, wanted.reasoning, wanted.call)
+    others = (wanted.cached, wanted.reasoning, wanted.kept, wanted.call)
     if wanted.read is None and wanted.written is None:
         if any(each is not None for each in others) or wanted.since is not None:
             raise InputError(
@@ -284,15 +287,18 @@ def _prices(wanted: Prices, before: Upstream | None, today: date) -> tuple[Price
             )
         return old
     # Only what is read costs with an embedding model, so one of the two may be left out.
-    since = wanted.since or (today if old else date(1970, 1, 1))
+    since = wanted.since or (today if old else NO_DAY)
+
+    def given(value: str | None, option: str) -> int | None:
+        return None if value is None else micro(value, option)
+
     new = Price(
         since=since,
         input=micro(wanted.read or "0", "--price-in"),
         output=micro(wanted.written or "0", "--price-out"),
-        cached_input=None if wanted.cached is None else micro(wanted.cached, "--price-cached"),
-        reasoning=None
-        if wanted.reasoning is None
-        else micro(wanted.reasoning, "--price-reasoning"),
+        cached_input=given(wanted.cached, "--price-cached"),
+        reasoning=given(wanted.reasoning, "--price-reasoning"),
+        cache_write=given(wanted.kept, "--price-cache-write"),
         call=micro(wanted.call or "0", "--price-call"),
     )
     return (*(price for price in old if price.since < since), new)

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import get_args
 
 from milepost.entities.errors import InputError, UnknownNameError
-from milepost.entities.language import WORKSPACE, Budget, Period, SpendBy, Spending
+from milepost.entities.model_calls import SpendBy, Spending
+from milepost.entities.money import WORKSPACE, Budget, Period
 from milepost.workflows.context import Context
 from milepost.workflows.language.registry import micro
 from milepost.workflows.tasks.files import task_names
@@ -35,22 +37,24 @@ class Spent:
 
 
 def set_budget(
-    context: Context, scope: str, amount: str, *, period: Period = "month", reason: str
+    context: Context, scope: str, amount: str | float, *, period: Period = "month", reason: str
 ) -> Budget:
     """Allow so much in a scope from now on; what it cost in this period counts.
 
     Args:
         context: The workspace.
         scope: ``workspace``, ``task:NAME``, ``key:ID``, ``upstream:NAME`` or ``job:ID``.
-        amount: USD, such as ``0.50``.
+        amount: USD, such as ``0.50``; text is taken exactly.
         period: When it begins anew.
         reason: Why, for the audit log.
 
     Raises:
         InputError: If it is no scope or no amount.
-        UnknownNameError: If there is no such task, key or upstream.
+        UnknownNameError: If there is no such task, key, upstream or period.
     """
     most = micro(amount, "USD")
+    if period not in get_args(Period):
+        raise UnknownNameError("period", str(period), get_args(Period), where="--per")
     _check_scope(context, scope)
     context.record_configuration()
     return context.ledger.set_budget(scope, most, period=period, reason=reason, actor=context.actor)
@@ -90,9 +94,11 @@ def spent(
         until: Last day; ``None`` for today.
 
     Raises:
-        UnknownNameError: If there is no such task.
+        UnknownNameError: If there is no such task, or nothing to group by.
         InputError: If the days are in the wrong order.
     """
+    if by not in get_args(SpendBy):
+        raise UnknownNameError("grouping", str(by), get_args(SpendBy), where="--by")
     if task is not None and task not in (known := task_names(context.root)):
         raise UnknownNameError("task", task, known)
     today = context.clock().date()

@@ -15,6 +15,7 @@ from milepost.releases.card_words import PersonWords, read_words
 from milepost.releases.cards import CardRecords, render_card
 from milepost.reports import words
 from milepost.workflows.context import Context
+from milepost.workflows.release.asking import Parts
 from milepost.workflows.release.bundles import nothing_live
 from milepost.workflows.release.graph import bundle_manifest
 from milepost.workflows.tasks.files import write_whole
@@ -80,6 +81,8 @@ def card(context: Context, subject: str, number: int | None = None) -> ModelCard
         task_number=version.number,
         manifest=manifest,
         datasets=_datasets(context, release.task, contest.examples, contest.holdout),
+        parts=Parts(context).of(contest, candidate),
+        watts=context.settings.cpu_watts,
         approvals=state.approvals,
         approvals_needed=state.needed,
         base_model=_base_model(manifest, candidate.scorecard and candidate.scorecard.provenance),

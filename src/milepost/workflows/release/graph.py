@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from milepost._base.digest import sha256_file
@@ -10,17 +11,20 @@ from milepost.entities.errors import MilepostError
 from milepost.entities.example import Dataset, SourceFile
 from milepost.entities.ids import Digest
 from milepost.entities.lineage import Edge, Lineage, Move, Node, NodeKind, reachable
+from milepost.entities.prompts import PromptVersion
 from milepost.entities.release import AuditEntry, Channel, Look, Manifest, Release
 from milepost.entities.serving import Trace
+from milepost.entities.upstream import UpstreamVersion
 from milepost.predictors.bundle import read_manifest
 from milepost.reports import words
 from milepost.storage.ledger import TaskVersion
 from milepost.workflows.context import Context
+from milepost.workflows.release.asking import Parts, prompt_node, rung_node, upstream_node
 from milepost.workflows.release.subjects import Subject
 
 ORDER: tuple[NodeKind, ...] = (
-    "file", "snapshot", "task", "code", "encoder", "contest", "candidate", "predictions", "bundle",
-    "approval", "release", "channel", "answer",
+    "file", "snapshot", "task", "code", "encoder", "upstream", "prompt", "contest", "rung",
+    "candidate", "predictions", "bundle", "approval", "release", "channel", "answer",
 )  # fmt: skip
 
 
@@ -50,6 +54,11 @@ class Graph:
         default_factory=dict[str, tuple[TaskVersion, ...]]
     )
     read_now: dict[str, str] = field(default_factory=dict[str, str])
+    parts: Parts = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Find what candidates ask in the same ledger."""
+        self.parts = Parts(self.context)
 
     def add_contest(self, contest: Contest) -> None:
         """A contest with what went into it and what came of it."""
@@ -80,10 +89,13 @@ class Graph:
         key = (contest.task, judged_on)
         if key not in self.looks:
             self.looks[key] = self.context.ledger.looks(contest.task, judged_on)
+        releases = self.context.ledger.releases_of(contest.id)
+        released = {release.candidate for release in releases}
         for candidate in contest.candidates:
-            if candidate.chosen or self.subject.wants(candidate):
+            shown = candidate.chosen or candidate.id in released
+            if shown or self.subject.wants(candidate):
                 self._candidate(contest, candidate, here)
-        for release in self.context.ledger.releases_of(contest.id):
+        for release in releases:
             self._release(release)
 
     def add_dataset(self, dataset: Dataset) -> str:
@@ -109,6 +121,15 @@ class Graph:
         for source in dataset.sources:
             self._edge(self._file(source), here, "read into")
         return here
+
+    def add_upstream(self, version: UpstreamVersion, at: datetime | None = None) -> str:
+        """A version of a language model's upstream, with its price on a day."""
+        newest = self.parts.versions(version.name)[-1]
+        return self._put(upstream_node(version, newest, at or version.created))
+
+    def add_prompt(self, version: PromptVersion) -> str:
+        """A version of a task's prompt."""
+        return self._put(prompt_node(version))
 
     def add_answer(self, trace: Trace) -> str:
         """A recorded answer, behind the release that gave it."""
@@ -205,6 +226,7 @@ class Graph:
             },
         )
         self._edge(contest_node, here, "chosen in" if candidate.chosen else "took part in")
+        self._asked(contest, candidate, here)
         if candidate.predictions is not None:
             predictions = self._add(
                 "predictions",
@@ -217,6 +239,21 @@ class Graph:
             self._edge(here, predictions, "answered")
         if candidate.bundle is not None:
             self._edge(here, self._bundle(candidate, here), "stored as")
+
+    def _asked(self, contest: Contest, candidate: Candidate, here: str) -> None:
+        """What a candidate asks; of a cascade, each rung with what it asks."""
+        parts = self.parts.of(contest, candidate)
+        card = candidate.scorecard
+        promise = card.cascade.promise if card is not None and card.cascade is not None else None
+        for place, part in enumerate(parts):
+            asking = here
+            if part.name:
+                asking = self._put(rung_node(str(candidate.bundle), place, parts, promise))
+                self._edge(asking, here, "rung of")
+            for version in part.upstreams:
+                self._edge(self.add_upstream(version, contest.started), asking, "asked by")
+            for prompt in part.prompts:
+                self._edge(self.add_prompt(prompt), asking, "filled in by")
 
     def _bundle(self, candidate: Candidate, candidate_node: str) -> str:
         digest = candidate.bundle or Digest("")
@@ -362,11 +399,12 @@ class Graph:
         facts: Mapping[str, object] | None = None,
         **more: object,
     ) -> str:
-        identity = f"{kind}:{key}"
-        if identity not in self.nodes:
-            plain = {"id": identity, "kind": kind, "name": name, "facts": dict(facts or {}), **more}
-            self.nodes[identity] = Node(**plain)  # pyright: ignore[reportArgumentType]
-        return identity
+        plain = {"id": f"{kind}:{key}", "kind": kind, "name": name, "facts": dict(facts or {})}
+        return self._put(Node(**plain, **more))  # pyright: ignore[reportArgumentType]
+
+    def _put(self, node: Node) -> str:
+        self.nodes.setdefault(node.id, node)
+        return node.id
 
     def _edge(self, source: str, target: str, relation: str) -> None:
         if source in self.nodes and target in self.nodes:

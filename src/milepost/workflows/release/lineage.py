@@ -17,7 +17,8 @@ def lineage(context: Context, asked: str) -> Lineage:
     Args:
         context: The workspace.
         asked: ``route@production``, ``route#3``, ``route`` for all its releases, a raw file's
-            path, at least six digits of a digest, contest or candidate, or the id of a trace.
+            path, ``route/prompt/2`` or ``upstream/big``, at least six digits of a digest, contest
+            or candidate, or the id of a trace.
 
     Raises:
         UnknownNameError: If nothing is called that; offers the nearest name.
@@ -31,6 +32,10 @@ def lineage(context: Context, asked: str) -> Lineage:
         graph.add_contest(contest)
     for dataset in subject.datasets:
         graph.add_dataset(dataset)
+    for version in subject.upstreams:
+        graph.add_upstream(version)
+    for prompt in subject.prompts:
+        graph.add_prompt(prompt)
     return graph.around(asked, subject)
 
 

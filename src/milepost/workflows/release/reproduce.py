@@ -37,7 +37,7 @@ from milepost.workflows.contest.asking.combining import combining, contenders
 from milepost.workflows.contest.asking.money import within
 from milepost.workflows.contest.datasets import Material, Split, prepared
 from milepost.workflows.contest.examining import examine_chosen, with_examination
-from milepost.workflows.contest.improve import CHANNEL, decided
+from milepost.workflows.contest.holding import CHANNEL, decided
 from milepost.workflows.contest.judge import Bench, Judgement, judge
 from milepost.workflows.contest.naive import naive_of, with_naive
 from milepost.workflows.contest.options import competing, entering

@@ -9,9 +9,14 @@ from milepost.entities.contest import Candidate, Contest
 from milepost.entities.errors import InputError, UnknownNameError
 from milepost.entities.example import Dataset
 from milepost.entities.lineage import Node, NodeKind
+from milepost.entities.prompts import PromptVersion
+from milepost.entities.upstream import UpstreamVersion
 from milepost.storage.ledger import Ledger
 from milepost.storage.records.lineage import Found
+from milepost.workflows.prompts.versions import prompt_digests
 
+PROMPT: NodeKind = "prompt"
+UPSTREAM: NodeKind = "upstream"
 SHORTEST = 6
 """Fewest digits of a digest that are looked up."""
 SHOWN = 8
@@ -29,12 +34,16 @@ class Subject:
         keys: What tells those nodes: their id's last part, or a digest.
         contests: The contests that it has to do with.
         datasets: Snapshots that no contest may have used yet.
+        upstreams: Versions of an upstream that nobody may have asked yet.
+        prompts: Versions of a prompt that nobody may have asked yet.
     """
 
     kind: NodeKind
     keys: frozenset[str]
     contests: tuple[Contest, ...] = ()
     datasets: tuple[Dataset, ...] = ()
+    upstreams: tuple[UpstreamVersion, ...] = ()
+    prompts: tuple[PromptVersion, ...] = ()
 
     def is_about(self, node: Node) -> bool:
         """Whether a node is what was meant."""
@@ -46,6 +55,8 @@ class Subject:
         """Whether a candidate that was not chosen is what was meant."""
         told = {candidate.id, str(candidate.bundle), str(candidate.predictions)}
         told.add(candidate.scorecard.provenance.get("encoder", "") if candidate.scorecard else "")
+        told.update(prompt_digests(candidate))
+        told.update(f"{UPSTREAM}/{asked.upstream}" for asked in candidate.asked)
         return bool(self.keys & told)
 
 
@@ -74,6 +85,9 @@ def find_subject(ledger: Ledger, root: Path, asked: str) -> Subject:
         return _from_files(ledger, named, datasets)
     if _DIGITS.fullmatch(asked):
         return _digest(ledger, asked, datasets)
+    found = _prompt(ledger, asked, tasks) or _upstream(ledger, asked)
+    if found is not None:
+        return found
     raise _unknown(ledger, asked, tasks, datasets)
 
 
@@ -107,6 +121,52 @@ def _release(ledger: Ledger, task: str, number: str) -> Subject:
         raise UnknownNameError(f"release of {task!r}", number, numbers)
     contest = ledger.contest(ledger.release(task, int(number)).contest)
     return Subject(kind="release", keys=frozenset({f"{task}#{number}"}), contests=(contest,))
+
+
+def _prompt(ledger: Ledger, asked: str, tasks: tuple[str, ...]) -> Subject | None:
+    """A prompt as the audit log names it, ``route/prompt/2`` or ``route/prompt/production``."""
+    task, mark, which = asked.partition(f"/{PROMPT}/")
+    if not mark or task not in tasks:
+        return None
+    versions = ledger.prompts(task)
+    aliases = {each.alias: each.number for each in ledger.prompt_aliases(task)}
+    numbers = {str(version.number): version for version in versions}
+    version = numbers.get(str(aliases.get(which, which)))
+    if version is None:
+        raise UnknownNameError(f"prompt of {task!r}", which, [*aliases, *numbers])
+    return _from_prompt(ledger, version)
+
+
+def _from_prompt(ledger: Ledger, version: PromptVersion) -> Subject:
+    return Subject(
+        kind=PROMPT,
+        keys=frozenset({f"{version.task}/{version.number}", version.digest}),
+        contests=tuple(
+            contest
+            for contest in ledger.contests_with(PROMPT, [version.digest])
+            if contest.task == version.task
+        ),
+        prompts=(version,),
+    )
+
+
+def _upstream(ledger: Ledger, asked: str) -> Subject | None:
+    """An upstream, ``big`` or ``upstream/big``, or one of its versions, ``upstream/big/2``."""
+    name, mark, number = asked.removeprefix(f"{UPSTREAM}/").partition("/")
+    versions = ledger.upstream_versions(name)
+    if not versions:
+        return None
+    wanted = [v for v in versions if v.upstream is not None and number in ("", str(v.number))]
+    if not wanted or (mark and not number):
+        raise UnknownNameError(f"version of {name!r}", number, [str(v.number) for v in versions])
+    return _from_upstream(ledger, tuple(wanted))
+
+
+def _from_upstream(ledger: Ledger, versions: tuple[UpstreamVersion, ...]) -> Subject:
+    name = versions[0].name
+    keys = {f"{name}/{version.number}" for version in versions} | {f"{UPSTREAM}/{name}"}
+    contests = ledger.contests_with(UPSTREAM, [name])
+    return Subject(kind=UPSTREAM, keys=frozenset(keys), contests=contests, upstreams=versions)
 
 
 def _is_file(root: Path, asked: str) -> bool:
@@ -186,6 +246,12 @@ def _from_record(ledger: Ledger, found: Found, datasets: tuple[Dataset, ...]) ->
             contests=ledger.contests_with(found.kind, [found.key]),
             datasets=tuple(each for each in datasets if each.digest == found.key),
         )
+    if found.kind == PROMPT:
+        return _from_prompt(ledger, ledger.prompt(found.task, int(found.key)))
+    if found.kind == UPSTREAM:
+        name, _, number = found.key.rpartition("/")
+        known = [v for v in ledger.upstream_versions(name) if str(v.number) == number]
+        return _from_upstream(ledger, tuple(known))
     if found.kind == "contest":
         contests = (ledger.contest(found.key),)
         return Subject(kind="contest", keys=frozenset({found.key}), contests=contests)
@@ -206,6 +272,9 @@ def _unknown(
 ) -> UnknownNameError:
     files = {source.path for dataset in datasets for source in dataset.sources}
     channels = [f"{c.task}@{c.name}" for task in tasks for c in ledger.channels(task)]
+    upstreams = [f"{UPSTREAM}/{each.name}" for each in ledger.upstreams()]
     return UnknownNameError(
-        "task, release, channel, data file or digest", asked, [*tasks, *channels, *sorted(files)]
+        "task, release, channel, data file, prompt, upstream or digest",
+        asked,
+        [*tasks, *channels, *sorted(files), *upstreams],
     )

@@ -52,10 +52,13 @@ def give_feedback(context: Context, sink: TraceSink, said: Said) -> tuple[Feedba
     if said.tasks and trace.task not in said.tasks:
         # Whether there is such a trace of another task is nobody's business.
         raise UnknownNameError("trace of a task of this key", said.trace, ())
-    if passed_upstream(trace.task) is not None:
+    upstream = passed_upstream(trace.task)
+    if upstream is not None:
         raise InputError(
-            "this is the answer of a language model that was asked itself, and of no task.",
-            advice="Feedback is given to the answers of tasks.",
+            f"{upstream} was asked itself here: no task answered, so there is nothing that "
+            "feedback could make better.",
+            advice="What is to be learned from goes to a task: label what "
+            f"`milepost traces {trace.task}` shows, and give it to one with `milepost add`.",
         )
     if said.label is not None:
         labels = _labels(context, trace)

@@ -5,9 +5,10 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import get_args
 
 from milepost.entities.errors import InputError, UnknownNameError
-from milepost.entities.language import Period
+from milepost.entities.money import Period
 from milepost.entities.serving import EVERY, Key, KeyRole
 from milepost.workflows.context import Context
 from milepost.workflows.language.registry import micro
@@ -32,7 +33,7 @@ class NewKey:
         per_second: Most inputs per second; ``None`` for no limit.
         budget_usd: Most that language models may cost that it asks, such as ``5``; ``None`` for no
             budget of its own.
-        per: When that begins anew.
+        per: When that begins anew; ``None`` for each month.
     """
 
     role: KeyRole = "consumer"
@@ -41,8 +42,8 @@ class NewKey:
     name: str = ""
     seconds: float | None = None
     per_second: float | None = None
-    budget_usd: str | None = None
-    per: Period = "month"
+    budget_usd: str | float | None = None
+    per: Period | None = None
 
 
 def create_key(context: Context, wanted: NewKey, reason: str) -> tuple[Key, str]:
@@ -86,11 +87,19 @@ def create_key(context: Context, wanted: NewKey, reason: str) -> tuple[Key, str]
         upstreams=tuple(dict.fromkeys(wanted.upstreams)),
     )
     most = None if wanted.budget_usd is None else micro(wanted.budget_usd, "--budget-usd")
+    if most is None and wanted.per is not None:
+        raise InputError(
+            "there is no budget that could begin anew.",
+            where="--per",
+            advice="Say how much the key may spend (--budget-usd), or leave --per out.",
+        )
+    if wanted.per not in (*get_args(Period), None):
+        raise UnknownNameError("period", str(wanted.per), get_args(Period), where="--per")
     context.record_configuration()
     if most is not None:
         # Before the key, which so never is without it.
         context.ledger.set_budget(
-            f"key:{key.id}", most, period=wanted.per, reason=reason, actor=context.actor
+            f"key:{key.id}", most, period=wanted.per or "month", reason=reason, actor=context.actor
         )
     kept = context.ledger.create_key(key, _digest(secret), reason=reason, actor=context.actor)
     return kept, secret

@@ -101,6 +101,15 @@ class Loader:
         """The encoders that are in memory."""
         return list(self._trunks.values())
 
+    def reference(self) -> TrunkKey:
+        """The encoder as it measures; it is opened at the first call.
+
+        Raises:
+            EncoderError: If it cannot be had.
+        """
+        self._open(REFERENCE)
+        return self._trunks[REFERENCE].digest, REFERENCE
+
     def warm(self, seats: Sequence[Seat]) -> dict[Seat, MilepostError]:
         """Let each answer once that has not yet, so that nobody waits for what is done only once.
 

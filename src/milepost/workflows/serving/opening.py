@@ -5,6 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
 from milepost.entities.errors import UnknownNameError
 from milepost.entities.serving import PassingRule
 from milepost.models.export import Variant
@@ -15,6 +18,7 @@ from milepost.serving.parts import Parts
 from milepost.serving.routing.router import Router
 from milepost.serving.service import Service
 from milepost.workflows.context import Context
+from milepost.workflows.language.banks import SimilarBanks
 from milepost.workflows.language.opening import open_languages
 from milepost.workflows.serving.feedback import feedback_of
 from milepost.workflows.serving.loading import Loader
@@ -74,14 +78,21 @@ def open_service(context: Context, options: ServeOptions | None = None) -> Servi
     )
     try:
         rule = _passing(context)
-        languages = chosen.watch(open_languages(context))
         loader = Loader(context, engine, chosen.variant)
+        banks = _banks(context, engine, loader)
+        languages = chosen.watch(open_languages(context, banks))
+
+        def changed() -> None:
+            languages.refresh()
+            banks.refresh()
+
         router = Router(partial(pinned_route, loader))
         following = Following(
-            every=chosen.reload_every, on_keys=chosen.on_keys, on_upstreams=languages.refresh
+            every=chosen.reload_every, on_keys=chosen.on_keys, on_upstreams=changed
         )
         watcher = Watcher(context, loader, router, following)
         watcher.load()
+        banks.refresh()
     except BaseException:
         engine.close()
         raise
@@ -113,6 +124,16 @@ def open_service(context: Context, options: ServeOptions | None = None) -> Servi
             clock=context.clock,
         )
     )
+
+
+def _banks(context: Context, engine: Engine, loader: Loader) -> SimilarBanks:
+    """Answers to similar questions, by the reference encoder: what certified them was, too."""
+
+    async def embed(text: str, deadline: float | None) -> NDArray[np.float32]:
+        vectors, _, _ = await engine.embed([text], loader.reference(), deadline)
+        return vectors[0]
+
+    return SimilarBanks(context, lambda: loader.reference()[0], embed)
 
 
 def _passing(context: Context) -> PassingRule:

@@ -38,7 +38,8 @@ class Following:
     Attributes:
         every: Seconds between two looks, > 0.
         on_keys: Called from the watcher's thread whenever a key was made or revoked.
-        on_upstreams: The same whenever a language model was registered, changed or removed.
+        on_upstreams: The same whenever a language model was registered, changed or removed, or
+            answers to similar questions may have been certified, or may be so no more.
     """
 
     every: float = 1.0
@@ -120,7 +121,7 @@ class Watcher:
         names, told, seen = self._changed()
         if "key" in told:
             self._following.on_keys()
-        if "upstream" in told:
+        if told & {"upstream", "similar", "task"}:
             self._following.on_upstreams()
         if self._problems and time.monotonic() - self._retried > RETRY_SECONDS:
             self._retried = time.monotonic()

@@ -76,6 +76,7 @@ class Work:
         self._context = context
         self._pulse = pulse
         self._steps = {step.name: step for step in begun.steps}
+        self._doing = pulse.doing
 
     @property
     def finished(self) -> tuple[str, ...]:
@@ -92,6 +93,15 @@ class Work:
 
         A job that was cancelled, or taken over, ends here at the latest.
         """
+        self._doing = (what, share)
+        self._say(what, share)
+
+    def tell_more(self, detail: str) -> None:
+        """Say how what was told last gets on; as ``tell``."""
+        what, share = self._doing
+        self._say(f"{what}: {detail}", share)
+
+    def _say(self, what: str, share: float) -> None:
         self._pulse.doing = (what, share)
         self._context.on_event(self.job.subject, what, share)
         if self._pulse.lost.is_set():

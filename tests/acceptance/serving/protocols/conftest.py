@@ -68,6 +68,10 @@ def _blind(request: ModelRequest) -> ModelRequest:
     return msgspec.structs.replace(request, messages=seen)
 
 
+SIGNED = "sIg+/=="
+"""What the provider wants back with a call."""
+
+
 class ToolUser(Fake):
     """A fake that calls the first tool it is given, and says what a text asks it to say."""
 
@@ -77,7 +81,9 @@ class ToolUser(Fake):
     def _made(self, request: ModelRequest, whole: Completion) -> Completion:
         text = request.messages[-1].content
         if request.tools and request.tool_choice != "none":
-            call = ToolCall(id="call_1", name=request.tools[0].name, arguments='{"city":"Bern"}')
+            call = ToolCall(
+                id="call_1", name=request.tools[0].name, arguments='{"city":"Bern"}', thought=SIGNED
+            )
             return msgspec.structs.replace(whole, text="", tool_calls=(call,), finish="tool_calls")
         if isinstance(text, str) and "manual" in text:
             return msgspec.structs.replace(whole, text=LONG + ". ".join(RUDE))

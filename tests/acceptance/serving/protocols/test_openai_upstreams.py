@@ -26,6 +26,8 @@ WEATHER = [
         "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}},
     }
 ]
+SIGNED = {"google": {"thought_signature": "sIg+/=="}}
+"""What the mock wants back with a call of a tool."""
 PIXEL = "iVBORw0KGgoAAAANSUhEUg=="
 
 
@@ -130,9 +132,12 @@ def test_tools_and_their_answers_are_handed_on(desk, client):
     assert ask(client, messages=turns, tools=WEATHER, tool_choice="none").choices[0].message.content
     sent = desk.mock.seen[-1].body
     assert sent["messages"][-1]["tool_call_id"] == call.id
+    assert sent["messages"][1]["tool_calls"][0]["extra_content"] == SIGNED
     with client.chat.completions.stream(model="mock", messages=HELLO, tools=WEATHER) as stream:
         final = stream.get_final_completion()
-    assert final.choices[0].message.tool_calls[0].function.arguments == '{"city":"Bern"}'
+    streamed = final.choices[0].message.tool_calls[0]
+    assert streamed.function.arguments == '{"city":"Bern"}'
+    assert streamed.model_extra["extra_content"] == call.model_extra["extra_content"]
 
 
 def test_answers_are_parsed_by_their_schema(desk, client):
@@ -172,7 +177,7 @@ def test_what_cannot_be_passed_on_is_a_bad_request(client, fields, param):
     assert refused.value.param.startswith(param)
 
 
-def test_responses_whole_and_as_events(client):
+def test_responses_whole_and_as_events(desk, client):
     said = client.responses.create(model="mock", input="hello", instructions="be kind")
     assert (said.output_text, said.status) == ("All is well.", "completed")
     assert said.usage.total_tokens > 0
@@ -184,11 +189,17 @@ def test_responses_whole_and_as_events(client):
     assert final.output_text == "All is well."
     tools = [{"type": "function", "name": "weather", "parameters": {}}]
     called = client.responses.create(model="mock", input="hello", tools=tools)
-    assert called.output[0].name == "weather"
-    turns = [{"role": "user", "content": "hello"}, called.output[0].model_dump(), {
-        "type": "function_call_output", "call_id": called.output[0].call_id, "output": "sunny"
-    }]  # fmt: skip
+    thought, call = called.output
+    assert (thought.type, call.name) == ("reasoning", "weather")
+    with client.responses.stream(model="mock", input="hello", tools=tools) as stream:
+        streamed = stream.get_final_response().output
+    assert [item.type for item in streamed] == ["reasoning", "function_call"]
+    assert streamed[0].encrypted_content == thought.encrypted_content
+    told = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
+    turns = [{"role": "user", "content": "hello"}, *(i.model_dump() for i in called.output), told]
     assert client.responses.create(model="mock", input=turns).output_text == "All is well."
+    (back,) = desk.mock.seen[-1].body["messages"][1]["tool_calls"]
+    assert back["extra_content"] == SIGNED
     with pytest.raises(openai.BadRequestError, match="chat completions"):
         client.responses.create(model="milepost/route", input="hello")
     with pytest.raises(openai.BadRequestError, match="conversation"):

@@ -5,7 +5,7 @@ import math
 import msgspec
 import pytest
 
-from milepost.entities.serving import Answer, Answers, Usage, Verdict
+from milepost.entities.serving import Answer, Answers, FailedCall, Usage, Verdict
 from milepost.gateway.errors import RefusedError
 from milepost.gateway.openai.chat import chat_events, chat_response, chat_text, chat_top
 from milepost.gateway.openai.wire import ChatRequest
@@ -112,6 +112,13 @@ def test_a_withheld_answer_is_a_refusal_that_ended_as_it_should():
     assert chat.milepost.abstained
 
 
+def test_an_answer_without_its_language_model_says_why():
+    failed = FailedCall(outcome="unreachable", message="No connection to it.")
+    chat = chat_response(request(), answers(label=None, abstained=True, failed=failed))
+    refusal = chat.choices[0].message.refusal
+    assert refusal.endswith("did not answer (unreachable: No connection to it).")
+
+
 def test_json_object_gives_the_whole_answer_and_a_schema_its_properties():
     whole = chat_response(request(response_format={"type": "json_object"}), answers())
     assert msgspec.json.decode(whole.choices[0].message.content, type=Answer) == whole.milepost
@@ -119,6 +126,10 @@ def test_json_object_gives_the_whole_answer_and_a_schema_its_properties():
     wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     some = chat_response(request(response_format=wanted), answers())
     assert some.choices[0].message.content == '{"confidence":0.75,"label":"card"}'
+    schema = {"properties": {"cached": {}, "label": {}}}
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    left_out = chat_response(request(response_format=wanted), answers())
+    assert left_out.choices[0].message.content == '{"cached":null,"label":"card"}'
 
 
 def test_probabilities_are_logprobs_of_one_token():

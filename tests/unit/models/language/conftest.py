@@ -10,16 +10,8 @@ from typing import Any, TypeVar
 import pytest
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import (
-    Completion,
-    Endpoint,
-    Message,
-    ModelRequest,
-    Piece,
-    Price,
-    Tokens,
-    Upstream,
-)
+from milepost.entities.language import Completion, Message, ModelRequest, Piece, Tokens
+from milepost.entities.upstream import Endpoint, Price, Upstream
 from milepost.models.language.asking import Terms
 
 T = TypeVar("T")

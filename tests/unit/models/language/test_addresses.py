@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import Endpoint
+from milepost.entities.upstream import Endpoint
 from milepost.models.language.addresses import public, site
 
 NOT_PUBLIC = (
@@ -45,6 +45,16 @@ def test_what_is_no_base_url(base_url: str) -> None:
         site("big", Endpoint(base_url=base_url, private=True))
     assert caught.value.outcome == "bad_request"
     assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST.", "models.localhost"])
+def test_a_name_of_this_machine_is_not_public_before_it_is_resolved(host: str) -> None:
+    url = f"https://{host}/v1"
+    with pytest.raises(UpstreamError) as caught:
+        site("big", Endpoint(base_url=url))
+    assert caught.value.outcome == "blocked_address"
+    assert site("big", Endpoint(base_url=url, private=True)).secure
+    assert site("big", Endpoint(base_url="https://mylocalhost/v1")).secure
 
 
 def test_a_base_url_is_taken_apart_once() -> None:

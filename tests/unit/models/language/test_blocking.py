@@ -9,16 +9,8 @@ from typing import Any
 import pytest
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import (
-    Completion,
-    Endpoint,
-    Message,
-    ModelRequest,
-    Part,
-    Price,
-    Tokens,
-    Upstream,
-)
+from milepost.entities.language import Completion, Message, ModelRequest, Part, Tokens
+from milepost.entities.upstream import Endpoint, Price, Upstream
 from milepost.models.language.asking import Terms
 from milepost.models.language.blocking import Asker
 from milepost.models.language.caching.exact import Cached
@@ -146,6 +138,15 @@ def test_a_budget_that_is_only_reserved_is_waited_for() -> None:
 
 
 def test_ctrl_c_ends_the_calls_before_it_goes_on() -> None:
+    # Tests that run in the background of a shell inherit that it is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        _interrupted()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupted() -> None:
     model = Shouting()
 
     def act(text: str) -> str:
@@ -211,3 +212,21 @@ def test_pictures_and_schemas_count_as_tokens_too() -> None:
     parts = (Part(text="what?"), Part(image="aGk="))
     request = ModelRequest(messages=(Message(role="user", content=parts),), schema={"a": 1})
     assert Lengths().about(request).input == 4 + 1_000 + round((5 + 7) / 4)
+
+
+def test_a_watch_is_told_how_it_gets_on_and_may_end_it() -> None:
+    told: list[tuple[int, int, int]] = []
+    with Asker(Shouting(), Terms(), watch=lambda *now: told.append(now)) as asker:
+        answers = asker.ask(asked(*(f"text {n}" for n in range(20))))
+    assert told[-1][:2] == (20, 20)
+    spent = sum(answer.micro_usd for answer in answers)
+    assert sum(cost for _, _, cost in told) == spent > 0
+
+    def no_more(*_: int) -> None:
+        raise LookupError("cancelled from elsewhere")
+
+    stuck = Shouting(lambda text: "forever" if text == "stuck" else None)
+    with Asker(stuck, Terms(), watch=no_more) as asker:
+        with pytest.raises(LookupError, match="from elsewhere"):
+            asker.ask(asked("one", "stuck"))
+        assert (stuck.flying, stuck.cancelled) == (0, 1), "it pays for nothing more"

@@ -10,19 +10,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import (
-    Completion,
-    Endpoint,
-    Message,
-    ModelCall,
-    ModelRequest,
-    Part,
-    Piece,
-    Price,
-    Tokens,
-    Tool,
-    Upstream,
-)
+from milepost.entities.language import Completion, Message, ModelRequest, Part, Piece, Tokens, Tool
+from milepost.entities.model_calls import ModelCall
+from milepost.entities.upstream import Endpoint, Price, Upstream
 from milepost.models.language.asking import Terms
 from milepost.models.language.metering import Billed, Metered
 from milepost.models.language.tabs import (
@@ -336,20 +326,22 @@ def test_all_that_is_sent_is_foreseen() -> None:
 
 
 @given(
-    counts=st.tuples(*[st.integers(0, 10_000)] * 4),
-    prices=st.tuples(*[st.integers(0, 90_000_000)] * 4),
+    counts=st.tuples(*[st.integers(0, 10_000)] * 5),
+    prices=st.tuples(*[st.integers(0, 90_000_000)] * 5),
 )
 def test_nothing_costs_more_than_was_reserved(
-    counts: tuple[int, int, int, int], prices: tuple[int, int, int, int]
+    counts: tuple[int, int, int, int, int], prices: tuple[int, int, int, int, int]
 ) -> None:
-    read, written, cached, thought = counts
+    read, written, cached, thought, kept = counts
     price = Price(
         since=date(2026, 1, 1), input=prices[0], output=prices[1], cached_input=prices[2],
-        reasoning=prices[3],
+        reasoning=prices[3], cache_write=prices[4],
     )  # fmt: skip
+    cached = min(cached, read)
     told = Tokens(
-        input=read, output=written, cached_input=min(cached, read), reasoning=min(thought, written)
-    )
+        input=read, output=written, cached_input=cached, reasoning=min(thought, written),
+        cache_write=min(kept, read - cached),
+    )  # fmt: skip
     assert price.cost(told) <= most_cost(price, Tokens(input=read, output=written))
 
 

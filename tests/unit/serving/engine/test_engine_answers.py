@@ -235,7 +235,8 @@ class Wrong(Sick):
 
 
 def test_an_answer_of_another_shape_is_a_failure(engine):
-    stack = Stack([HEADS["linear"], Headed(Wrong(), None, "6" * 64)])
+    wrong = Wrong(labels=("x", "y"), log_prior=np.zeros(2))
+    stack = Stack([HEADS["linear"], Headed(wrong, None, "6" * 64)])
     works = [Work(text, stack) for text in ("one", "two")]
     for outcome in engine.run_blocking(works, 30):
         assert outcome.probabilities[1] is None

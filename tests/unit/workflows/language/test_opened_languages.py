@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from milepost.entities.configuration import Configuration
 from milepost.entities.errors import UnknownNameError, UpstreamError
-from milepost.entities.language import Completion, Message, ModelRequest, Upstream
+from milepost.entities.language import Completion, Message, ModelRequest
 from milepost.entities.prompts import LanguageRule
 from milepost.entities.task import Task
+from milepost.entities.upstream import Upstream
 from milepost.models.language.asking import Terms
 from milepost.models.language.inside.fake import fake_upstream
 from milepost.workflows.context import Context

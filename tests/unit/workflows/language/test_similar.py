@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from milepost.entities.errors import InputError
-from milepost.entities.language import Completion, Message, ModelRequest
-from milepost.workflows.language.similar import certificate, certify
+from milepost.entities.language import Completion
+from milepost.workflows.language.similar import Promised, certificate, certify
 
 
 def world(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -19,7 +19,7 @@ def wrong_share(threshold: float) -> float:
 
 def test_the_promise_is_broken_no_more_often_than_it_says() -> None:
     draws = (world(np.random.default_rng(seed), 900) for seed in range(300))
-    found = [certificate(*draw, 0.04, 0.9) for draw in draws]
+    found = [certificate(*draw, Promised(at_most_wrong=0.04, confidence=0.9)) for draw in draws]
     broken = sum(c is not None and wrong_share(c.threshold) > 0.04 for c in found)
     # 10 % of 300, and three standard errors.
     assert broken <= 30 + 3 * 5.2
@@ -28,20 +28,17 @@ def test_the_promise_is_broken_no_more_often_than_it_says() -> None:
     assert all(c.tried == 600 and c.wrong <= c.hits <= c.tried for c in kept)
 
 
-def questions(texts: list[str]) -> list[ModelRequest]:
-    return [ModelRequest(messages=(Message(role="user", content=text),)) for text in texts]
-
-
 def test_a_bank_holds_half_of_the_questions_and_says_what_it_rests_on() -> None:
     rng = np.random.default_rng(0)
     angles = np.concatenate([rng.normal(0.0, 0.1, 200), rng.normal(2.0, 0.1, 200)])
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    answers = [Completion(text="left" if angle < 1.0 else "right") for angle in angles]
-    requests = questions([str(n) for n in range(400)])
-    bank = certify(requests, answers, vectors, at_most=0.05)
+    answers = [Completion(text="left" if angle < 1.0 else "Right.") for angle in angles]
+    answers[-1] = Completion(text="right")
+    bank = certify("f", answers, vectors, Promised(at_most_wrong=0.05))
     assert len(bank.answers) == 200
     assert (bank.certificate.wrong, bank.certificate.tried) == (0, 133)
     assert bank.certificate.hits >= 59, "fewer could not promise 5 % with 95 % confidence"
+    assert np.array_equal(bank.vectors, bank.vectors.astype(np.float16).astype(np.float32))
     found = bank.find(np.array([1.0, 0.0], np.float32))
     assert found is not None
     assert found.text == "left"
@@ -52,11 +49,7 @@ def test_without_a_threshold_that_keeps_the_promise_there_is_no_bank() -> None:
     vectors = rng.normal(size=(300, 8))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     answers = [Completion(text=str(rng.integers(2))) for _ in range(300)]
-    requests = questions([str(n) for n in range(300)])
     with pytest.raises(InputError, match=r"no similarity keeps wrong hits to 5\.0%"):
-        certify(requests, answers, vectors, at_most=0.05)
+        certify("f", answers, vectors, Promised(at_most_wrong=0.05))
     with pytest.raises(InputError, match="two each"):
-        certify(requests[:2], answers[:2], vectors[:2], at_most=0.05)
-    other = ModelRequest(messages=(Message(role="system", content="x"), *requests[0].messages))
-    with pytest.raises(InputError, match="one prompt"):
-        certify([other, *requests[1:]], answers, vectors, at_most=0.05)
+        certify("f", answers[:2], vectors[:2], Promised(at_most_wrong=0.05))

@@ -186,6 +186,9 @@ def test_an_upstream_that_fails_is_an_error_or_withholds_a_cascade(context, put,
     easy, broken = ask(service, "easy", "broken", release=number).predictions
     assert (easy.label, easy.abstained, easy.rung) == ("card", False, "student")
     assert (broken.label, broken.abstained, broken.rung) == (None, True, "big")
+    assert (broken.failed.outcome, broken.failed.retry_after) == ("overloaded", 3.0)
+    assert "busy" in broken.failed.message
+    assert "failed" not in msgspec.json.decode(msgspec.json.encode(easy))
 
 
 def test_an_upstream_that_is_gone_is_one_that_fails(context, put, opened):

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,7 +12,9 @@ from msgspec.structs import replace
 
 from milepost._base.digest import canonical_json
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import Completion, ModelRequest, Outcome, Piece, Tokens, Upstream
+from milepost.entities.language import Completion, ModelRequest, Piece, Tokens
+from milepost.entities.model_calls import Outcome
+from milepost.entities.upstream import Upstream
 from milepost.models.language.asking import LanguageModel, Terms
 from milepost.models.language.caching.stores import AnswerStore
 
@@ -70,7 +72,7 @@ class Cached:
         self._scope = scope
         self._kept_s = kept_s
         self._clock = clock
-        self._identity = hashlib.sha256(_identity(inner.upstream))
+        self._identity = hashlib.sha256(identity(inner.upstream))
         self._flights: dict[tuple[str, str], _Flight] = {}
 
     @property
@@ -118,7 +120,7 @@ class Cached:
         async with aclosing(cast(Any, self._inner.stream(request, terms))) as pieces:
             async for piece in pieces:
                 if piece.whole is not None:
-                    await self._keep(key, piece.whole)
+                    await self._keep(key, piece.whole, terms)
                 yield piece
 
     async def embed(self, texts: Sequence[str], terms: Terms) -> tuple[list[list[float]], Tokens]:
@@ -149,12 +151,17 @@ class Cached:
         if known is not None:
             return _hit(known)
         found = await self._inner.complete(request, terms)
-        await self._keep(key, found)
+        await self._keep(key, found, terms)
         return found
 
-    async def _keep(self, key: tuple[str, str], found: Completion) -> None:
-        if found.finish != "content_filter":
-            await self._answers.keep(*key, self.upstream.name, found, self._kept_s)
+    async def _keep(self, key: tuple[str, str], found: Completion, terms: Terms) -> None:
+        """Keep an answer; who has a deadline is not held up by a store that is slow."""
+        if found.finish == "content_filter":
+            return
+        left = None if terms.deadline is None else max(0.0, terms.deadline - self._clock())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(left):
+                await self._answers.keep(*key, self.upstream.name, found, self._kept_s)
 
     async def _joined(self, key: tuple[str, str], flight: "_Flight", terms: Terms) -> Completion:
         """What somebody else asked for, by this caller's own deadline."""
@@ -202,7 +209,7 @@ class _Flight:
     waiting: int = 0
 
 
-def _identity(upstream: Upstream) -> bytes:
+def identity(upstream: Upstream) -> bytes:
     """What makes a model another one: its name there, and where that is."""
     places = sorted(endpoint.base_url for endpoint in upstream.endpoints)
     return canonical_json([upstream.wire, upstream.model, places])

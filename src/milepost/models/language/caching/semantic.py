@@ -5,49 +5,28 @@ model answered. It never grows by itself: what was certified is a threshold for 
 the threshold is found is not known here; without one there is no bank.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, cast
+from datetime import datetime
+from typing import Any, Protocol, cast
 
-import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from milepost._base.digest import digest_of
+from milepost._base.digest import digest_of, sha256_bytes
 from milepost.entities.errors import InputError
-from milepost.entities.language import (
-    Completion,
-    Message,
-    ModelRequest,
-    Piece,
-    Tokens,
-    Upstream,
-)
+from milepost.entities.language import Completion, ModelRequest, Piece, Tokens
+from milepost.entities.similar import Certificate
+from milepost.entities.upstream import Upstream
 from milepost.models.language.asking import LanguageModel, Terms
-from milepost.models.language.caching.exact import cacheable
+from milepost.models.language.caching.exact import cacheable, identity
 
 Vectors = NDArray[np.float32]
 
-
-class Certificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is claimed of a bank's hits, and what the claim rests on.
-
-    Attributes:
-        at_most: Largest share of hits that the model itself would have answered otherwise.
-        confidence: How sure that is, over the questions that it was tried with.
-        threshold: Smallest cosine similarity of a hit.
-        tried: Questions that it was tried with, none of them in the bank.
-        hits: Those that would have been hits at the threshold.
-        wrong: Those of the hits that the model answered otherwise.
-    """
-
-    at_most: float
-    confidence: float
-    threshold: float
-    tried: int
-    hits: int
-    wrong: int
+_BLANK = "\0"
+"""Stands for the input in a frame; no input that is asked about holds it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,16 +37,18 @@ class Bank:
         frame: Digest of all that requests have in common, see ``frame``.
         vectors: ``(m, d) float32``, rows of length 1.
         answers: ``m`` answers in their order.
-        certificate: What is claimed of its hits.
+        certificate: From when on a question is near enough, and what that rests on.
+        expires: Until when it answers, UTC; ``None`` for ever.
     """
 
     frame: str
     vectors: Vectors
     answers: Sequence[Completion]
     certificate: Certificate
+    expires: datetime | None = None
 
     def __post_init__(self) -> None:
-        """Check that it can be used.
+        """Refuse what does not fit together.
 
         Raises:
             InputError: If the parts do not fit, or a vector is not of length 1.
@@ -91,42 +72,65 @@ class Bank:
         return self.answers[nearest]
 
 
-def frame(request: ModelRequest) -> str | None:
-    """Digest of a request without the text of its last message; ``None`` where that is no text."""
+class Banks(Protocol):
+    """The banks of a workspace and its encoder. Used on one event loop."""
+
+    def holds(self, task: str) -> bool:
+        """Whether there is any of a task."""
+        ...
+
+    def bank(self, task: str, frame: str) -> Bank | None:
+        """The one of a task for such requests; ``None`` where nothing is certified any more."""
+        ...
+
+    async def vector(self, text: str, deadline: float | None) -> Vectors | None:
+        """What the encoder makes of a text: ``(d,) float32`` of length 1; ``None`` if it cannot."""
+        ...
+
+
+def model_digest(upstream: Upstream) -> str:
+    """Digest of what makes a model another one: its wire format, its name, and where it is."""
+    return sha256_bytes(identity(upstream))
+
+
+def frame(upstream: Upstream, request: ModelRequest, about: str) -> str | None:
+    """Digest of a model and of a request without what it is about.
+
+    Two requests with one frame are the same prompt to the same model, filled in with two inputs.
+
+    Args:
+        upstream: Who is asked.
+        request: What is asked.
+        about: The input that the prompt shows.
+
+    Returns:
+        ``None`` where the last message is no text of a user that shows the input as it stands.
+    """
     last = request.messages[-1]
     if last.role != "user" or not isinstance(last.content, str):
         return None
-    blank = Message(role="user")
-    return digest_of(msgspec.structs.replace(request, messages=(*request.messages[:-1], blank)))
-
-
-def question(request: ModelRequest) -> str:
-    """The text of the last message, which tells one request of a frame from another."""
-    content = request.messages[-1].content
-    return content if isinstance(content, str) else ""
+    if not about or _BLANK in about or about not in last.content:
+        return None
+    blank = replace(last, content=last.content.replace(about, _BLANK))
+    asked = replace(request, messages=(*request.messages[:-1], blank))
+    return digest_of([model_digest(upstream), asked])
 
 
 class Similar:
     """A language model whose task may be answered from a bank. Used on one event loop.
 
-    Stands around ``Cached``. Only calls of the bank's task, with its prompt and without sampling,
-    are looked up; all others pass.
+    Stands around ``Cached``, so that what was certified is what is looked up. Only answers that are
+    served to a task are looked up, with a bank's prompt and without sampling; all others pass:
+    what a contest or an evaluation measures is the model itself.
 
     Args:
-        inner: Asked for what the bank does not hold.
-        banks: The bank of a task with this model; ``None`` where nothing is certified.
-        embed: The shared encoder: a text to ``(d,) float32`` of length 1.
+        inner: Asked for what no bank holds.
+        banks: Of the workspace.
     """
 
-    def __init__(
-        self,
-        inner: LanguageModel,
-        banks: Callable[[str], Bank | None],
-        embed: Callable[[str], Awaitable[Vectors]],
-    ) -> None:
+    def __init__(self, inner: LanguageModel, banks: Banks) -> None:
         self._inner = inner
         self._banks = banks
-        self._embed = embed
 
     @property
     def upstream(self) -> Upstream:
@@ -157,12 +161,17 @@ class Similar:
         await self._inner.close()
 
     async def _found(self, request: ModelRequest, terms: Terms) -> Completion | None:
-        if terms.task is None or not terms.cache or not cacheable(request):
+        task, about = terms.task, terms.about
+        if task is None or about is None or not self._banks.holds(task):
             return None
-        bank = self._banks(terms.task)
-        if bank is None or bank.frame != frame(request):
+        if terms.purpose != "serve" or not terms.cache or not cacheable(request):
             return None
-        answer = bank.find(await self._embed(question(request)))
+        asked = frame(self.upstream, request, about)
+        bank = None if asked is None else self._banks.bank(task, asked)
+        if bank is None:
+            return None
+        vector = await self._banks.vector(about, terms.deadline)
+        answer = None if vector is None else bank.find(vector)
         if answer is None:
             return None
-        return msgspec.structs.replace(answer, micro_usd=0, attempts=0, cached="semantic")
+        return replace(answer, micro_usd=0, attempts=0, cached="similar")

@@ -1,9 +1,8 @@
 """Where answers are kept: in this process within so many bytes, and in the ledger."""
 
-import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -13,6 +12,8 @@ import msgspec
 from milepost._base.clock import Clock, utc_now
 from milepost.entities.errors import StorageError
 from milepost.entities.language import Completion
+from milepost.entities.model_calls import KeptAnswer
+from milepost.models.language.caching.gathering import Gathered
 
 BYTES = 32 * 2**20
 """Answers that a process holds, about 50,000 short ones."""
@@ -22,6 +23,10 @@ LARGEST = 1 / 16
 
 OVERHEAD = 400
 """Bytes that an entry takes beside its answer: two keys, a record and a slot."""
+
+
+GROUP = 1000
+"""Answers that are looked up by one query, or kept in one transaction."""
 
 
 class AnswerStore(Protocol):
@@ -35,6 +40,10 @@ class AnswerStore(Protocol):
         self, scope: str, digest: str, upstream: str, answer: Completion, seconds: float
     ) -> None:
         """Keep an answer of an upstream for so long; what cannot be kept is let go of."""
+        ...
+
+    async def settled(self) -> None:
+        """Wait until all is kept whose callers have gone."""
         ...
 
 
@@ -75,6 +84,9 @@ class MemoryAnswers:
         """Keep an answer unless it is too large."""
         self.put((scope, digest), answer, self._clock() + seconds)
 
+    async def settled(self) -> None:
+        """Nothing is on its way here."""
+
     def put(self, key: tuple[str, str], answer: Completion, until: float) -> None:
         """Keep an answer until a moment of the clock."""
         self._drop(key)
@@ -95,28 +107,24 @@ class MemoryAnswers:
 class AnswerLedger(Protocol):
     """What a ledger does for the cache; blocking, and of one tenant. Thread safe."""
 
-    def model_answer(self, scope: str, digest: str, now: datetime) -> bytes | None:
-        """The answer's JSON; ``None`` if there is none or it has expired."""
+    def model_answers(
+        self, wanted: Iterable[tuple[str, str]], now: datetime
+    ) -> Mapping[tuple[str, str], bytes]:
+        """The JSON of those answers that there are and that have not expired."""
         ...
 
-    def keep_model_answer(
-        self,
-        scope: str,
-        digest: str,
-        upstream: str,
-        answer: bytes,
-        expires: datetime,
-        now: datetime,
-    ) -> None:
-        """Keep the answer's JSON, in place of an older one."""
+    def keep_model_answers(self, answers: Iterable[KeptAnswer], now: datetime) -> None:
+        """Keep answers in the place of older ones, all or none."""
         ...
 
 
 class LedgerAnswers:
     """Answers in the ledger, where other processes and later ones find them.
 
-    Used on one event loop; the ledger is read and written in its worker threads. Where it cannot be
-    read or written the model is asked, and answers, as if there were no cache.
+    Used on one event loop; the ledger is read and written in its worker threads, one query and one
+    transaction at a time: what is wanted meanwhile is looked up or kept together next (group
+    commit). Where it cannot be read or written the model is asked, and answers, as if there were no
+    cache.
 
     Args:
         ledger: Of one tenant.
@@ -126,11 +134,13 @@ class LedgerAnswers:
     def __init__(self, ledger: AnswerLedger, clock: Clock = utc_now) -> None:
         self._ledger = ledger
         self._clock = clock
+        self._reading: Gathered[tuple[str, str], bytes | None] = Gathered(self._read, GROUP)
+        self._writing: Gathered[KeptAnswer, None] = Gathered(self._write, GROUP)
 
     async def answer(self, scope: str, digest: str) -> Completion | None:
         """The answer; ``None`` if there is none, it is too old, or it cannot be read any more."""
         try:
-            found = await asyncio.to_thread(self._ledger.model_answer, scope, digest, self._clock())
+            found = await self._reading.done((scope, digest))
             return None if found is None else msgspec.json.decode(found, type=Completion)
         except (StorageError, msgspec.DecodeError):
             return None
@@ -139,12 +149,27 @@ class LedgerAnswers:
         self, scope: str, digest: str, upstream: str, answer: Completion, seconds: float
     ) -> None:
         """Keep an answer: in the database when this returns, unless that cannot be written."""
-        now = self._clock()
-        expires = now + timedelta(seconds=seconds)
-        answered = msgspec.json.encode(answer)
-        keep = self._ledger.keep_model_answer
+        kept = KeptAnswer(
+            scope=scope,
+            digest=digest,
+            upstream=upstream,
+            answer=msgspec.json.encode(answer),
+            expires=self._clock() + timedelta(seconds=seconds),
+        )
         with suppress(StorageError):
-            await asyncio.to_thread(keep, scope, digest, upstream, answered, expires, now)
+            await self._writing.done(kept)
+
+    async def settled(self) -> None:
+        """Wait until all is kept whose callers have gone."""
+        await self._writing.settled()
+
+    def _read(self, wanted: Sequence[tuple[str, str]]) -> list[bytes | None]:
+        found = self._ledger.model_answers(wanted, self._clock())
+        return [found.get(key) for key in wanted]
+
+    def _write(self, answers: Sequence[KeptAnswer]) -> list[None]:
+        self._ledger.keep_model_answers(answers, self._clock())
+        return [None] * len(answers)
 
 
 class NearAnswers:
@@ -185,3 +210,7 @@ class NearAnswers:
         await self._far.keep(scope, digest, upstream, answer, seconds)
         until = self._clock() + min(seconds, self._held_s)
         self._near.put((scope, digest), answer, until)
+
+    async def settled(self) -> None:
+        """Wait until all is kept whose callers have gone."""
+        await self._far.settled()

@@ -22,17 +22,9 @@ from pathlib import Path
 
 from milepost._base.digest import digest_of
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import (
-    MICRO,
-    Capabilities,
-    Completion,
-    Endpoint,
-    ModelRequest,
-    Piece,
-    Price,
-    Tokens,
-    Upstream,
-)
+from milepost.entities.language import Completion, ModelRequest, Piece, Tokens
+from milepost.entities.money import MICRO
+from milepost.entities.upstream import Capabilities, Endpoint, Price, Upstream
 from milepost.models.language.asking import Terms
 from milepost.models.language.inside import spelling
 from milepost.models.language.inside.options import Rule, known_labels, options

@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import Completion, ModelRequest, Piece, Tokens, Upstream
+from milepost.entities.language import Completion, ModelRequest, Piece, Tokens
+from milepost.entities.upstream import Upstream
 from milepost.models.language.asking import LanguageModel, Terms
 
 Kind = Literal[

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from milepost.entities.language import Endpoint, Upstream
+from milepost.entities.upstream import Endpoint, Upstream
 from milepost.models.language.asking import LanguageModel
 from milepost.models.language.inside.fake import Fake
 from milepost.models.language.inside.faults import Fault, Faulty

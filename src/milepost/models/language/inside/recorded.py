@@ -24,16 +24,15 @@ from milepost._base.digest import digest_of
 from milepost.entities.errors import DataError, UpstreamError
 from milepost.entities.language import (
     Completion,
-    Endpoint,
     Finish,
-    Micro,
     ModelRequest,
     Piece,
     TokenChoice,
     Tokens,
     ToolCall,
-    Upstream,
 )
+from milepost.entities.money import Micro
+from milepost.entities.upstream import Endpoint, Upstream
 from milepost.models.language.asking import LanguageModel, Terms
 from milepost.models.language.inside import spelling
 from milepost.models.language.inside.options import Replay, lines_of, options, place

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from random import Random
 
-from milepost.entities.language import Balance
+from milepost.entities.upstream import Balance
 from milepost.models.language.resilience.lane import Lane
 from milepost.models.language.resilience.trial import Trial
 

@@ -13,15 +13,9 @@ from typing import TypeVar
 from msgspec.structs import replace as with_fields
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import (
-    AGAIN,
-    Completion,
-    ModelRequest,
-    Outcome,
-    Piece,
-    Tokens,
-    Upstream,
-)
+from milepost.entities.language import Completion, ModelRequest, Piece, Tokens
+from milepost.entities.model_calls import AGAIN, Outcome
+from milepost.entities.upstream import Upstream
 from milepost.models.language.asking import LanguageModel, Terms
 from milepost.models.language.resilience.lane import OF_THE_ENDPOINT
 from milepost.models.language.resilience.streaming import first_piece

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from hashlib import blake2b
 from random import Random
 
-from milepost.entities.language import Endpoint, Outcome
+from milepost.entities.model_calls import Outcome
+from milepost.entities.upstream import Endpoint
 from milepost.models.language.asking import LanguageModel
 from milepost.models.language.resilience.breaker import Breaker
 from milepost.models.language.resilience.limit import Limit
@@ -25,6 +26,9 @@ FULL: frozenset[Outcome] = frozenset({"rate_limited", "overloaded"})
 
 NEUTRAL: frozenset[Outcome] = frozenset({"cancelled", "rate_limited", "over_budget", "no_price"})
 """Outcomes that say nothing about whether it works."""
+
+OURS: frozenset[Outcome] = frozenset({"over_budget", "no_price", "cancelled"})
+"""Outcomes of one caller alone: when that one may come again is nothing to the others."""
 
 SMOOTHING = 0.2
 """Weight of the newest latency in the moving mean."""
@@ -120,7 +124,7 @@ class Lane:
             self.limit.more(self.flying)
             old = self.latency
             self.latency = seconds if old is None else old + SMOOTHING * (seconds - old)
-        elif outcome in FULL or retry_after is not None:
+        elif outcome in FULL or (retry_after is not None and outcome not in OURS):
             self.limit.less(flight.number)
             self._pause(retry_after)
         self.flying -= 1

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import Outcome, Upstream
+from milepost.entities.model_calls import Outcome
+from milepost.entities.upstream import Upstream
 from milepost.models.language.resilience.balance import BALANCES
 from milepost.models.language.resilience.lane import Flight, Lane
 from milepost.models.language.resilience.trial import Trial

@@ -10,15 +10,9 @@ from typing import Any, TypeVar, cast
 from msgspec.structs import replace
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import (
-    AGAIN,
-    Completion,
-    ModelRequest,
-    Outcome,
-    Piece,
-    Tokens,
-    Upstream,
-)
+from milepost.entities.language import Completion, ModelRequest, Piece, Tokens
+from milepost.entities.model_calls import AGAIN, Outcome
+from milepost.entities.upstream import Upstream
 from milepost.models.language.asking import LanguageModel, Terms
 from milepost.models.language.resilience.allowance import Allowance
 from milepost.models.language.resilience.hedging import Hedge
@@ -107,24 +101,37 @@ class Resilient:
             found = await self._until_one(trial, lambda flight: self._once(flight, trial, once))
         else:
             found = await self._until_one(
-                trial, lambda flight: self._hedge.first_of(flight, trial, once, self._once)
+                trial,
+                lambda flight: self._hedge.first_of(
+                    flight, trial, lambda flight: self._once(flight, trial, once)
+                ),
             )
             self._hedge.saw(request, found)
         return self._whole(found, trial)
 
     async def stream(self, request: ModelRequest, terms: Terms) -> AsyncGenerator[Piece]:
-        """The answer as it comes; tried again only before its first piece."""
+        """The answer as it comes; tried again, or asked a second time, before its first piece."""
         trial = Trial(self.upstream, terms, request, self._clock())
 
         async def once(flight: Flight) -> Opened:
             pieces = flight.lane.model.stream(request, trial.terms)
             return Opened(flight, await self._attempt(flight, trial, first_piece(pieces)), pieces)
 
-        opened = await self._until_one(trial, once)
+        if self.upstream.hedge_after_s is None:
+            opened = await self._until_one(trial, once)
+        else:
+            opened = await self._until_one(
+                trial, lambda flight: self._hedge.first_of(flight, trial, once)
+            )
         async with aclosing(rest(opened, trial, self._lanes, self._clock)) as pieces:
             async for piece in pieces:
                 whole = piece.whole
-                yield piece if whole is None else replace(piece, whole=self._whole(whole, trial))
+                if whole is None:
+                    yield piece
+                    continue
+                if self.upstream.hedge_after_s is not None:
+                    self._hedge.saw(request, whole)
+                yield replace(piece, whole=self._whole(whole, trial))
 
     async def embed(self, texts: Sequence[str], terms: Terms) -> tuple[list[list[float]], Tokens]:
         """Vectors of texts; see ``LanguageModel``."""

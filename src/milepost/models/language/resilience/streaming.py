@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import Outcome, Piece
+from milepost.entities.language import Piece
+from milepost.entities.model_calls import Outcome
 from milepost.models.language.resilience.lane import Flight
 from milepost.models.language.resilience.lanes import Lanes
 from milepost.models.language.resilience.trial import GRACE_S, Trial

@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import ModelRequest, Upstream
+from milepost.entities.language import ModelRequest
+from milepost.entities.upstream import Upstream
 from milepost.models.language.asking import Terms
 
 if TYPE_CHECKING:

@@ -122,7 +122,7 @@ def _spending() -> None:
         _text("key", nullable=True),
         _text("job", nullable=True),
         _text("outcome"),
-        *(_whole(name) for name in ("input", "output", "cached_input", "reasoning")),
+        *(_whole(name) for name in ("input", "output", "cached_input", "reasoning", "cache_write")),
         *(_whole(name) for name in ("micro_usd", "estimated", "attempts")),
         sa.Column("seconds", sa.Float, nullable=False),
         _text("cached"),

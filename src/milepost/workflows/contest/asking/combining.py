@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from milepost.contests.runner import Entry, Fitted, refit
 from milepost.entities.asked import Answering
 from milepost.entities.cascade import Promise
-from milepost.entities.language import MICRO
+from milepost.entities.money import MICRO
 from milepost.entities.scorecard import Latency
 from milepost.predictors.base import Predictor
 from milepost.strategy import Combining, Contender, Problem, Strategy

@@ -11,8 +11,10 @@ import msgspec
 from milepost.contests.per_upstream import PerUpstream
 from milepost.contests.runner import Entry
 from milepost.entities.errors import InputError, UnknownNameError, UpstreamError
-from milepost.entities.language import MICRO, ModelRequest, Upstream, usd
+from milepost.entities.language import ModelRequest
+from milepost.entities.money import MICRO, usd
 from milepost.entities.task import Task
+from milepost.entities.upstream import Upstream
 from milepost.models.language.asking import Answered, Speaker, Terms
 from milepost.strategy import Problem, Strategy
 from milepost.workflows.contest.asking.trying import foreseen_by_trying
@@ -46,6 +48,7 @@ def speakers_of(
         yield {}
         return
     limit = round(budget_usd * MICRO)
+    spent = spent_by(context, work, {})
     work.reach(
         lambda: context.ledger.set_budget(
             f"job:{work.job.id}",
@@ -56,7 +59,13 @@ def speakers_of(
         )
     )
     terms = Terms(purpose="improve", task=task.name, job=work.job.id)
-    with speakers(context, task, terms) as found:
+
+    def watch(done: int, asked: int, micro_usd: int) -> None:
+        nonlocal spent
+        spent += micro_usd
+        work.tell_more(f"{done:,} of {asked:,} answers, {usd(spent)} of {usd(limit)} spent")
+
+    with speakers(context, task, terms, watch) as found:
         yield found
 
 

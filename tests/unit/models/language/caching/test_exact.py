@@ -1,4 +1,7 @@
 import asyncio
+import threading
+import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost.entities.errors import UnreachableError, UpstreamError
-from milepost.entities.language import Completion, Endpoint
+from milepost.entities.language import Completion
+from milepost.entities.model_calls import KeptAnswer
+from milepost.entities.upstream import Endpoint
 from milepost.models.language.asking import Answered, Terms
 from milepost.models.language.caching.exact import Cached
 from milepost.models.language.caching.stores import (
@@ -16,6 +21,7 @@ from milepost.models.language.caching.stores import (
     MemoryAnswers,
     NearAnswers,
 )
+from milepost.models.language.inside.fake import Fake, fake_upstream
 
 TASK = Terms(task="route")
 
@@ -266,28 +272,28 @@ class Ledger:
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], tuple[str, bytes, datetime]] = {}
-        self.reads = 0
+        self.reads = self.writes = 0
         self.down = False
+        self.open = threading.Event()
+        self.open.set()
 
-    def model_answer(self, scope: str, digest: str, now: datetime) -> bytes | None:
+    def model_answers(
+        self, wanted: Iterable[tuple[str, str]], now: datetime
+    ) -> dict[tuple[str, str], bytes]:
         self.reads += 1
         if self.down:
             raise UnreachableError("nobody there.")
-        found = self.rows.get((scope, digest))
-        return found[1] if found is not None and now < found[2] else None
+        rows = {key: self.rows[key] for key in wanted if key in self.rows}
+        return {key: answer for key, (_, answer, expires) in rows.items() if now < expires}
 
-    def keep_model_answer(
-        self,
-        scope: str,
-        digest: str,
-        upstream: str,
-        answer: bytes,
-        expires: datetime,
-        now: datetime,
-    ) -> None:
+    def keep_model_answers(self, answers: Iterable[KeptAnswer], now: datetime) -> None:
+        self.writes += 1
         if self.down:
             raise UnreachableError("nobody there.")
-        self.rows[scope, digest] = (upstream, answer, expires)
+        self.open.wait()
+        for each in answers:
+            assert each.expires is not None
+            self.rows[each.scope, each.digest] = (each.upstream, each.answer, each.expires)
 
 
 def test_the_ledger_answers_for_later_processes_and_is_not_read_twice() -> None:
@@ -319,3 +325,45 @@ def test_the_ledger_answers_for_later_processes_and_is_not_read_twice() -> None:
     ledger.down = False
     ledger.rows["s", "d"] = ("big", b"{", expires)
     assert asyncio.run(LedgerAnswers(ledger, lambda: moment).answer("s", "d")) is None
+
+
+def test_answers_are_kept_together_and_none_is_said_to_be_kept_before_it_is() -> None:
+    ledger = Ledger()
+    store = LedgerAnswers(ledger)
+
+    async def keep(digest: str) -> None:
+        await store.keep("s", digest, "big", Completion(text=digest), 60.0)
+        assert ("s", digest) in ledger.rows
+
+    async def trial() -> None:
+        ledger.open.clear()
+        waiting = [asyncio.create_task(keep(str(at))) for at in range(100)]
+        while not ledger.writes:
+            await asyncio.sleep(0)
+        waiting[0].cancel()
+        waiting[99].cancel()
+        ledger.open.set()
+        await asyncio.gather(*waiting[1:99])
+        await store.settled()
+        assert len(ledger.rows) == 100, "what was paid for is kept, whoever has gone"
+        found = await asyncio.gather(*(store.answer("s", str(at)) for at in range(100)))
+        assert [each and each.text for each in found] == [str(at) for at in range(100)]
+
+    asyncio.run(trial())
+    assert ledger.writes == 2, "the first alone, then all that came meanwhile"
+    assert ledger.reads == 2
+
+
+def test_a_ledger_that_hangs_holds_up_nobody_who_has_a_deadline(stage: Any) -> None:
+    ledger = Ledger()
+    ledger.open.clear()
+
+    async def trial() -> None:
+        whole = Cached(Fake(fake_upstream(base_url="fake:?says=yes")), LedgerAnswers(ledger))
+        terms = Terms(task="route", deadline=time.monotonic() + 0.2)
+        assert (await whole.complete(stage.asked("x"), terms)).text == "yes"
+        assert ledger.writes == 1
+        assert not ledger.rows
+        ledger.open.set()
+
+    asyncio.run(trial())

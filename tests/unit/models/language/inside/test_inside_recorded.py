@@ -4,7 +4,8 @@ import json
 import pytest
 
 from milepost.entities.errors import DataError, UpstreamError
-from milepost.entities.language import Endpoint, Message, ModelRequest, Price, Tokens, Upstream
+from milepost.entities.language import Message, ModelRequest, Tokens
+from milepost.entities.upstream import Endpoint, Price, Upstream
 from milepost.models.language.asking import Terms
 from milepost.models.language.inside.fake import Fake, fake_upstream
 from milepost.models.language.inside.recorded import Recorded, Recording, request_digest

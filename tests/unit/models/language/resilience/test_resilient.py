@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from milepost.entities.errors import UpstreamError
-from milepost.entities.language import Completion, Upstream
+from milepost.entities.language import Completion
+from milepost.entities.upstream import Upstream
 from milepost.models.language.asking import Answered, Terms
 from milepost.models.language.resilience.fallback import FallingBack
 from milepost.models.language.resilience.resilient import Resilient
@@ -323,6 +324,48 @@ async def pieces_of(model: Any, request: Any, terms: Terms = SERVE) -> tuple[lis
     except UpstreamError as error:
         return got, error
     return got, None
+
+
+@pytest.mark.parametrize("second", [0.1, 49.0], ids=["the second", "both at once"])
+def test_a_stream_is_hedged_until_its_first_piece(stage: Any, second: float) -> None:
+    upstream = stage.row(endpoints=2, hedge_after_s=1.0, at_once=2)
+    sent: list[int] = []
+
+    def script(_: int) -> tuple[float, str]:
+        sent.append(0)
+        return {2: 50.0, 3: second}.get(len(sent), 0.1), "ok"
+
+    one, two = stage.Scripted(upstream, script), stage.Scripted(upstream, script)
+
+    async def trial() -> tuple[Completion, float]:
+        whole = layer(stage, upstream, one, two)
+        await whole.complete(stage.asked("x"), SERVE)
+        before = stage.now()
+        _, found = await pieces_of(whole, stage.asked("x"))
+        seconds = stage.now() - before
+        both = [pieces_of(whole, stage.asked(each)) for each in "yz"]
+        assert all(found is not None for _, found in await asyncio.gather(*both)), "places are free"
+        return found, seconds
+
+    found, seconds = stage.run(trial())
+    assert seconds == pytest.approx(1.0 + second)
+    assert found.attempts == 2
+    assert (one.flying, two.flying) == (0, 0)
+    assert 10 < found.micro_usd <= 30, "the loser is counted, too"
+
+
+def test_a_caller_without_money_does_not_rest_the_endpoint_of_all_others(stage: Any) -> None:
+    upstream = stage.row()
+    model = stage.Scripted(upstream, lambda n: (0.0, "ok" if n else "over_budget"))
+    model.retry_after = 86_400.0
+
+    async def trial() -> None:
+        whole = layer(stage, upstream, model)
+        refused = error_of(await outcome(whole, stage.asked("x")))
+        assert (refused.outcome, refused.retry_after) == ("over_budget", 86_400.0)
+        assert isinstance(await outcome(whole, stage.asked("y")), Completion)
+
+    stage.run(trial())
 
 
 def test_a_stream_is_tried_again_before_its_first_piece_only(stage: Any) -> None:
