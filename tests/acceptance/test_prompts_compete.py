@@ -27,11 +27,11 @@ def desk(milepost):
 
 
 def test_prompts_compete_within_a_budget(milepost, desk, is_valid):
-    alone = milepost("-w", desk, "improve", "things", *ONLY, "--json")
-    assert "No language model is asked (big)" in alone.err
-    (without,) = alone.json["tasks"]
-    assert {each["strategy"] for each in without["candidates"]} == {"majority", "tfidf_linear"}
-    assert without["budget_usd"] is None
+    refused = milepost("-w", desk, "improve", "things", *ONLY)
+    assert refused.code == 2
+    assert "'prompted' asks a language model, and nothing may be spent" in refused.err
+    assert "--budget-usd 0.50" in refused.err
+    assert milepost.ok("-w", desk, "looks", "things", "--json").json["taken"] == []
 
     dear = milepost("-w", desk, "improve", "things", *ONLY, "--budget-usd", "0.0001")
     assert "too dear" in dear.err

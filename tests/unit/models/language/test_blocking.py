@@ -138,15 +138,6 @@ def test_a_budget_that_is_only_reserved_is_waited_for() -> None:
 
 
 def test_ctrl_c_ends_the_calls_before_it_goes_on() -> None:
-    # Tests that run in the background of a shell inherit that it is ignored.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        _interrupted()
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _interrupted() -> None:
     model = Shouting()
 
     def act(text: str) -> str:
