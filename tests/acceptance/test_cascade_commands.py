@@ -74,6 +74,7 @@ def filled(path, labels, most):
     return path
 
 
+@pytest.mark.slow
 def test_people_get_what_is_left_and_the_promise_is_checked_again(
     milepost, desk, is_refusal, is_valid
 ):

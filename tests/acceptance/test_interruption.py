@@ -33,7 +33,9 @@ def in_the_middle(process, workspace):
     return process
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
+)
 def test_the_next_improvement_just_works(milepost, busy, how):
     process = in_the_middle(milepost.start("-w", busy, "improve", "many"), busy)
     process.send_signal(how)

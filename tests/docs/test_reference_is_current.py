@@ -153,6 +153,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert path.exists(), f"{page.name}: {target}"
 
 
+@pytest.mark.exhaustive  # `make check` builds them too
 def test_sphinx_builds_without_a_warning(root: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", tmp_path / "trees"]
     done = subprocess.run(

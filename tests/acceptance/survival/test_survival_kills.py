@@ -21,8 +21,8 @@ OLD = Path(__file__).parents[2] / "unit" / "storage" / "ledgers" / "0001.json"
 FEW = pytest.param(2, id="few")
 
 
-def many(number):
-    return pytest.param(number, id="many", marks=[pytest.mark.slow, pytest.mark.timeout(900)])
+def many(number, when=pytest.mark.slow):
+    return pytest.param(number, id="many", marks=[when, pytest.mark.timeout(900)])
 
 
 def killed(child, seconds):
@@ -58,7 +58,7 @@ def test_killed_in_a_promotion(kills, desk, warm, moments, invariants, sleep_unt
     assert acknowledged >= kills
 
 
-@pytest.mark.parametrize("kills", [FEW, many(34)])
+@pytest.mark.parametrize("kills", [FEW, many(34, pytest.mark.exhaustive)])
 def test_killed_in_an_improvement(kills, desk, warm, moments, invariants, opened):
     def improve(seed):
         # With the same seed it goes on where the killed one stopped.
