@@ -25,6 +25,7 @@ def waiting(two, tickets, tmp_path):
     return tmp_path / "desk"
 
 
+@pytest.mark.slow
 def test_a_release_waits_until_somebody_else_approves_it(two, waiting):
     maker, reviewer = two
     made = maker.ok("-w", waiting, "improve", "route", "--strategy", "tfidf_linear")

@@ -3,6 +3,7 @@
 import csv
 
 import numpy as np
+import pytest
 
 import milepost as mp
 
@@ -46,6 +47,7 @@ def _desk(milepost):
     return milepost.folder / "desk" / "tasks" / "guard.yaml"
 
 
+@pytest.mark.slow
 def test_a_gap_beyond_the_limit_is_not_released_and_says_who_is_flagged(milepost, is_valid):
     task = _desk(milepost)
     plain = task.read_text()

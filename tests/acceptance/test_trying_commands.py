@@ -53,6 +53,7 @@ def judge(desk: Path, subjects: range) -> None:
     context.ledger.close()
 
 
+@pytest.mark.slow
 def test_a_canary_from_its_begin_to_its_promotion(milepost, desk):
     begun = milepost.ok("-w", desk, "canary", "route", 2, "--share", "50%")
     assert "route@canary is release 2: it answers 50 % of the traffic" in begun.out

@@ -20,6 +20,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIALS = (ROOT / "docs" / "tutorial.md", ROOT / "docs" / "tutorials" / "first-mile.md")
 """Pages that begin with a workspace of their own; minutes, so that they have slow tests."""
+LONG = {
+    "budgets.md",
+    "fairness.md",
+    "labels-and-test-file.md",
+    "lineage.md",
+    "prepare.md",
+    "upstreams.md",
+}
+"""How-tos that take ten seconds or more: slow tests too."""
 QUEUES = ("delivery", "returns", "payment")
 _FENCE = re.compile(r"^(```+)(\{code-block\} )?(\w*)[^\n]*\n(.*?)^\1$", re.DOTALL | re.MULTILINE)
 _CAPTION = re.compile(r"\A:caption: (\S+)\n\n?")
@@ -152,7 +161,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
     if "how_to" in metafunc.fixturenames:
         run = [
-            page
+            pytest.param(page, marks=pytest.mark.slow) if page.name in LONG else page
             for page in pages()
             if page.name != "README.md"
             and page not in TUTORIALS

@@ -19,6 +19,7 @@ def test_how_to(how_to: Path, run_page: Run, desk_with_support: Path) -> None:
     run_page(how_to)
 
 
+@pytest.mark.slow
 def test_readme(root: Path, run_page: Run) -> None:
     run_page(root / "README.md")
 
