@@ -168,6 +168,14 @@ class LateError(MilepostError):
     """The deadline of a request passed before there was an answer."""
 
 
+_OUTSIDE = {
+    "timeout": "it did not answer in time.",
+    "unreachable": "it cannot be reached.",
+    "blocked_address": "its address may not be used.",
+}
+"""Outcomes whose words may name a host, an address or a port."""
+
+
 class UpstreamError(MilepostError):
     """A call of a language model failed.
 
@@ -198,6 +206,11 @@ class UpstreamError(MilepostError):
         self.attempts = attempts
         where = f"upstream {upstream}" if upstream else None
         super().__init__(what, where=where, advice=advice)
+
+    @property
+    def outside(self) -> str:
+        """What happened, for callers of a server: without where the upstream is."""
+        return _OUTSIDE.get(self.outcome, self.what)
 
 
 class RecordingError(StorageError):

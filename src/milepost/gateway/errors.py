@@ -250,8 +250,10 @@ def _upstream(error: MilepostError) -> Refusal:
     if failed.where is None or status in {402, 429}:
         return answer
     # "Its last calls failed" says nothing to whoever sent text to a task, and knows no upstream.
-    said = _sentence(f"{failed.where}: {failed.what}")
-    return replace(answer, detail=msgspec.structs.replace(answer.detail, message=said))
+    said, hint = _sentence(f"{failed.where}: {failed.outside}"), error.advice
+    if failed.outside != failed.what:
+        hint = "Whoever runs the server finds out why with `milepost upstreams check`."
+    return replace(answer, detail=msgspec.structs.replace(answer.detail, message=said, hint=hint))
 
 
 def _try_again(code: str) -> Callable[[MilepostError], Refusal]:

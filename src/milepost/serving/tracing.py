@@ -101,7 +101,7 @@ def _as_asked(answer: Answer, decided: Decided) -> Answer:
     failure = decided.given.failure
     if failure is not None:
         again = msgspec.UNSET if failure.retry_after is None else failure.retry_after
-        failed = FailedCall(outcome=failure.outcome, message=failure.what, retry_after=again)
+        failed = FailedCall(outcome=failure.outcome, message=failure.outside, retry_after=again)
         return msgspec.structs.replace(answer, failed=failed)
     kinds = {one.cached for one in decided.asked if one.calls}
     if "similar" in kinds:
