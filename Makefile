@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
+# Long tests wait for other processes much of the time.
+SLOW_WORKERS ?= 3
 
 .PHONY: demo test test-slow test-exhaustive check format bench docs lock clean
 
@@ -36,7 +38,7 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	scripts/system-packages
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow || test $$? -eq 5 # 5: there is none
+	$(BIN)/python -m pytest -n $(SLOW_WORKERS) --dist worksteal -m slow || test $$? -eq 5 # 5: there is none
 
 test-exhaustive: $(VENV)/.dev
 	scripts/system-packages

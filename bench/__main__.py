@@ -14,6 +14,7 @@ BENCHMARKS = {
     "ledger": True,
     "quality": False,
     "regret": False,
+    "search_prior": False,
     "first_to_last": False,
     "statistics": False,
     "scorecard_speed": True,
@@ -30,8 +31,10 @@ BENCHMARKS = {
     "label_noise": False,
     "prompt_worth": False,
     "membership": False,
+    "incremental": False,
     "int8": True,
     "adapters": True,
+    "students": False,
     "engine": True,
     "serving": False,
     "recording": False,
@@ -41,6 +44,14 @@ BENCHMARKS = {
     "upstream_overhead": False,
     "pass_through": False,
     "answer_cache": False,
+    "multitask": False,
+    "migrate": False,
+    "few_labels": False,
+    "kinds": False,
+    "spans": False,
+    "ranking": False,
+    "pairs": False,
+    "images": False,
 }
 """Name of each benchmark, and whether it belongs to the quarter of an hour that runs unasked."""
 

@@ -75,12 +75,12 @@ def _measure(trunk: Trunk, texts: int, rounds: int) -> dict[str, object]:
     uncached = Engine({(trunk.digest, trunk.variant): trunk}, cache=0)
     parts: dict[str, Callable[[], dict[str, float]]] = {"ceiling": lambda: _ceiling(trunk, texts)}
     for name, stacks in plans.items():
-        parts[name] = lambda stacks=stacks: _drive(engine, stacks, _fresh(texts))
-    parts["cache_off"] = lambda: _drive(uncached, plans["tasks_1000"], _fresh(texts))
-    parts["cache_hits"] = lambda: _drive(engine, plans["tasks_1"], ["the same text"] * 4 * texts)
-    parts["static"] = lambda: _drive(engine, static, _fresh(2 * texts))
+        parts[name] = lambda stacks=stacks: drive(engine, stacks, fresh(texts))
+    parts["cache_off"] = lambda: drive(uncached, plans["tasks_1000"], fresh(texts))
+    parts["cache_hits"] = lambda: drive(engine, plans["tasks_1"], ["the same text"] * 4 * texts)
+    parts["static"] = lambda: drive(engine, static, fresh(2 * texts))
     one = [*plans["tasks_1"]]
-    parts["one_at_a_time"] = lambda: _drive(engine, one, _fresh(texts // 8), at_once=1)
+    parts["one_at_a_time"] = lambda: drive(engine, one, fresh(texts // 8), at_once=1)
     for part in parts.values():
         part()  # warms the graph, the caches of the processor and the allocator
     runs = {name: [] for name in parts}
@@ -122,7 +122,7 @@ def _ratios(runs: dict[str, list[dict[str, float]]]) -> dict[str, float]:
 
 def _ceiling(trunk: Trunk, texts: int) -> dict[str, float]:
     """Passes alone, of batches that were tokenised before."""
-    tokens = trunk.tokenise(_fresh(texts))
+    tokens = trunk.tokenise(fresh(texts))
     batches = [tokens[at : at + 16] for at in range(0, texts, 16)]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         begun, cpu = time.perf_counter(), time.process_time()
@@ -132,7 +132,7 @@ def _ceiling(trunk: Trunk, texts: int) -> dict[str, float]:
     return {"texts_per_s": texts / wall, "cpu_us": cpu / texts * 1e6, "batch": 16.0}
 
 
-def _drive(
+def drive(
     engine: Engine, stacks: Sequence[Stack], texts: Sequence[str], at_once: int = AT_ONCE
 ) -> dict[str, float]:
     """Single texts from so many coroutines, each waiting for its answer before the next."""
@@ -160,7 +160,7 @@ def _drive(
     }
 
 
-def _fresh(n: int) -> list[str]:
+def fresh(n: int) -> list[str]:
     """Texts of ten words, about twelve tokens, none of which was there before."""
     made: list[str] = []
     for i in (next(_numbers) for _ in range(n)):
@@ -171,10 +171,10 @@ def _fresh(n: int) -> list[str]:
 
 
 def _head(seed: int, trunk: Trunk) -> Headed:
-    return Headed(_linear(seed, trunk.dimensions), (trunk.digest, trunk.variant), f"{seed:064x}")
+    return Headed(linear(seed, trunk.dimensions), (trunk.digest, trunk.variant), f"{seed:064x}")
 
 
-def _linear(seed: int, dimensions: int) -> LinearPredictor:
+def linear(seed: int, dimensions: int) -> LinearPredictor:
     generator = np.random.default_rng(seed)
     return LinearPredictor(
         labels=_LABELS,
@@ -209,12 +209,12 @@ def _static(trunk: Trunk) -> Headed:
 def _memory(tasks: int = 1000) -> dict[str, float]:
     """Kilobytes that a further task of ten labels takes, with its plan of five shared guards."""
     key = ("0" * 64, "fp32")
-    guards = [Headed(_linear(i, 384), key, f"{i:064x}") for i in range(5)]
+    guards = [Headed(linear(i, 384), key, f"{i:064x}") for i in range(5)]
     kept: list[Stack] = []
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
     for i in range(tasks):
-        kept.append(Stack([Headed(_linear(i, 384), key, f"{i + 9:064x}"), *guards]))
+        kept.append(Stack([Headed(linear(i, 384), key, f"{i + 9:064x}"), *guards]))
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     found = {"kb_per_task": grown / len(kept) / 1000, "weights_kb": (384 + 1) * LABELS * 4 / 1000}

@@ -112,6 +112,7 @@ def _judged(fits: Fits, metric: str) -> str:
     """
     from milepost._base.settings import Settings
     from milepost.contests.runner import Fitted
+    from milepost.data.splitting.folding import Folding
     from milepost.entities.example import Examples
     from milepost.entities.scorecard import Latency
     from milepost.entities.task import Task, make_objective
@@ -137,6 +138,7 @@ def _judged(fits: Fits, metric: str) -> str:
         regime="cross_fitted",
         train=train,
         train_y=fits.y,
+        folding=Folding(np.zeros(len(train), np.int64), np.ones(len(train), np.bool_)),
         counted=counted,
         own=len(train),
         judged=train.take(counted.tolist()),

@@ -70,14 +70,14 @@ class Fits:
 
 def fits_of(name: str, seeds: int, *, keep: bool) -> Iterator[Fits]:
     """The set's draws, each fitted once."""
-    material: _Set | None = None
+    material: DrawnSet | None = None
     for seed in range(seeds):
         for shots in (*map(str, SHOTS), "total"):
             path = PARTS / f"{name}-{shots}-{seed}.npz"
             if keep and path.exists():
                 yield _load(path)
                 continue
-            material = material or _Set.read(name, seeds)
+            material = material or DrawnSet.read(name, seeds)
             rows = material.draw(shots, seed)
             if rows is None:
                 continue
@@ -88,7 +88,7 @@ def fits_of(name: str, seeds: int, *, keep: bool) -> Iterator[Fits]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Set:
+class DrawnSet:
     """A set with its encoder: what can be drawn, and the test part."""
 
     name: str
@@ -100,7 +100,7 @@ class _Set:
     encoder: Any
 
     @classmethod
-    def read(cls, name: str, seeds: int) -> "_Set":
+    def read(cls, name: str, seeds: int) -> "DrawnSet":
         from milepost.contests.held import HeldVectors
         from milepost.data.duplicates import text_keys
         from milepost.models.catalog import open_encoder

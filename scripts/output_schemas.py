@@ -26,13 +26,14 @@ from milepost.entities import (  # noqa: E402
     examination,
     reproduction,
     scorecard,
+    spans,
 )
 
 FOLDER = ROOT / "src" / "milepost" / "reports" / "schemas"
 Shape = dict[str, Any]
 RECORDS: dict[str, type[msgspec.Struct]] = {
     kind.__name__: kind
-    for module in (decision, difference, estimate, examination, reproduction, scorecard)
+    for module in (decision, difference, estimate, examination, reproduction, scorecard, spans)
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 }

@@ -29,6 +29,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
     # Only its thresholds are run, but its package imports all of this; it asks for numpy below 2.
     "lotus": (TORCH, "lotus-ai==1.2.4"),
     "litellm": ("litellm[proxy]==1.108.0",),
+    "crfsuite": ("sklearn-crfsuite==0.5.0", "python-crfsuite==0.9.12"),
+    "setfit": (TORCH, "setfit==1.2.0", "sentence-transformers==6.2.0"),
 }  # fmt: skip
 LOOSE: dict[str, tuple[str, ...]] = {"litellm": ("certifi",)}
 """Requirements of a peer's own that are installed at whatever version there is: LiteLLM asks for a

@@ -19,7 +19,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from milepost._base.limits import Limits
 from milepost._base.settings import Settings
-from milepost.cli.app import app as command_line
+from milepost.cli.app import assembled
 from milepost.entities import task as task_records
 from milepost.entities.configuration import Configuration
 from milepost.entities.taskfile import task_schema
@@ -233,7 +233,7 @@ def commands() -> str:
 def _group() -> Any:
     import typer
 
-    return typer.main.get_command(command_line)
+    return typer.main.get_command(assembled())
 
 
 # --- JSON contracts ------------------------------------------------------------------------------

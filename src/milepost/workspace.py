@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from milepost.entities.difference import Difference
     from milepost.entities.example import QualityReport
     from milepost.entities.job import Job
+    from milepost.entities.learning import Forgotten, Learned
     from milepost.entities.lineage import Lineage
     from milepost.entities.looking import Looks
+    from milepost.entities.migration import Migration, Move
     from milepost.entities.model_calls import SpendBy
     from milepost.entities.money import Budget, Period
     from milepost.entities.prediction import Predictions
@@ -46,12 +48,14 @@ if TYPE_CHECKING:
         PromptTemplate,
         PromptVersion,
     )
+    from milepost.entities.ranking import Rankings
     from milepost.entities.release import ApprovalState, Approved, AuditEntry, Channel, Release
     from milepost.entities.reproduction import Reproduction
     from milepost.entities.serving import Feedback, Fidelity, Key, KeyRole, Trace, TraceFilter
     from milepost.entities.similar import SimilarFound, SimilarState
     from milepost.entities.suspect import Suspects
     from milepost.entities.task import Task
+    from milepost.entities.together import Affinity
     from milepost.entities.trying import Trial
     from milepost.entities.upkeep_artifacts import Collection, Verification
     from milepost.entities.upstream import Upstream, UpstreamVersion
@@ -61,13 +65,16 @@ if TYPE_CHECKING:
     from milepost.reports.records import TaskRow
     from milepost.serving import asking as served
     from milepost.workflows import advising, listening, publishing
-    from milepost.workflows.answering import answered, asking, evaluating
+    from milepost.workflows.answering import answered, asking, evaluating, ranking
     from milepost.workflows.contest import improve, options
     from milepost.workflows.context import Context, Events
     from milepost.workflows.language import certifying, registry
     from milepost.workflows.language import checking as language_checking
     from milepost.workflows.language import spending as spending_
+    from milepost.workflows.learning import forget as forgetting
+    from milepost.workflows.learning import learn as learning
     from milepost.workflows.looking import looks as looking
+    from milepost.workflows.migrating import migrate as migrating
     from milepost.workflows.prompts import versions as prompting
     from milepost.workflows.release import behave as behaving
     from milepost.workflows.release import cards, comparing_live, trying
@@ -84,6 +91,8 @@ if TYPE_CHECKING:
     from milepost.workflows.serving.fidelity import Chosen
     from milepost.workflows.tasks import checking, ingest
     from milepost.workflows.tasks import suspects as suspecting
+    from milepost.workflows.together import affinity as comparing_tasks
+    from milepost.workflows.together import improving as joining
     from milepost.workflows.upkeep import audit as auditing
     from milepost.workflows.upkeep import backup as backing_up
     from milepost.workflows.upkeep import collect as collecting
@@ -103,12 +112,15 @@ else:
     answered = Later("milepost.workflows.answering.answered")
     asking = Later("milepost.workflows.answering.asking")
     evaluating = Later("milepost.workflows.answering.evaluating")
+    ranking = Later("milepost.workflows.answering.ranking")
     improve = Later("milepost.workflows.contest.improve")
     options = Later("milepost.workflows.contest.options")
     certifying = Later("milepost.workflows.language.certifying")
     language_checking = Later("milepost.workflows.language.checking")
     registry = Later("milepost.workflows.language.registry")
     spending_ = Later("milepost.workflows.language.spending")
+    forgetting = Later("milepost.workflows.learning.forget")
+    learning = Later("milepost.workflows.learning.learn")
     looking = Later("milepost.workflows.looking.looks")
     advising = Later("milepost.workflows.advising")
     prompting = Later("milepost.workflows.prompts.versions")
@@ -132,6 +144,9 @@ else:
     backing_up = Later("milepost.workflows.upkeep.backup")
     collecting = Later("milepost.workflows.upkeep.collect")
     jobs = Later("milepost.workflows.upkeep.jobs")
+    comparing_tasks = Later("milepost.workflows.together.affinity")
+    joining = Later("milepost.workflows.together.improving")
+    migrating = Later("milepost.workflows.migrating.migrate")
     storing = Later("milepost.workflows.upkeep.migrate_store")
     restoring = Later("milepost.workflows.upkeep.restore")
     verifying = Later("milepost.workflows.upkeep.verify")
@@ -177,6 +192,7 @@ class Workspace:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._taught: learning.Teacher | None = None
 
     @classmethod
     def create(cls, directory: str | Path, configuration: Configuration | None = None) -> Workspace:
@@ -218,8 +234,12 @@ class Workspace:
         source: object,
         *,
         task: str,
-        text: str = "text",
+        text: str | None = None,
         label: str = "label",
+        kind: str = "classify",
+        pair: tuple[str, str] | None = None,
+        image: str | None = None,
+        encoder: str | None = None,
         objective: Objective | None = None,
     ) -> tuple[Workspace, Task, QualityReport]:
         """Make a workspace with one task from a labelled file or dataframe.
@@ -228,8 +248,14 @@ class Workspace:
             directory: A new or empty folder.
             source: A CSV, JSONL or Parquet file, ``"-"`` for standard input, or a dataframe.
             task: Name of the task.
-            text: Column of the text.
+            text: Column of the text; ``None`` for ``text``, and for none beside an image.
             label: Column of the label.
+            kind: ``classify``, ``multilabel``, ``score`` or ``rank``.
+            pair: Columns of both sides, instead of ``text``, for a task that matches pairs; of the
+                query and a candidate for one that ranks.
+            image: Column of images: paths from the folder of the file, or data URIs.
+            encoder: Encoder of the task, such as a folder whose model reads images; ``None`` for
+                the workspace's.
             objective: What "good enough" means; the default has no floor.
 
         Raises:
@@ -237,7 +263,14 @@ class Workspace:
                 written then.
             WorkspaceError: As :meth:`create`.
         """
-        columns = ingest.Columns(text=text, label=label)
+        columns = ingest.Columns(
+            text=text,
+            label=label,
+            pair=pair,
+            kind=ingest.kind_named(kind),
+            image=image,
+            encoder=ingest.encoder_from(Path(directory), encoder),
+        )
         plan = ingest.plan_workspace(source, task, columns, objective or Objective())
         with opening.creating(Path(directory), Configuration()) as context:
             made, quality = ingest.carry_out(context, plan)
@@ -326,17 +359,21 @@ class Workspace:
         strategies: Sequence[str] | None = None,
         with_feedback: bool = False,
         budget_usd: float | None = None,
+        parameters: Mapping[str, Mapping[str, object]] | None = None,
         on_event: Events | None = None,
     ) -> Improvement:
         """Let strategies compete, judge them, and release what passes the gate.
 
         Args:
             name: Name of the task.
-            budget: Wall seconds; ``None`` for no limit.
+            budget: Wall seconds; with time given, strategies that train for minutes take part and
+                the others search their parameters. ``None`` for no limit, and neither.
             seed: The same seed gives the same choice and quality columns.
             strategies: Names of those that compete; ``None`` for all.
             with_feedback: Whether to train also on what was said of answers; it judges nothing.
             budget_usd: What language models may cost, in USD; ``None`` asks none.
+            parameters: Parameters of strategies, such as ``{"head_logistic": {"c": 3}}``; they come
+                before those of the task file.
             on_event: Called with (task, what is being done, share done in [0, 1]).
 
         Raises:
@@ -348,9 +385,123 @@ class Workspace:
             strategies=strategies,
             with_feedback=with_feedback,
             budget_usd=budget_usd,
+            parameters=parameters or {},
         )
         done = improve.improve(self._telling(on_event), name, chosen)
         return Improvement(done.contest, done.quality, done.serves)
+
+    def improve_together(
+        self,
+        names: Sequence[str] | None = None,
+        *,
+        budget: float | None = None,
+        seed: int = 0,
+        strategies: Sequence[str] | None = None,
+        with_feedback: bool = False,
+        budget_usd: float | None = None,
+        parameters: Mapping[str, Mapping[str, object]] | None = None,
+        on_event: Events | None = None,
+    ) -> joining.ImprovedTogether:
+        """Tune the encoder on several tasks at once, and let each task's contest judge it.
+
+        Args:
+            names: Names of the tasks; ``None`` for all.
+            budget: As for :meth:`improve`; the tuning may take that time for each task besides.
+            seed: The same seed gives the same choice and quality columns.
+            strategies: Names of those that compete beside ``multitask``; ``None`` for all.
+            with_feedback: As for :meth:`improve`.
+            budget_usd: As for :meth:`improve`.
+            parameters: As for :meth:`improve`; those of ``multitask`` say how it is tuned.
+            on_event: Called with (task, what is being done, share done in [0, 1]).
+
+        Raises:
+            InputError: If fewer than two tasks can be tuned together, or an option is wrong.
+        """
+        chosen = options.Options(
+            budget=budget,
+            seed=seed,
+            strategies=strategies,
+            with_feedback=with_feedback,
+            budget_usd=budget_usd,
+            parameters=parameters or {},
+        )
+        wanted = self.task_names(names)
+        return joining.improve_together(self._telling(on_event), wanted, chosen)
+
+    def affinity(
+        self,
+        names: Sequence[str] | None = None,
+        *,
+        seed: int = 0,
+        on_event: Events | None = None,
+    ) -> Affinity:
+        """Estimate which tasks help or harm which; nothing is trained or recorded.
+
+        Args:
+            names: Names of the tasks; ``None`` for all.
+            seed: Of the draws.
+            on_event: Called with (task, what is being done, share done in [0, 1]).
+
+        Raises:
+            InputError: If fewer than two tasks can be compared.
+        """
+        return comparing_tasks.affinity(self._telling(on_event), self.task_names(names), seed)
+
+    def draw_affinity(self, found: Affinity, output: str | Path) -> Path:
+        """Draw which tasks help which as a ``.svg``, ``.png`` or ``.html`` file."""
+        return publishing.write_affinity(found, Path(output))
+
+    def learn(
+        self,
+        name: str,
+        text: str | Mapping[str, str],
+        label: str | Sequence[str] | float,
+        *,
+        reason: str = "taught by hand",
+    ) -> Learned:
+        """Teach a task one label; where its head can, answers follow it from now on.
+
+        It is provisional: the release keeps its number and its scorecard, which was measured
+        without it. The next contest trains on every label that was taught and judges on none.
+
+        Args:
+            name: Name of the task.
+            text: The input; of a task with several a mapping from their names to texts.
+            label: The right label; labels where any number may hold, the number of a score.
+            reason: Why, for the audit log.
+
+        Raises:
+            UnknownNameError: If there is no such task or label.
+            InputError: If there is no text, or the task's own examples say otherwise of it.
+        """
+        return self._teacher.learn(name, text, label, reason)
+
+    def forget(
+        self,
+        name: str,
+        *,
+        where: str | None = None,
+        ids: Sequence[str] = (),
+        reason: str,
+        dry_run: bool = False,
+    ) -> Forgotten:
+        """Take examples out of a task's data, snapshots and heads, with an audit record.
+
+        What answers and is no closed-form head answers as before until the next
+        :meth:`improve`, whose release then takes its place if it passes the gate.
+
+        Args:
+            name: Name of the task.
+            where: Which, as a predicate in SQL over the columns that slices use.
+            ids: Which, by their ids.
+            reason: Why; it is kept for good, so that it must not say what is to be forgotten.
+            dry_run: Only say what would be done.
+
+        Raises:
+            UnknownNameError: If there is no such task.
+            InputError: If nothing is named, nothing fits, or too little would be left.
+        """
+        return forgetting.forget(self._context, name, where, ids, reason=reason, dry_run=dry_run)
 
     def jobs(self, *, ended: bool = False) -> list[Job]:
         """Unfinished long work, newest first; with ``ended`` that of all time."""
@@ -682,6 +833,33 @@ class Workspace:
         """
         return self.answer(name, inputs, release=release, candidate=candidate).predictions
 
+    def rank(
+        self,
+        name: str,
+        queries: Sequence[str],
+        *,
+        top: int | None = None,
+        release: int | None = None,
+        candidate: str | None = None,
+        on_event: Events | None = None,
+    ) -> Rankings:
+        """Find what may answer each query, and order it.
+
+        Args:
+            name: Name of a task of the kind ``rank``.
+            queries: What is asked.
+            top: Most candidates for each query; ``None`` for 10.
+            release: Number of the release that orders them.
+            candidate: Id of the candidate of a contest that orders them.
+            on_event: Told about progress.
+
+        Raises:
+            InputError: If the task does not rank, or a query is empty.
+            WorkspaceError: If there is no release yet.
+        """
+        which = answered.Which(release=release, candidate=candidate)
+        return ranking.rank_queries(self._telling(on_event), name, queries, which, top)
+
     def predict_file(
         self,
         name: str,
@@ -952,13 +1130,28 @@ class Workspace:
         """
         return releasing.rollback(self._context, name, reason, idempotency_key)
 
-    def export(self, name: str, directory: str | Path, *, release: int | None = None) -> int:
+    def export(
+        self,
+        name: str,
+        directory: str | Path,
+        *,
+        release: int | None = None,
+        merge: bool = False,
+    ) -> int:
         """Write a release with its encoder as a folder that answers anywhere; returns its number.
 
+        Args:
+            name: Name of the task.
+            directory: Must not exist, or be empty.
+            release: Its number; ``None`` for the one in production.
+            merge: Whether an adapter of a tuned encoder is added to the encoder's weights, in
+                fp32, rather than kept beside it as it was measured.
+
         Raises:
+            InputError: If it is to be merged, and the release has not just one adapter.
             WorkspaceError: If there is no release, or the folder is not empty.
         """
-        return releasing.export(self._context, name, Path(directory), release)
+        return releasing.export(self._context, name, Path(directory), release, merge=merge)
 
     def report(self, name: str | None, output: str | Path) -> Path:
         """Write one self-contained HTML page about a task, or about all when ``name`` is None."""
@@ -1214,6 +1407,33 @@ class Workspace:
         done = restoring.restore(str(place), Path(directory), backup=backup, ledger=ledger)
         return cls.open(directory), done
 
+    def migrate(
+        self,
+        encoder: str,
+        tasks: Sequence[str] | None = None,
+        *,
+        move: Move = "each",
+        loss: float = 0.02,
+        on_event: Events | None = None,
+    ) -> Migration:
+        """Move tasks to another encoder, with a verdict for each.
+
+        Args:
+            encoder: ``embedded``, a folder or a hub id.
+            tasks: Names of tasks; ``None`` for all.
+            move: ``each`` by its own verdict, ``all`` or none together, ``none`` only to see.
+            loss: Largest loss of a task's metric that is accepted.
+            on_event: Called with (task, what is being done, share done in [0, 1]).
+
+        Raises:
+            UnknownNameError: If there is no such task, encoder or way to move.
+            InputError: If an option cannot be used.
+            EncoderError: If the encoder is not there, or cannot be exported.
+        """
+        asked = migrating.MigrateOptions(encoder=encoder, tasks=tasks, move=move, loss=loss)
+        found, self._context = migrating.migrate(self._telling(on_event), asked)
+        return found
+
     def migrate_store(self, address: str, *, reason: str = "moved by hand") -> StoreMoved:
         """Move the ledger to an empty database, and open the workspace there.
 
@@ -1230,6 +1450,12 @@ class Workspace:
         self._context.ledger.close()
         self._context = opening.open_context(self.root)
         return moved
+
+    @property
+    def _teacher(self) -> learning.Teacher:
+        if self._taught is None or self._taught.context is not self._context:
+            self._taught = learning.Teacher(self._context)
+        return self._taught
 
     def _telling(self, on_event: Callable[[str, str, float], None] | None) -> Context:
         return self._context if on_event is None else replace(self._context, on_event=on_event)

@@ -34,7 +34,7 @@ def in_the_middle(process, workspace):
 
 
 @pytest.mark.parametrize(
-    "how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
+    "how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.exhaustive)]
 )
 def test_the_next_improvement_just_works(milepost, busy, how):
     process = in_the_middle(milepost.start("-w", busy, "improve", "many"), busy)

@@ -86,7 +86,7 @@ def test_every_fault_in_the_artifacts_is_refused_and_the_other_release_answers(i
         assert workspace.predict("route", TEXT, release=n).probabilities.tobytes() == expected
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_every_fault_in_an_exported_release_is_refused(improved, tmp_path) -> None:
     folder = tmp_path / "exported"
     mp.Workspace.open(improved).export("route", folder, release=2)

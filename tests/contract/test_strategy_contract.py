@@ -11,8 +11,13 @@ from milepost.strategies.registry import STRATEGIES, strategy_named
 from milepost.testing.encoders import HashedEncoder
 from milepost.testing.strategies import CHECKS, check_strategy
 
-ALONE = [name for name, kind in STRATEGIES.items() if not hasattr(kind, "combine")]
-"""Those that are made of others come to nothing by themselves."""
+ALONE = [
+    name
+    for name, kind in STRATEGIES.items()
+    if not hasattr(kind, "combine") and not hasattr(kind, "seconds")
+]
+"""Those that are made of others come to nothing by themselves; those that train need an encoder's
+own weights, and have suites of their own."""
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -17,19 +17,20 @@ from typer.testing import CliRunner
 from milepost import __all__ as public_names
 from milepost._base.limits import Limits
 from milepost._base.settings import Settings
-from milepost.cli.app import app
+from milepost.cli.app import assembled
 from milepost.entities.configuration import Configuration
 from milepost.reports.plain import schema
 from milepost.strategies.registry import STRATEGIES
 
 Read = Callable[[Path], list[Any]]
+APP = assembled()
 _COMMAND = re.compile(r"\bmilepost (?:-w \S+ )?([a-z-]+)(?: ([a-z]+))?\b")
 _OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]*|-[a-z])\b")
 
 
 def _help(name: str) -> str:
     wide = {"COLUMNS": "200", "TERM": "dumb"}
-    done = CliRunner().invoke(app, [*name.split(), "--help"], env=wide)
+    done = CliRunner().invoke(APP, [*name.split(), "--help"], env=wide)
     assert done.exit_code == 0
     return done.output
 
@@ -47,7 +48,7 @@ def test_reference_has_every_command(from_code: Any) -> None:
     headings = re.findall(r"^## `([\w -]+)`$", from_code.commands(), re.MULTILINE)
     listed = list(dict.fromkeys(heading.split()[0] for heading in headings))
     shown = re.findall(
-        r"^│ ([a-z][a-z-]*) ", CliRunner().invoke(app, ["--help"]).output, re.MULTILINE
+        r"^│ ([a-z][a-z-]*) ", CliRunner().invoke(APP, ["--help"]).output, re.MULTILINE
     )
     assert sorted(listed) == sorted(shown)
 

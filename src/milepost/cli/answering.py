@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,8 +20,17 @@ from milepost.cli.shared import (
     warn,
 )
 from milepost.entities.errors import InputError
-from milepost.reports.plain import evaluate_json, predict_json
+from milepost.entities.task import Task, inputs_of
+from milepost.reports.learning import updated_words
+from milepost.reports.plain import evaluate_json, predict_json, rank_json
+from milepost.reports.ranking import rankings_table
 from milepost.reports.tables import evaluation_table, predictions_table, seen_words
+
+if TYPE_CHECKING:
+    from milepost.workspace import Workspace
+
+MOST_SHOWN = 60
+"""Characters of a typed image that are shown again."""
 
 
 def register(app: typer.Typer) -> None:
@@ -57,10 +66,14 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(metavar="NUMBER", help="Most candidates for each query of a task that ranks."),
+    ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer texts with a release: label and confidence."""
+    """Answer texts with a release: label and confidence; queries with candidates in order."""
     if bool(texts) == (source is not None):
         raise InputError(
             "give either texts or --input FILE.",
@@ -72,6 +85,9 @@ def predict(
 
         output_format(output)  # a suffix that cannot be written is refused before the work
     opened = open_workspace(workspace)
+    if texts and opened.task(task).kind == "rank":
+        _rank(opened, task, texts, (top, release, candidate), as_json=as_json)
+        return
     guards = [guard.task for guard in opened.task(task).guard_rules]
     if guards:
         warn(
@@ -109,7 +125,11 @@ def predict(
             )
     else:
         answered = opened.answer(
-            task, texts or [], release=release, candidate=candidate, cover=cover
+            task,
+            inputs_of(opened.task(task), texts or []),
+            release=release,
+            candidate=candidate,
+            cover=cover,
         )
     if output is not None:
         answered.write(output)
@@ -117,7 +137,39 @@ def predict(
     elif as_json:
         print_json(predict_json(answered))
     else:
-        stdout().print(predictions_table(answered.texts, answered.predictions, answered.cover))
+        shown = _as_typed(texts or [], opened.task(task)) or answered.texts
+        stdout().print(predictions_table(shown, answered.predictions, answered.cover))
+        if answered.update is not None:
+            stdout().print(updated_words(answered.update), style="dim")
+
+
+def _rank(
+    opened: "Workspace",
+    task: str,
+    queries: list[str],
+    how: tuple[int | None, int | None, str | None],
+    *,
+    as_json: bool,
+) -> None:
+    """Order candidates for queries: at most so many, by a release or a candidate of a contest."""
+    top, release, candidate = how
+    with progress() as on_event:
+        found = opened.rank(
+            task, queries, top=top, release=release, candidate=candidate, on_event=on_event
+        )
+    if as_json:
+        print_json(rank_json(found))
+    else:
+        stdout().print(rankings_table(found))
+
+
+def _as_typed(words: list[str], task: Task) -> tuple[str, ...]:
+    """Inputs with images as somebody typed them; the start of a data URI is enough."""
+    if not task.images:
+        return ()
+    each = len(task.inputs)
+    short = [word if len(word) <= MOST_SHOWN else f"{word[:MOST_SHOWN]}…" for word in words]
+    return tuple(" ".join(short[at : at + each]) for at in range(0, len(short), each))
 
 
 def evaluate(
@@ -147,8 +199,15 @@ def export(
     task: TaskArgument,
     directory: Annotated[Path, typer.Argument(help="New folder to write.")],
     release: ReleaseOption = None,
+    merge: Annotated[
+        bool,
+        typer.Option(
+            "--merge",
+            help="Add the adapter of a tuned encoder to the encoder's weights, in fp32.",
+        ),
+    ] = False,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Write a release with its encoder as a folder that answers anywhere."""
-    number = open_workspace(workspace).export(task, directory, release=release)
+    number = open_workspace(workspace).export(task, directory, release=release, merge=merge)
     stdout().print(f"Wrote release {number} of {task} to {directory}.")

@@ -37,7 +37,11 @@ def add(
     file: Annotated[str, typer.Argument(help="CSV, JSONL or Parquet; - is stdin.")],
     role: Annotated[
         str,
-        typer.Option("--as", metavar="ROLE", help="examples: to learn from; test: to certify on."),
+        typer.Option(
+            "--as",
+            metavar="ROLE",
+            help="examples: to learn from; test: to certify on; candidates: what may answer.",
+        ),
     ] = "examples",
     text: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Column that holds the text.")
@@ -51,6 +55,10 @@ def add(
     opened = open_workspace(workspace)
     made, quality = opened.add_file(task, file, role=role, text=text, label=label)
     console = stdout()
+    if role == "candidates":
+        console.print(f"{task}: {quality.used:,} candidates.")
+        console.print(f"Next: milepost -w {opened.root} improve {made.name}", soft_wrap=True)
+        return
     console.print(
         f"{task}: {quality.labelled:,} labelled examples with role {role!r}, "
         f"{len(quality.label_counts):,} labels."

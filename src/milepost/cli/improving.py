@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from milepost.cli.joining import improve_together
 from milepost.cli.shared import (
     JsonOption,
     TaskArgument,
@@ -16,6 +17,7 @@ from milepost.cli.shared import (
     print_json,
     progress,
     seconds,
+    settings,
     stdout,
 )
 from milepost.reports.leaderboard import Leaderboard
@@ -38,7 +40,10 @@ def improve(
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Time to fit, per task: 60s or 2m."),
+        typer.Option(
+            metavar="TIME",
+            help="Time to fit, per task: 60s or 10m. With it strategies train and search.",
+        ),
     ] = None,
     budget_usd: Annotated[
         float | None,
@@ -55,10 +60,25 @@ def improve(
             help="Only this strategy; give it again for more. majority always takes part.",
         ),
     ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="STRATEGY.PARAMETER=VALUE",
+            help="Set a parameter by hand, such as head_logistic.c=3; again for more.",
+        ),
+    ] = None,
     with_feedback: Annotated[
         bool,
         typer.Option(
             "--with-feedback", help="Train also on what was said of answers; it judges nothing."
+        ),
+    ] = False,
+    together: Annotated[
+        bool,
+        typer.Option(
+            "--together",
+            help="Tune the encoder on all these tasks at once first; each contest judges it.",
         ),
     ] = False,
     workspace: WorkspaceOption = None,
@@ -70,7 +90,21 @@ def improve(
     ends, the same command goes on after the last strategy that was done.
     """
     opened = open_workspace(workspace)
-    limit = seconds(budget)
+    limit, by_hand = seconds(budget), settings(set_ or ())
+    if together:
+        options: dict[str, object] = {
+            "budget": limit,
+            "seed": seed,
+            "strategies": strategy,
+            "with_feedback": with_feedback,
+            "budget_usd": budget_usd,
+            "parameters": by_hand,
+        }
+        with _notes():
+            verdicts = improve_together(opened, opened.task_names(tasks), options, as_json=as_json)
+        if any(verdict in AGAINST for verdict in verdicts):
+            raise typer.Exit(1)
+        return
     contests = []
     console = stdout()
     with _notes(), progress() as on_event:
@@ -82,6 +116,7 @@ def improve(
                 strategies=strategy,
                 with_feedback=with_feedback,
                 budget_usd=budget_usd,
+                parameters=by_hand,
                 on_event=on_event,
             )
             contests.append(result.contest)
@@ -89,7 +124,7 @@ def improve(
                 console.print(Leaderboard(result.contest))
                 if result.serves is not None:
                     console.print(serves_words(*result.serves), style="dim")
-                if with_feedback:
+                if with_feedback or any(f.check == "feedback" for f in result.quality.findings):
                     console.print(learned_from(result.quality))
     if as_json:
         print_json(improve_json(contests))

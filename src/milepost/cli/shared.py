@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import date
@@ -159,6 +159,33 @@ def seconds(text: str | None, where: str = "--budget", *, zero: bool = False) ->
             advice="Write seconds, or a number with s, m, h or d, such as 60s.",
         )
     return value
+
+
+def settings(texts: Sequence[str]) -> dict[str, dict[str, object]]:
+    """Parameters by strategy from words such as ``head_logistic.c=3``.
+
+    A value is JSON, such as ``3``, ``true`` or ``[0.5, 2]``; what is none is text.
+
+    Raises:
+        InputError: If one is not of that form, or is given twice.
+    """
+    found: dict[str, dict[str, object]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        strategy, dot, parameter = name.partition(".")
+        if not (equals and dot and strategy and parameter and value):
+            raise InputError(
+                f"{text!r} sets nothing.",
+                where="--set",
+                advice="Write STRATEGY.PARAMETER=VALUE, such as head_logistic.c=3.",
+            )
+        if parameter in found.setdefault(strategy, {}):
+            raise InputError(f"{name} is set twice.", where="--set", advice="Set it once.")
+        try:
+            found[strategy][parameter] = msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            found[strategy][parameter] = value
+    return found
 
 
 def day_of(text: str | None, where: str) -> date | None:

@@ -24,8 +24,9 @@ def init(
         typer.Option("--from", metavar="FILE", help="Your labelled file; - reads standard input."),
     ] = None,
     text: Annotated[
-        str, typer.Option(metavar="COLUMN", help="Column that holds the text.")
-    ] = "text",
+        str | None,
+        typer.Option(metavar="COLUMN", help="Column that holds the text; left out, text."),
+    ] = None,
     label: Annotated[
         str, typer.Option(metavar="COLUMN", help="Column that holds the label.")
     ] = "label",
@@ -43,6 +44,25 @@ def init(
         str,
         typer.Option(metavar="NAME", help="Such as accuracy, macro_f1, auroc or log_loss."),
     ] = "accuracy",
+    kind: Annotated[
+        str,
+        typer.Option(metavar="KIND", help="classify, multilabel, score, extract or rank."),
+    ] = "classify",
+    pair: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="LEFT RIGHT",
+            help="Columns of both sides of a pair; of the query and a candidate.",
+        ),
+    ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Column of images: paths, or data URIs."),
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Encoder of the task, such as one that reads images."),
+    ] = None,
 ) -> None:
     """Make a workspace: with example tasks, or from your own file.
 
@@ -64,11 +84,21 @@ def init(
         return
     objective = make_objective(metric, at_least, at_most)
     _, made, quality = Workspace.from_file(
-        directory, source, task=task, text=text, label=label, objective=objective
+        directory,
+        source,
+        task=task,
+        text=text,
+        label=label,
+        kind=kind,
+        pair=pair,
+        image=image,
+        encoder=encoder,
+        objective=objective,
     )
     console.print(
         f"Made {where} with the task {made.name!r}: "
-        f"{quality.labelled:,} labelled examples, {len(made.labels):,} labels."
+        f"{quality.labelled:,} labelled examples"
+        + (f", {len(made.labels):,} labels." if made.labels else ".")
     )
     if quality.findings:
         console.print(findings_table(quality))

@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost.contests.runner import predict
+from milepost.contests.thresholds import answers_out_of_fold, with_thresholds
 from milepost.data.splitting.folding import FIRST, Folding
+from milepost.entities.kinds import strata
+from milepost.entities.prediction import linked
 from milepost.metrics.scoring.deciding import decided
-from milepost.predictors.base import Predictor, softmax
+from milepost.predictors.base import Predictor
 from milepost.strategy import Problem
 
 SHARES = (0.15, 0.25, 0.35, 0.5, 0.7)
@@ -80,7 +83,7 @@ def learning_curve(
     """
     _, group_of = np.unique(np.asarray(groups), return_inverse=True)
     first = np.unique(group_of, return_index=True)[1]
-    label_of_group = problem.y[first]
+    label_of_group = strata(problem.kind, problem.y)[first]
     points: list[Point] = []
     for share in (*SHARES, 1.0):
         if problem.deadline.passed or share * len(group_of) < max(len(problem.labels), 4):
@@ -115,13 +118,22 @@ def _left_out(
     strategy: GroupLeaving,
     inside: NDArray[np.bool_],
 ) -> _Draw | None:
-    """Each drawn row without its group, the rest by the draw; ``None`` with fewer than 2 labels."""
+    """Each drawn row without its group, the rest by the draw; ``None`` where there is too little.
+
+    Thresholds of a half of the groups are chosen on the other half, as they are out of fold.
+    """
     rows, rest = np.flatnonzero(inside), np.flatnonzero(~inside)
-    if len(np.unique(problem.y[rows])) < 2:
+    drawn = problem.take(rows)
+    if len(np.unique(strata(problem.kind, drawn.y))) < 2:
         return None
-    predictor, logits = strategy.leave_group_out(problem.take(rows), group_of[rows])
+    predictor, logits = strategy.leave_group_out(drawn, group_of[rows])
+    own = linked(problem.link, logits)
+    predictor = with_thresholds(predictor, own, drawn)
+    halves = Folding(group_of[rows] % 2, np.ones(len(rows), np.bool_))
+    given = (drawn.y, problem.metric)
+    answers = answers_out_of_fold(predictor, own, given, halves, np.arange(len(rows)))
     probabilities = np.zeros((len(inside), len(problem.labels)), np.float32)
-    probabilities[rows] = softmax(logits)
+    probabilities[rows] = answers.judged
     if len(rest):
         texts = [problem.texts[i] for i in rest.tolist()]
         probabilities[rest] = predict(predictor, texts, problem.encoder)
@@ -138,7 +150,7 @@ def _forward(
     for fold in range(FIRST, folding.count):
         earlier, rows = folding.fitted_on(fold), folding.inside(fold)
         drawn = earlier[inside[earlier]]
-        if len(np.unique(problem.y[drawn])) < 2:
+        if len(np.unique(strata(problem.kind, problem.y[drawn]))) < 2:
             return None
         texts = [problem.texts[i] for i in rows.tolist()]
         probabilities[rows] = predict(strategy.fit(problem.take(drawn)), texts, problem.encoder)

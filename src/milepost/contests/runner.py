@@ -22,15 +22,27 @@ from milepost.contests.asking import (
     joined,
 )
 from milepost.contests.held import OutOfTimeError
+from milepost.contests.thresholds import with_thresholds
+from milepost.contests.training import too_long
 from milepost.data.splitting.folding import Folding
 from milepost.entities.asked import Answering, Asked
 from milepost.entities.errors import UpstreamError
-from milepost.entities.prediction import Predictions
-from milepost.metrics.scoring.calibration import fit_temperature
+from milepost.entities.kinds import Link, width_of
+from milepost.entities.prediction import Predictions, linked
+from milepost.metrics.scoring.links import fit_scale
 from milepost.models.encoder import Encoder
-from milepost.predictors.base import Batch, Predictor, softmax
+from milepost.predictors.base import Predictor
 from milepost.predictors.prompting.predictor import PromptedPredictor
-from milepost.strategy import Combining, Contender, DeclinedError, Problem, Strategy
+from milepost.predictors.reading import batch_for
+from milepost.strategy import (
+    Combining,
+    Contender,
+    DeclinedError,
+    Problem,
+    Strategy,
+    kinds_of,
+    reads_images,
+)
 
 Events = Callable[[str, float], None]
 """Called with (what is being done, share of it done in [0, 1])."""
@@ -60,12 +72,14 @@ class Fitted:
         held: Answers to the texts that were held out, of a predictor that asks language models, so
             that nobody asks them again; ``None`` of every other one.
         answering: What its answers took, as they were given; ``None`` of one that asks nobody.
+        parameters: What was chosen while it was fitted, beside the strategy's own parameters.
     """
 
     predictor: Predictor
     out_of_fold: NDArray[np.float32]
     held: Predictions | None = None
     answering: Answering | None = None
+    parameters: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
 @runtime_checkable
@@ -120,7 +134,9 @@ class Entry:
 def predict(
     predictor: Predictor, texts: Sequence[str], encoder: Encoder, language: Language | None = None
 ) -> NDArray[np.float32]:
-    """Calibrated probabilities ``(n, k) float32``; the encoder runs only if it is needed.
+    """Calibrated probabilities ``(n, k) float32``, as measures read them.
+
+    The encoder runs only if it is needed.
 
     Raises:
         UnaskedError: If the predictor asks a language model that is not there.
@@ -128,14 +144,8 @@ def predict(
     """
     batch = batch_for(predictor, texts, encoder)
     if not predictor.upstreams:
-        return predictor.predict(batch).probabilities
-    return asked_predictions(predictor, batch, language or {})[0].probabilities
-
-
-def batch_for(predictor: Predictor, texts: Sequence[str], encoder: Encoder) -> Batch:
-    """The batch that a predictor reads, with vectors only where it reads them."""
-    vectors = encoder.encode(texts) if predictor.uses == "vectors" else None
-    return Batch(tuple(texts), vectors)
+        return predictor.predict(batch).judged
+    return asked_predictions(predictor, batch, language or {})[0].judged
 
 
 def run(
@@ -166,7 +176,8 @@ def run(
         def fit(problem: Problem, strategy: Strategy = strategy) -> Fitted:
             return _fitted(problem, folding, strategy)
 
-        entries.append(around(strategy, partial(_enter, problem, strategy, fit, held)))
+        enter = partial(_enter, problem, strategy, fit, held, folding.count + 1)
+        entries.append(around(strategy, enter))
     on_event("done", 1.0)
     return entries
 
@@ -197,7 +208,8 @@ def combine(
                 raise TypeError(f"{strategy.name} is not made of others.")
             return Fitted(*strategy.combine(problem, folding.fold_of, others))
 
-        entries.append(around(strategy, partial(_enter, problem, strategy, fit, held)))
+        enter = partial(_enter, problem, strategy, fit, held, folding.count + 1)
+        entries.append(around(strategy, enter))
     return entries
 
 
@@ -206,6 +218,7 @@ def _enter(
     strategy: Strategy,
     fit: Callable[[Problem], Fitted],
     held: Sequence[str],
+    fits: int,
 ) -> Entry:
     started, cpu_started = time.monotonic(), time.process_time()
     parameters = _parameters(strategy)
@@ -227,10 +240,19 @@ def _enter(
     if problem.deadline.passed and strategy.name != "majority":
         return failed("The budget was used up before it could start.", late=True)
     try:
+        if problem.kind not in kinds_of(strategy):
+            return failed(f"It does not solve tasks of the kind {problem.kind}.")
+        if problem.images and not reads_images(strategy):
+            return failed("It reads words, and an input is an image.")
         reason = strategy.supports(problem)
         if reason is not None:
             return failed(reason)
-        fitted = _with_held(fit(problem), problem, held)
+        reason = too_long(problem, strategy, fits)
+        if reason is not None:
+            return failed(reason, late=True)
+        fitted = fit(problem)
+        decided = with_thresholds(fitted.predictor, fitted.out_of_fold, problem)
+        fitted = _with_held(replace(fitted, predictor=decided), problem, held)
     except OutOfTimeError:
         return failed("The budget was used up while it ran.", late=True)
     except DeclinedError as error:
@@ -241,7 +263,7 @@ def _enter(
         return failed(f"It failed: {type(error).__name__}: {error}")
     return Entry(
         strategy=strategy.name,
-        parameters={**parameters, **prompts_of(fitted.predictor)},
+        parameters={**parameters, **fitted.parameters, **prompts_of(fitted.predictor)},
         fitted=fitted,
         seconds=time.monotonic() - started,
         cpu_seconds=time.process_time() - cpu_started,
@@ -290,13 +312,12 @@ def _cross_fit(
 ) -> tuple[NDArray[np.float32], float, Costs | None]:
     """Out-of-fold calibrated probabilities, the temperature for the final fit, and what they took.
 
-    The temperature of a fold's rows is fitted on the out-of-fold logits of the rows that its
-    predictor was fitted on, so that calibration is cross-fitted as the predictor is.
+    Calibration is cross-fitted as the predictor is.
     """
     together: Sequence[Predictor] | None = None
     if isinstance(strategy, FoldFitting) and not folding.forward:
         together = strategy.fit_folds(problem, folding.fold_of)
-    logits = np.zeros((len(problem.texts), len(problem.labels)))
+    logits = np.zeros((len(problem.texts), width_of(problem.link, len(problem.labels))))
     costs: list[Costs] = []
     for fold in range(folding.count):
         if problem.deadline.passed and strategy.name != "majority":
@@ -315,12 +336,23 @@ def _cross_fit(
             logits[inside] = predictor.logits(batch)
     if not np.isfinite(logits).all():
         raise ValueError("it answered with numbers that are not finite")
+    probabilities, temperature = calibrated_folds(logits, problem.y, folding, problem.link)
+    return probabilities, temperature, joined(costs) if costs else None
+
+
+def calibrated_folds(
+    logits: NDArray[np.float64], y: NDArray[Any], folding: Folding, link: Link = "softmax"
+) -> tuple[NDArray[np.float32], float]:
+    """Probabilities ``(n, k)`` of logits out of fold, and the temperature of the final fit.
+
+    The temperature of a fold's rows is fitted on the rows that its predictor was fitted on.
+    """
     probabilities = np.zeros(logits.shape, np.float32)
     for fold in range(folding.count):
         inside, outside = folding.inside(fold), folding.fitted_on(fold)
-        temperature = fit_temperature(logits[outside], problem.y[outside])
-        probabilities[inside] = softmax(logits[inside] / temperature)
-    return probabilities, fit_temperature(logits, problem.y), joined(costs) if costs else None
+        temperature = fit_scale(link, logits[outside], y[outside])
+        probabilities[inside] = linked(link, logits[inside], temperature)
+    return probabilities, fit_scale(link, logits, y)
 
 
 def _parameters(strategy: Strategy) -> Mapping[str, object]:

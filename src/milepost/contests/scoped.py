@@ -6,13 +6,13 @@ is the smallest that keeps the share of inputs in scope that the task asks for.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass, replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from milepost.contests.held import OutOfTimeError
-from milepost.contests.runner import Fitted, batch_for
+from milepost.contests.runner import Fitted
 from milepost.data.splitting.folding import Folding, fold_groups
 from milepost.entities.expectations import ScopeRule
 from milepost.metrics.knowing.conformal import conformal_threshold
@@ -27,6 +27,7 @@ from milepost.metrics.knowing.scope import (
 )
 from milepost.metrics.scoring.calibration import fit_temperature
 from milepost.predictors.base import Predictor, softmax
+from milepost.predictors.reading import batch_for, encoder_for
 from milepost.predictors.scoped import NOTHING, ScopedPredictor
 from milepost.strategies.problems import encode, label_examples
 from milepost.strategy import Problem, Strategy
@@ -89,6 +90,14 @@ class _Detector:
         return ((scores - self.centre) / self.scale) @ self.weights - self.threshold
 
 
+class _Part(NamedTuple):
+    """The rows of a fold and their vectors, as its predictor reads them, with what is in scope."""
+
+    rows: Rows
+    vectors: NDArray[np.float32]
+    geometry: Geometry
+
+
 @dataclass(frozen=True)
 class Scoped:
     """A strategy with a detector before what it fits.
@@ -139,7 +148,7 @@ class Scoped:
             return self.fit(problem)
         inside = np.flatnonzero(problem.y != self._column(problem))
         inner = self.inner.fit(self._learned(problem)).calibrated(like.inner.temperature)
-        return replace(like, inner=inner, geometry=self._geometry(problem, inside))
+        return replace(like, inner=inner, geometry=self._geometry(_read(problem, inner), inside))
 
     def cross_fit(self, problem: Problem, folding: Folding) -> Fitted:
         """Predictor with detector, and answers out of fold; the detector's are so too."""
@@ -151,11 +160,11 @@ class Scoped:
         inside = problem.y != at
         among = np.where(inside, problem.y - (problem.y > at), -1)
         temperatures = _temperatures(known, among, folding)
-        vectors = encode(problem.encoder, problem.texts)
         scores = np.zeros((len(problem.y), len(SCORES)))
-        for rows, geometry in parts:
+        for part in parts:
+            rows = part.rows
             cooler = logits[rows] / temperatures[rows]
-            scores[rows] = scope_scores(cooler, vectors[rows], geometry, own)
+            scores[rows] = scope_scores(cooler, part.vectors, part.geometry, own)
         temperature = fit_temperature(known, among)
         cooled = known / temperatures
         normal = cooled - np.logaddexp.reduce(cooled, axis=1, keepdims=True)
@@ -179,7 +188,7 @@ class Scoped:
             weights=detector.weights,
             centre=detector.centre,
             scale=detector.scale,
-            geometry=self._geometry(problem, np.flatnonzero(inside)),
+            geometry=self._geometry(_read(problem, inner), np.flatnonzero(inside)),
             score_name=detector.score,
             compared=detector.compared,
         )
@@ -211,7 +220,7 @@ class Scoped:
 
     def _out_of_fold(
         self, problem: Problem, learned: Problem, folding: Folding
-    ) -> tuple[Array, list[tuple[Rows, Geometry]]]:
+    ) -> tuple[Array, list[_Part]]:
         """Logits of the strategy out of fold, and each fold's rows with what was in scope."""
         whole = learned.labels == problem.labels
         together = None
@@ -222,7 +231,7 @@ class Scoped:
         position = np.full(len(problem.y), -1)
         position[inside] = np.arange(len(inside))
         logits = np.zeros((len(problem.y), len(learned.labels)))
-        parts: list[tuple[Rows, Geometry]] = []
+        parts: list[_Part] = []
         for fold in range(folding.count):
             if problem.deadline.passed:
                 raise OutOfTimeError
@@ -233,7 +242,9 @@ class Scoped:
             else:
                 predictor = fitted[fold]
             logits[rows] = _logits(problem, predictor, rows)
-            parts.append((rows, self._geometry(problem, scoped)))
+            read = _read(problem, predictor)
+            vectors = encode(read.encoder, [problem.texts[i] for i in rows])
+            parts.append(_Part(rows, vectors, self._geometry(read, scoped)))
         if not np.isfinite(logits).all():
             raise ValueError("it answered with numbers that are not finite")
         return logits, parts
@@ -263,9 +274,11 @@ class Scoped:
             )
             if self.inner.supports(fewer) is not None:
                 continue
-            logits = _logits(learned, self.inner.fit(fewer), scored) / temperature
-            vectors = encode(problem.encoder, [learned.texts[i] for i in scored])
-            scores = scope_scores(logits, vectors, self._geometry(learned, fitted_on), None)
+            predictor = self.inner.fit(fewer)
+            logits = _logits(learned, predictor, scored) / temperature
+            read = _read(learned, predictor)
+            vectors = encode(read.encoder, [learned.texts[i] for i in scored])
+            scores = scope_scores(logits, vectors, self._geometry(read, fitted_on), None)
             scores = _standard(scores, *_spread(scores[~out]))
             log_top = logits.max(axis=1) - np.logaddexp.reduce(logits, axis=1)
             found.append(_Evidence(scores, out, log_top))
@@ -328,6 +341,12 @@ def _silent(share: float) -> None:
 def _logits(problem: Problem, predictor: Predictor, rows: Rows) -> Array:
     texts = tuple(problem.texts[i] for i in rows)
     return predictor.logits(batch_for(predictor, texts, problem.encoder))
+
+
+def _read(problem: Problem, predictor: Predictor) -> Problem:
+    """The problem with the encoder as the predictor reads it, with its adapter."""
+    own = encoder_for(predictor, problem.encoder)
+    return problem if own is None else replace(problem, encoder=own)
 
 
 def _spread(scores: Array) -> tuple[Array, Array]:

@@ -19,6 +19,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from milepost.data.looks import joined_by_look
 from milepost.entities.example import Examples
 
 _APOSTROPHES = "'’‘`´ʼ"
@@ -121,9 +122,10 @@ def regroup(parts: Sequence[Examples], threshold: float) -> tuple[Examples, ...]
         parts: Such as a task's training examples and its test examples.
         threshold: As in :func:`group_texts`.
     """
-    grouping = group_texts([text for part in parts for text in part.texts], threshold)
+    texts = [text for part in parts for text in part.texts]
+    alike = joined_by_look(texts, group_texts(texts, threshold).groups)
     owners = [owner for part in parts for owner in part.owners or (None,) * len(part)]
-    groups = joined(grouping.groups, owners)
+    groups = joined(alike, owners)
     done: list[Examples] = []
     start = 0
     for part in parts:
@@ -136,7 +138,7 @@ def regroup(parts: Sequence[Examples], threshold: float) -> tuple[Examples, ...]
                 groups=groups[start:end],
                 sources=part.sources,
                 metadata=part.metadata,
-                duplicates=grouping.groups[start:end],
+                duplicates=alike[start:end],
                 owners=part.owners,
                 times=part.times,
                 originals=part.originals,

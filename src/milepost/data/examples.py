@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Literal
 
 from milepost._base.settings import Settings
-from milepost.data.clean import Plain, as_labels, as_text, infer_types, storable
+from milepost.data.clean import Plain, as_text, infer_types, storable
+from milepost.data.composing import inputs_in
 from milepost.data.load import Table, load_table
+from milepost.data.spans import fits
 from milepost.data.splitting.columns import check_columns, owners, times
+from milepost.data.truths import names_of, require_queries, require_scores, truths_of
 from milepost.data.wording import SHOWN, listing, number_of, quote, verb
 from milepost.entities.errors import DataError, nearest
 from milepost.entities.example import Examples, Finding, SourceFile
+from milepost.entities.kinds import fewest_labels, names_in
 from milepost.entities.task import Task
 from milepost.predictors.preparation import Preparation, preparation
 from milepost.predictors.preparation.preparing import StepError
@@ -67,7 +71,8 @@ def read_tables(
             f"the task '{task.name}' names no data file.",
             advice="Name one under data: examples: in the task file, or add examples.",
         )
-    expect = [task.input_column, task.data.label, *([task.data.id] if task.data.id else [])]
+    expect = [*task.input_columns.values(), task.data.label]
+    expect += [task.data.id] if task.data.id else []
     tables: list[Table] = []
     for source in sources:
         is_file = isinstance(source, str | Path) and source != "-"
@@ -169,18 +174,15 @@ def _rows_of(
     table: Table, task: Task, prepare: Preparation, tally: _Tally, *, to_split: bool
 ) -> Examples:
     """The rows of one table that have a text, ids possibly empty."""
-    column, label_column, id_column = task.input_column, task.data.label, task.data.id
-    raw = table.column(column, "column")
-    if label_column == column:
-        raise DataError(f"the column {column!r} cannot be both text and label.", where=table.name,
+    columns, label_column, id_column = task.input_columns, task.data.label, task.data.id
+    if label_column in columns.values():
+        raise DataError(f"the column {label_column!r} cannot be both text and label.",
+                        where=table.name,
                         advice="Name the label's column under data: label:.")  # fmt: skip
-    labels = as_labels(table.column(label_column, "column"))
-    if any(label is not None and label[:1] in "[{" and _nested(label) for label in labels):
-        raise DataError(
-            f"the column {label_column!r} holds lists, but the task gives one label per text.",
-            where=table.name,
-            advice="Keep one label per row.",
-        )
+    raw = inputs_in(
+        table, task.input_columns, task.composition, prepare.most, task.kind, prepare.images.keep
+    )
+    labels = truths_of(table, task)
     given = [as_text(value).strip() for value in table.column(id_column)] if id_column else None
     kept: list[int] = []
     texts: list[str] = []
@@ -198,6 +200,13 @@ def _rows_of(
             continue
         if len(clean) < len(whole[i]):
             tally.add("cut", f"{place}: {len(whole[i]):,} characters, {quote(clean)}")
+        if task.kind == "extract" and not fits(labels[i], len(clean)):
+            raise DataError(
+                f"a span lies beyond the first {prepare.most:,} characters, which are all that is "
+                "read.",
+                where=place,
+                advice="Split the text, or raise max_text_chars in milepost.toml.",
+            )
         if labels[i] is None:
             tally.add("unlabelled", f"{place}: {quote(text)}")
         kept.append(i)
@@ -205,8 +214,11 @@ def _rows_of(
     metadata = {
         name: _metadata([values[i] for i in kept], typed=table.typed)
         for name, values in table.columns.items()
-        if name not in {column, label_column, id_column}
+        if name not in {*columns.values(), label_column, id_column, task.input_name}
     }
+    if task.composition is not None:
+        fields = {name: table.column(column) for name, column in columns.items()}
+        metadata |= {name: tuple(as_text(cells[i]) for i in kept) for name, cells in fields.items()}
     return Examples(
         ids=tuple(given[i] for i in kept) if given else ("",) * len(kept),
         texts=tuple(texts),
@@ -218,10 +230,6 @@ def _rows_of(
         times=times(table, task, kept) if to_split else (),
         originals=tuple(asked[i] for i in kept) if prepare.steps else (),
     )
-
-
-def _nested(label: str) -> bool:
-    return (label[0], label[-1]) in {("[", "]"), ("{", "}")} and '"' in label
 
 
 def _metadata(values: Sequence[Plain], *, typed: bool) -> tuple[Plain, ...]:
@@ -332,13 +340,14 @@ def _tallied(tally: _Tally, settings: Settings) -> list[Finding]:
 def _unknown(
     examples: Examples, task: Task, place: str, unknown_labels: UnknownLabels
 ) -> list[Finding]:
-    counts = Counter(c for c in examples.labels if c is not None and c not in task.labels)
+    counts = Counter({c: n for c, n in names_of(examples, task).items() if c not in task.labels})
     if not counts:
         return []
     first: dict[str, str] = {}
-    for label, source in zip(examples.labels, examples.sources, strict=True):
-        if label is not None and label in counts:
-            first.setdefault(label, source)
+    for written, source in zip(examples.labels, examples.sources, strict=True):
+        for label in names_in(task.kind, written) if written is not None else ():
+            if label in counts:
+                first.setdefault(label, source)
     worst = sorted(counts, key=lambda c: (-counts[c], c))
     lines: list[str] = []
     for label in worst[:10]:
@@ -370,8 +379,15 @@ def _unknown(
 
 
 def _require_enough(examples: Examples, task: Task, rows: int, place: str) -> None:
-    counts = Counter(label for label in examples.labels if label is not None)
-    if sum(n >= 2 for n in counts.values()) >= 2:
+    if task.kind == "score" and rows and len(examples):
+        require_scores(examples, task, place)
+        return
+    if task.kind == "rank" and rows and len(examples):
+        require_queries(examples, place)
+        return
+    counts = names_of(examples, task)
+    least = fewest_labels(task.kind)
+    if sum(n >= 2 for n in counts.values()) >= least:
         return
     need = "The least is two labels with two examples each; ten of each is a good start."
     if not rows or not len(examples):

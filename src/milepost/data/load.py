@@ -8,7 +8,7 @@ import json
 import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
@@ -56,6 +56,7 @@ class Table:
         sha256: Digest of the file's bytes, or of a dataframe's values.
         typed: Whether the source has types; a CSV has none, all its cells are text.
         findings: What had to be assumed or left out to read it.
+        base: Folder that paths in its cells start from.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Table:
     sha256: Digest
     typed: bool
     findings: tuple[Finding, ...] = ()
+    base: Path = Path()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -113,7 +115,8 @@ def load_table(
     if isinstance(source, str | Path):
         path = Path(source)
         shown = name or str(source)
-        return _from_bytes(_read(path, shown), shown, format_of(path.name), expect)
+        table = _from_bytes(_read(path, shown), shown, format_of(path.name), expect)
+        return replace(table, base=path.parent)
     return _from_object(source, name or "dataframe")
 
 

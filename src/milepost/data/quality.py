@@ -40,6 +40,8 @@ def profile(
     rows: int,
     findings: Sequence[Finding] = (),
     declared: Sequence[str] = (),
+    counts: Counter[str] | None = None,
+    labelled: bool = True,
 ) -> QualityReport:
     """The quality report of examples that have their groups.
 
@@ -48,25 +50,30 @@ def profile(
         rows: Rows read, including those left out.
         findings: What reading them, or splitting them, has already found.
         declared: Labels of the task; they are never called typos.
+        counts: Rows that name each label; ``None`` where a row has one at most.
+        labelled: Whether truths are made of labels.
     """
-    counts = Counter(label for label in examples.labels if label is not None)
+    if counts is None:
+        counts = Counter(label for label in examples.labels if label is not None)
     found = [
         *findings,
         *_duplicates(examples),
         *_conflicts(examples),
-        *label_typos(counts, declared),
-        *_rare(counts, declared),
-        *_imbalance(counts),
+        *(_about_labels(counts, declared) if labelled else ()),
         *_encoding_faults(examples),
         *_lengths(examples),
     ]
     return QualityReport(
         rows=rows,
         used=len(examples),
-        labelled=counts.total(),
+        labelled=len(examples.labelled_rows),
         label_counts=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
         findings=worst_first(found),
     )
+
+
+def _about_labels(counts: Counter[str], declared: Sequence[str]) -> list[Finding]:
+    return [*label_typos(counts, declared), *_rare(counts, declared), *_imbalance(counts)]
 
 
 def _finding(

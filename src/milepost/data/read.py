@@ -1,19 +1,23 @@
 """From a task's files to grouped, profiled examples: the one way in for the floors above."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from milepost._base.settings import Settings
-from milepost.data.duplicates import regroup
 from milepost.data.examples import Gathered, UnknownLabels, gather_examples, read_tables
+from milepost.data.load import Table
 from milepost.data.quality import profile
+from milepost.data.ranking import candidates_of, grouped, unit_name, with_negatives
 from milepost.data.split import Sides
-from milepost.data.splitting.columns import group_column
 from milepost.data.splitting.leaks import against_test
 from milepost.data.splitting.owned import about_owners
+from milepost.data.truths import names_of
 from milepost.entities.example import Examples, Finding, QualityReport, SourceFile
+from milepost.entities.kinds import KINDS
 from milepost.entities.task import Task
 from milepost.predictors.preparation import Preparation
 
@@ -74,7 +78,8 @@ def read_examples(
         to_split=unknown_labels == "error",
         prepare=prepare,
     )
-    (examples,) = regroup([gathered.examples], settings.near_duplicate)
+    gathered = _with_drawn(gathered, task, tables, root)
+    (examples,) = grouped([gathered.examples], task, settings.near_duplicate)
     return _reading(gathered, examples, task)
 
 
@@ -99,26 +104,40 @@ def read_task(
     """
     tables = read_tables(task.data.example_files, task, root=root)
     gathered = gather_examples(tables, task, settings, prepare=prepare)
+    gathered = _with_drawn(gathered, task, tables, root)
     if not task.data.test_files:
-        (examples,) = regroup([gathered.examples], settings.near_duplicate)
-        about = about_owners(examples, group_column(task) or "group")
+        (examples,) = grouped([gathered.examples], task, settings.near_duplicate)
+        about = about_owners(examples, unit_name(task))
         return TaskData(_reading(gathered, examples, task, about), None, None)
+    tested = read_tables(task.data.test_files, task, root=root)
     kept = gather_examples(
-        read_tables(task.data.test_files, task, root=root),
+        tested,
         task,
         settings,
         unknown_labels="keep",
         prepare=prepare,
     )
-    examples, test = regroup([gathered.examples, kept.examples], settings.near_duplicate)
+    kept = _with_drawn(kept, task, [*tables, *tested], root)
+    examples, test = grouped([gathered.examples, kept.examples], task, settings.near_duplicate)
     sides = against_test(examples, test, task)
     kept_rows = [i for i, place in enumerate(sides.places) if place != "leak"]
-    about = about_owners(examples.take(kept_rows), group_column(task) or "group")
+    about = about_owners(examples.take(kept_rows), unit_name(task))
     return TaskData(
         _reading(gathered, examples, task, (*sides.findings, *about)),
         _reading(kept, test, task),
         sides,
     )
+
+
+def _with_drawn(
+    gathered: Gathered, task: Task, tables: Sequence[Table], root: Path | None
+) -> Gathered:
+    """With candidates drawn for queries of which only the right ones are known."""
+    if task.kind != "rank":
+        return gathered
+    candidates = candidates_of(task, tables, root)
+    examples, findings = with_negatives(gathered.examples, task, candidates)
+    return replace(gathered, examples=examples, findings=(*gathered.findings, *findings))
 
 
 def _reading(
@@ -129,5 +148,11 @@ def _reading(
         rows=gathered.rows,
         findings=[*gathered.findings, *findings],
         declared=tuple(task.labels),
+        counts=names_of(examples, task),
+        labelled=KINDS[task.kind].labelled,
     )
+    if task.kind == "extract":
+        # Of texts that are nearly the same the places of spans differ, which says nothing.
+        kept = (each for each in quality.findings if each.check != "conflicting_near_duplicates")
+        quality = msgspec.structs.replace(quality, findings=tuple(kept))
     return Reading(examples, gathered.sources, quality)

@@ -20,7 +20,10 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     Attributes:
         format: Version of the workspace layout.
-        encoder: ``embedded``, a folder (relative to the workspace) or a hub id.
+        encoder: ``embedded``, a folder (relative to the workspace) or a hub id; new contests are
+            held with it.
+        encoders: Where each encoder lies whose vectors a release reads, by its digest; left out,
+            there is but the one. ``milepost migrate`` keeps it.
         ledger: SQLAlchemy URL; a relative SQLite path is relative to the workspace.
         artifacts: Folder (relative to the workspace) or fsspec URL.
         checkpoints: Folder (relative to the workspace) or fsspec URL where signed checkpoints of
@@ -44,6 +47,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     signers: tuple[str, ...] = ()
     traces: str = "ledger"
     openlineage: str | None = None
+    encoders: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     settings: Settings = Settings()
     limits: Limits | msgspec.UnsetType = msgspec.UNSET
     passing: PassingRule | msgspec.UnsetType = msgspec.UNSET

@@ -36,6 +36,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         foreseen_micro_usd: What its calls of language models were foreseen to cost, in micro-USD;
             ``None`` where it asks none, or nobody could say.
         asked: What it asked them, by upstream.
+        size_bytes: What its bundle takes on a disk; an encoder that tasks share is not part of it.
+            ``None`` when it failed.
     """
 
     id: CandidateId
@@ -54,6 +56,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     behind: Comparison | None = None
     foreseen_micro_usd: int | None = None
     asked: tuple[Asked, ...] = ()
+    size_bytes: int | None = None
 
 
 class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +64,24 @@ class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
 
     examples: int
     estimate: Estimate
+
+
+class Moving(msgspec.Struct, frozen=True, kw_only=True):
+    """What a contest was asked whose task is to move to another encoder.
+
+    Attributes:
+        loss: Largest loss of the objective's metric against the release in production that is
+            accepted, 0 or more.
+        against: The candidate against that release on the same examples, its interval as sure as
+            the decision; ``None`` where the two could not be compared.
+        before: The metric of that release on those examples; ``None`` as above.
+        together: Whether the decision was taken for several tasks at once.
+    """
+
+    loss: float
+    against: Comparison | None = None
+    before: Estimate | None = None
+    together: bool = False
 
 
 class Contest(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +113,9 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
             none was asked.
         spent_micro_usd: What the books say that they did cost: of answers that were known from
             before, nothing.
+        moving: What was asked where the task is to move to another encoder; ``None`` otherwise.
+        needs: Digests of stored bytes besides the split without which no number can be recomputed:
+            of tasks tuned together the record and its adapters.
     """
 
     id: ContestId
@@ -115,6 +139,8 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
     waits_for: int = 0
     budget_micro_usd: int | None = None
     spent_micro_usd: int = 0
+    moving: Moving | None = None
+    needs: tuple[Digest, ...] = ()
 
     @property
     def chosen(self) -> Candidate | None:

@@ -143,7 +143,7 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
         digest: SHA-256 over the canonical rows; equal content has an equal digest.
         artifact: SHA-256 of the stored snapshot file.
         task: Task it belongs to.
-        role: ``examples``, ``test`` or ``cases``.
+        role: ``examples``, ``test``, ``cases`` or ``unlabeled``.
         rows: Rows kept.
         sources: The raw files.
         quality: What was found in them.

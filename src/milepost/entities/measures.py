@@ -6,7 +6,7 @@ import msgspec
 
 from milepost.entities.errors import UnknownNameError
 
-PATTERN = r"^(accuracy|auprc|auroc|balanced_accuracy|brier|ece|(f1|precision|recall):[^\n]+|hit_rate@[1-9][0-9]{0,3}|kendall|log_loss|macro_f1|mae|mcc|micro_f1|own:[^:\n]+\.py:[A-Za-z_][A-Za-z0-9_]*|spearman|utility|weighted_f1)$(?!\n)"  # noqa: E501
+PATTERN = r"^(accuracy|auprc|auroc|balanced_accuracy|brier|ece|exact_match|(f1|precision|recall):[^\n]+|hit_rate@[1-9][0-9]{0,3}|kendall|log_loss|macro_f1|mae|mcc|micro_f1|mrr|ndcg@[1-9][0-9]{0,3}|own:[^:\n]+\.py:[A-Za-z_][A-Za-z0-9_]*|pearson|recall@[1-9][0-9]{0,3}|rmse|span_f1|span_precision|span_recall|spearman|utility|weighted_f1)$(?!\n)"  # noqa: E501
 """What a name looks like."""
 
 _INFINITY = float("inf")
@@ -42,6 +42,7 @@ KINDS = {
     "balanced_accuracy": MeasureKind("balanced accuracy"),
     "brier": MeasureKind("Brier score", 0.0, 2.0, higher=False),
     "ece": MeasureKind("calibration error", higher=False),
+    "exact_match": MeasureKind("exact match"),
     "f1:LABEL": MeasureKind("F1"),
     "hit_rate@3": MeasureKind("hit rate at 3"),
     "kendall": MeasureKind("Kendall's tau", -1.0, 1.0),
@@ -50,14 +51,25 @@ KINDS = {
     "mae": MeasureKind("mean absolute error", 0.0, _INFINITY, higher=False),
     "mcc": MeasureKind("MCC", -1.0, 1.0),
     "micro_f1": MeasureKind("micro F1"),
+    "mrr": MeasureKind("mean reciprocal rank"),
+    "ndcg@10": MeasureKind("nDCG at 10"),
     "own:FILE.py:FUNCTION": MeasureKind("own measure", -_INFINITY, _INFINITY, higher=None),
+    "pearson": MeasureKind("Pearson's r", -1.0, 1.0),
     "precision:LABEL": MeasureKind("precision"),
     "recall:LABEL": MeasureKind("recall"),
+    "recall@10": MeasureKind("recall at 10"),
+    "rmse": MeasureKind("root mean squared error", 0.0, _INFINITY, higher=False),
+    "span_f1": MeasureKind("span F1"),
+    "span_precision": MeasureKind("span precision"),
+    "span_recall": MeasureKind("span recall"),
     "spearman": MeasureKind("Spearman's rho", -1.0, 1.0),
     "utility": MeasureKind("utility", -_INFINITY, _INFINITY),
     "weighted_f1": MeasureKind("weighted F1"),
 }
 """Every measure; names with a part to fill in stand with an example of it."""
+
+AT_DEPTH = {"hit_rate": "hit rate", "ndcg": "nDCG", "recall": "recall"}
+"""Measures that look so deep into a list as the number behind the @ says, and their words."""
 
 OF_LABEL = ("f1", "precision", "recall")
 """Measures of one label, which follows the colon."""
@@ -77,8 +89,9 @@ def measure_kind(name: str) -> MeasureKind:
     """
     if not re.match(PATTERN, name):
         raise UnknownNameError("metric", name, KINDS)
-    if name.startswith("hit_rate@"):
-        return MeasureKind(f"hit rate at {name.partition('@')[2]}")
+    before, at, depth = name.partition("@")
+    if at and before in AT_DEPTH:
+        return MeasureKind(f"{AT_DEPTH[before]} at {depth}")
     if name.startswith("own:"):
         return MeasureKind(name.rpartition(":")[2], -_INFINITY, _INFINITY, higher=None)
     which, _, label = name.partition(":")

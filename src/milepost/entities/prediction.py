@@ -1,12 +1,21 @@
 """What a predictor answers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from milepost.entities.errors import InputError
+from milepost.entities.kinds import Link
+from milepost.entities.spans import NONE, OF_ANSWER, FoundSpan, Span, begins, unpacked
+
+Answer = str | tuple[str, ...] | float | tuple[Span, ...]
+"""A label, labels, a score, or spans."""
+
+HOLDS = 0.5
+"""Probability from which a label of several is answered."""
 
 NO_ANSWER = "(no answer)"
 """Name under which answers that decide nothing appear among labels."""
@@ -27,6 +36,9 @@ class Predictions:
         set_thresholds: By what sets of labels promise: largest doubt, 1 minus the probability, of
             a label that is in the set; empty where no set was examined.
     """
+
+    column: ClassVar[str] = "label"
+    """What an answer is called in a table."""
 
     labels: tuple[str, ...]
     probabilities: NDArray[np.float32]
@@ -55,6 +67,11 @@ class Predictions:
         return nothing | (self.confidence.astype(np.float64) < self.abstain_below)
 
     @property
+    def judged(self) -> NDArray[np.float32]:
+        """What measures read, ``(n, k) float32``: the probabilities."""
+        return self.probabilities
+
+    @property
     def answered_by(self) -> tuple[str, ...]:
         """Name of the rung that answered each input; empty where there is no cascade."""
         if self.rungs is None:
@@ -62,7 +79,7 @@ class Predictions:
         return tuple(self.rung_names[at] for at in self.rungs.tolist())
 
     @property
-    def answers(self) -> tuple[str | None, ...]:
+    def answers(self) -> "tuple[Answer | None, ...]":
         """Most probable label of each input; ``None`` where the answer is withheld."""
         return tuple(
             None if withheld else self.labels[i]
@@ -95,6 +112,210 @@ class Predictions:
         if not len(self.probabilities):
             return np.zeros(0, np.float32)
         return self.probabilities.max(axis=1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelSets(Predictions):
+    """Answers with any number of labels: ``probabilities`` are those of each label by itself.
+
+    Attributes:
+        thresholds: ``(k,)``, or ``(n, k)`` where they differ by row: probability from which each
+            label is answered, in (0, 1); ``None`` where that is ``HOLDS`` for all.
+    """
+
+    column: ClassVar[str] = "labels"
+
+    thresholds: NDArray[np.float32] | None = None
+
+    @property
+    def label_ids(self) -> NDArray[np.int64]:
+        """Column of the most probable label, ``(n,) int64``, whether it is answered or not."""
+        return np.argmax(self.probabilities, axis=1)
+
+    @property
+    def held(self) -> NDArray[np.bool_]:
+        """Which labels are answered, ``(n, k)``: those that reach their threshold."""
+        return self.probabilities >= (HOLDS if self.thresholds is None else self.thresholds)
+
+    @property
+    def judged(self) -> NDArray[np.float32]:
+        """The probabilities with ``HOLDS`` where the threshold is, ``(n, k) float32``."""
+        if self.thresholds is None:
+            return self.probabilities
+        return recentred(self.probabilities, self.thresholds)
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """Probability that every label of the answer is right if they are independent, ``(n,)``."""
+        return np.where(self.held, self.probabilities, 1.0 - self.probabilities).prod(axis=1)
+
+    @property
+    def abstained(self) -> NDArray[np.bool_]:
+        """Whether the answer is withheld, ``(n,)``."""
+        if self.abstain_below is None:
+            return np.zeros(len(self), np.bool_)
+        return self.confidence.astype(np.float64) < self.abstain_below
+
+    @property
+    def answers(self) -> tuple[tuple[str, ...] | None, ...]:
+        """Labels of each input in the task's order; ``None`` where the answer is withheld."""
+        return tuple(
+            None if withheld else tuple(self.labels[i] for i in np.flatnonzero(row).tolist())
+            for row, withheld in zip(self.held, self.abstained, strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores(Predictions):
+    """Numbers: ``probabilities`` is ``(n, 1)`` and holds them, whatever their range."""
+
+    column: ClassVar[str] = "score"
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """The scores, ``(n,)``."""
+        return self.probabilities[:, 0].astype(np.float64)
+
+    @property
+    def label_ids(self) -> NDArray[np.int64]:
+        """Zeros ``(n,) int64``: there is one column."""
+        return np.zeros(len(self), np.int64)
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """Ones, ``(n,) float32``: a score states no confidence."""
+        return np.ones(len(self), np.float32)
+
+    @property
+    def abstained(self) -> NDArray[np.bool_]:
+        """None is withheld, ``(n,)``."""
+        return np.zeros(len(self), np.bool_)
+
+    @property
+    def answers(self) -> tuple[float | None, ...]:
+        """The score of each input."""
+        return tuple(float(value) for value in self.probabilities[:, 0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spans(Predictions):
+    """Spans: ``probabilities`` is ``(n, 4 M)``, as ``milepost.entities.spans`` packs them."""
+
+    column: ClassVar[str] = "spans"
+
+    @property
+    def found(self) -> tuple[tuple[tuple[Span, float], ...], ...]:
+        """Spans of each input in the order of its text, each with its probability.
+
+        What an older release found of a label that is gone is left out.
+        """
+        k = len(self.labels)
+        return tuple(
+            tuple(
+                ((int(begin), int(end), self.labels[int(at)]), float(likely))
+                for begin, end, at, likely in row
+                if at < k
+            )
+            for row in unpacked(self.probabilities, OF_ANSWER)
+        )
+
+    def in_texts(self, texts: Sequence[str]) -> tuple[tuple[FoundSpan, ...], ...]:
+        """The same with what stands there, for people and for JSON."""
+        return tuple(
+            tuple(
+                FoundSpan(
+                    start=begin,
+                    end=end,
+                    label=label,
+                    probability=round(likely, 6),
+                    text=text[begin:end],
+                )
+                for (begin, end, label), likely in row
+            )
+            for text, row in zip(texts, self.found, strict=True)
+        )
+
+    @property
+    def label_ids(self) -> NDArray[np.int64]:
+        """Column of the first span's label, ``(n,) int64``; -1 where there is none."""
+        return self.probabilities[:, 2].astype(np.int64)
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """Probability of the span that is least sure, ``(n,) float32``; 1 where there is none."""
+        held = begins(self.probabilities, OF_ANSWER)
+        return np.where(held, self.probabilities[:, OF_ANSWER - 1 :: OF_ANSWER], 1.0).min(axis=1)
+
+    @property
+    def abstained(self) -> NDArray[np.bool_]:
+        """None is withheld, ``(n,)``."""
+        return np.zeros(len(self), np.bool_)
+
+    @property
+    def answers(self) -> tuple[tuple[Span, ...] | None, ...]:
+        """Begin, end and label of each span of each input."""
+        return tuple(tuple(span for span, _ in row) for row in self.found)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relevance(Scores):
+    """How likely each candidate is relevant to its query: ``probabilities`` is ``(n, 1)``."""
+
+
+ANSWERS: Mapping[Link, type[Predictions]] = {
+    "softmax": Predictions,
+    "sigmoid": LabelSets,
+    "identity": Scores,
+    "spans": Spans,
+    "relevance": Relevance,
+}
+"""What a predictor's linked numbers are."""
+
+
+def linked(
+    link: Link, logits: NDArray[np.float64], temperature: float = 1.0
+) -> NDArray[np.float32]:
+    """What logits ``(n, k)`` mean, ``(n, k) float32``: probabilities, or scores as they are.
+
+    The softmax is stable for large logits. Of spans the log odds alone are divided by the
+    temperature, and become probabilities.
+    """
+    if link == "spans":
+        found = logits.astype(np.float32)
+        odds = logits[:, OF_ANSWER - 1 :: OF_ANSWER] / temperature
+        likely = linked("sigmoid", odds)
+        found[:, OF_ANSWER - 1 :: OF_ANSWER] = np.where(begins(logits, OF_ANSWER), likely, NONE)
+        return found
+    logits = logits / temperature
+    if link == "identity":
+        return logits.astype(np.float32)
+    if link in ("sigmoid", "relevance"):
+        return (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
+    if not len(logits):
+        return np.zeros(logits.shape, np.float32)
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def recentred(
+    probabilities: NDArray[np.float32], thresholds: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Probabilities with their log odds moved, so that thresholds come to lie at ``HOLDS``.
+
+    Whatever asks which labels are answered then need not know of thresholds. What is at or above
+    its own is at or above ``HOLDS``, rounding or not.
+
+    Args:
+        probabilities: ``(n, k)``.
+        thresholds: ``(k,)`` or ``(n, k)``, in (0, 1).
+    """
+    p = np.clip(probabilities.astype(np.float64), 1e-9, 1.0 - 1e-9)
+    odds = np.log(p / (1.0 - p)) - np.log(thresholds / (1.0 - thresholds))
+    moved = linked("sigmoid", odds)
+    below = np.nextafter(np.float32(HOLDS), np.float32(0.0))
+    return np.where(
+        probabilities >= thresholds, np.maximum(moved, np.float32(HOLDS)), np.minimum(moved, below)
+    )
 
 
 def undecided(probabilities: NDArray[np.floating]) -> NDArray[np.bool_]:

@@ -6,6 +6,8 @@ from typing import Literal
 import msgspec
 
 from milepost.entities.ids import CandidateId, ContestId, Digest
+from milepost.entities.inputs import Composition
+from milepost.entities.kinds import Kind
 
 
 class BundleFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +40,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         set_thresholds: By what sets of labels promise, such as ``0.9``: largest doubt, 1 minus the
             probability, of a label that is in the set.
         prepare: Steps that prepare an input before it is read; left out where there are none.
+        answers: Kind of the task, where it is not ``classify``.
+        inputs: How several inputs become the one text that is read; left out where there is one.
         files: The other files of the bundle.
     """
 
@@ -58,6 +62,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     abstain_below: float | msgspec.UnsetType = msgspec.UNSET
     set_thresholds: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
     prepare: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    answers: Kind | msgspec.UnsetType = msgspec.UNSET
+    inputs: Composition | msgspec.UnsetType = msgspec.UNSET
     files: tuple[BundleFile, ...] = ()
 
 

@@ -9,6 +9,10 @@ import msgspec
 
 from milepost.entities.errors import FieldError
 from milepost.entities.expectations import Name, NonEmpty, Share
+from milepost.entities.inputs import Composition
+from milepost.entities.kinds import Kind
+from milepost.entities.ranking import Placed
+from milepost.entities.spans import FoundSpan
 
 GuardAction = Literal["annotate", "block", "route"]
 RecordedInput = Literal["full", "hashed", "nothing"]
@@ -114,9 +118,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to one input.
 
     Attributes:
-        label: Most probable label; ``None`` where the answer is withheld or blocked.
-        confidence: Its calibrated probability.
-        probabilities: The most probable labels, most probable first.
+        label: Most probable label; ``None`` where the answer is withheld or blocked. Of tasks of
+            other kinds the answer as text: a JSON array of labels or of spans, or a number.
+        confidence: Its calibrated probability; that all labels are right, or 1 of a score.
+        probabilities: The most probable labels, most probable first; empty of a score.
         abstained: Whether it was withheld because it was not sure enough.
         rung: What answered: name of the strategy, or of the rung of a cascade, ``cache`` never;
             ``guard:NAME`` where one stopped it.
@@ -126,6 +131,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
             ``exact`` where all of them had been asked before; left out otherwise.
         failed: Why a language model could not be asked, where the answer is withheld for that;
             left out otherwise.
+        labels: All labels that hold, of a task where any number may; left out otherwise.
+        score: The number, of a task that scores; how likely a candidate is relevant; left out
+            otherwise.
+        spans: The spans that were found, of a task that extracts; left out otherwise.
+        ranking: Candidates for a bare query, best first; ``label`` is the first one. Left out
+            otherwise.
     """
 
     label: str | None
@@ -135,6 +146,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     rung: str
     guards: dict[str, Verdict]
     trace_id: str
+    labels: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    score: float | msgspec.UnsetType = msgspec.UNSET
+    spans: tuple[FoundSpan, ...] | msgspec.UnsetType = msgspec.UNSET
+    ranking: tuple[Placed, ...] | msgspec.UnsetType = msgspec.UNSET
     cached: Literal["exact", "similar"] | msgspec.UnsetType = msgspec.UNSET
     failed: FailedCall | msgspec.UnsetType = msgspec.UNSET
 
@@ -170,6 +185,8 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
         channel: Channel that led there, or ``pinned``.
         predictions: One answer per input, in order.
         usage: What it took.
+        provisional: Whether the release has learned or forgotten examples since it was measured;
+            left out where it has not.
     """
 
     task: str
@@ -177,6 +194,7 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
     predictions: tuple[Answer, ...]
     usage: Usage
+    provisional: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -441,6 +459,8 @@ class ServedTask:
         recording: What is kept of its traffic.
         descriptions: What each label means, by label.
         input: Name of its input, where somebody sends it by name.
+        inputs: How several inputs become one text; ``None`` where there is one.
+        kind: Kind of the task.
         asks: Whether a release that answers or guards it may ask language models.
     """
 
@@ -460,4 +480,6 @@ class ServedTask:
     descriptions: Mapping[str, str] = field(default_factory=dict[str, str])
     recording: RecordingRule = field(default_factory=RecordingRule)
     input: str = "text"
+    inputs: Composition | None = None
+    kind: Kind = "classify"
     asks: bool = False

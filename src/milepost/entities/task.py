@@ -1,5 +1,6 @@
 """The task: what is to be decided, about what, and how well."""
 
+from collections.abc import Sequence
 from math import isfinite
 from typing import Annotated, Literal
 
@@ -7,6 +8,8 @@ import msgspec
 
 from milepost.entities.errors import FieldError, InputError, nearest
 from milepost.entities.expectations import AbstainRule, Behaviour, FairnessRule, ScopeRule
+from milepost.entities.inputs import PAIR, Composition, composition, fields_of
+from milepost.entities.kinds import KINDS, Kind, fewest_labels
 from milepost.entities.measures import ORDINAL, PATTERN, measure_kind
 from milepost.entities.preparation import check_step
 from milepost.entities.prompts import CascadeRule, LanguageRule, SimilarRule
@@ -18,22 +21,28 @@ Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 
-Kind = Literal["classify"]
+Setting = bool | int | float | str | tuple[bool | int | float | str, ...]
+"""Value of a strategy's parameter."""
 MetricName = Annotated[str, msgspec.Meta(pattern=PATTERN)]
 """Measures an objective may name: see ``milepost.entities.measures``."""
+
+
+InputType = Literal["image", "string"]
+"""What an input holds."""
 
 
 class InputField(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One input of a task.
 
     Attributes:
-        type: What it holds; text for now.
+        type: What it holds: text, or an image. A cell of an image is a path from the folder of the
+            data file, or a ``data:image/…;base64,`` URI.
         column: Column of the data files; ``None`` takes the input's own name.
         prepare: Steps that prepare each input, alike when fitting and when answering, such as
             ``strip_html``, or a function of your own: ``own:prepare/mail.py:body``.
     """
 
-    type: Literal["string"] = "string"
+    type: InputType = "string"
     column: NonEmpty | None = None
     prepare: tuple[NonEmpty, ...] | msgspec.UnsetType = msgspec.UNSET
 
@@ -125,6 +134,25 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return () if isinstance(self.order, msgspec.UnsetType) else self.order
 
 
+def inputs_of(task: "Task", words: Sequence[str]) -> list[str] | list[dict[str, str]]:
+    """Words that somebody typed as inputs of a task: of one with several inputs, so many each.
+
+    Raises:
+        InputError: If the last input is not whole.
+    """
+    names = tuple(task.inputs)
+    if len(names) == 1:
+        return list(words)
+    if len(words) % len(names):
+        raise InputError(
+            f"{len(words)} texts are no whole number of inputs: each has {', '.join(names)}.",
+            where=task.name,
+            advice=f"Give {len(names)} texts for each, in this order.",
+        )
+    rows = range(0, len(words), len(names))
+    return [dict(zip(names, words[at : at + len(names)], strict=True)) for at in rows]
+
+
 def make_objective(
     metric: str = "accuracy", at_least: float | None = None, at_most: float | None = None
 ) -> Objective:
@@ -156,12 +184,18 @@ class DataFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         examples: File, or files, with labelled (and unlabelled) examples.
         test: File, or files, kept for certification only; ``None`` lets milepost set a holdout
             aside when there are enough labels.
-        label: Column that holds the label.
+        label: Column that holds the label; of spans a JSON array of them, or a tag for each token.
         id: Column that holds a unique id; ``None`` derives ids from the content.
+        separator: What stands between the labels of one row of a multilabel task, where they are
+            not a JSON array; left out, ``|``.
         group: Column whose equal values, such as a customer or a conversation, must never be on
             two sides of a split.
         time: Column with the time of each row; what is judged on is then later than what is
             trained on.
+        unlabeled: File, or files, with further inputs that nobody labelled: some strategies learn
+            from them.
+        candidates: File, or files, with what a query of a ranking task may be answered with, in
+            the column of its second input; left out, the candidates of its examples.
     """
 
     examples: NonEmpty | tuple[NonEmpty, ...] = ()
@@ -169,8 +203,25 @@ class DataFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     label: NonEmpty = "label"
     id: NonEmpty | None = None
     # Unset rather than a default, here and below: a task without them keeps its digest.
+    separator: NonEmpty | msgspec.UnsetType = msgspec.UNSET
     group: NonEmpty | msgspec.UnsetType = msgspec.UNSET
     time: NonEmpty | msgspec.UnsetType = msgspec.UNSET
+    unlabeled: NonEmpty | tuple[NonEmpty, ...] | msgspec.UnsetType = msgspec.UNSET
+    candidates: NonEmpty | tuple[NonEmpty, ...] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def unlabeled_files(self) -> tuple[str, ...]:
+        """``unlabeled`` as a tuple."""
+        if isinstance(self.unlabeled, msgspec.UnsetType):
+            return ()
+        return (self.unlabeled,) if isinstance(self.unlabeled, str) else self.unlabeled
+
+    @property
+    def candidate_files(self) -> tuple[str, ...]:
+        """``candidates`` as a tuple."""
+        if isinstance(self.candidates, msgspec.UnsetType):
+            return ()
+        return (self.candidates,) if isinstance(self.candidates, str) else self.candidates
 
     @property
     def example_files(self) -> tuple[str, ...]:
@@ -194,14 +245,35 @@ class ReleaseRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     approvals: Annotated[int, msgspec.Meta(ge=0, le=20)] = 0
 
 
+PAIRED = ("match", "rank")
+"""Kinds whose inputs are the sides of a pair."""
+
+FOR_TEXTS = ("out_of_scope",)
+"""Fields of a task that rest on labels being said in words like the inputs: not for pairs."""
+
+FOR_WORDS = (*FOR_TEXTS, "behaviour", "fairness", "guards")
+"""Fields of a task that rest on the words of its inputs: not for images."""
+
+FOR_CLASSES = (*FOR_TEXTS, "abstain", "behaviour", "cascade", "fairness", "guards")
+"""Fields of a task that rest on one label being answered."""
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is to be decided: kind, input, labels with descriptions, objective and data.
 
     Attributes:
         name: Lower-case name, unique in the workspace.
-        kind: How an answer looks; ``classify`` gives one label.
+        kind: How an answer looks: one label (``classify``), any number of labels
+            (``multilabel``), a number (``score``), one label for a pair (``match``), spans of the
+            text, each with a label (``extract``), or an order of candidates for a query (``rank``).
         instruction: The question in words, for people and for prompts.
-        inputs: Exactly one named input.
+        inputs: One named input; or several, which ``compose`` makes one text of; or the two sides
+            of a pair; or a query and a candidate, in this order.
+        encoder: Encoder of this task, where it is not the workspace's own: as in ``milepost.toml``.
+            An encoder of images and one of texts are read side by side as ``IMAGES + TEXTS``.
+        compose: How several inputs become one text: each input's name in braces, such as
+            ``{subject}``; left out, a line for each. ``pair`` keeps two inputs apart as the sides
+            of a pair, which the kinds ``match`` and ``rank`` do by themselves.
         labels: Label name to description (may be empty), in the order used everywhere;
             empty takes the labels that the data holds, sorted.
         objective: What "good enough" means.
@@ -217,14 +289,18 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         language: Which language models may compete, and with what prompt; left out, all that are
             registered.
         cascade: What a cascade must promise; left out, at most 5 % wrong with 95 % confidence.
+        strategies: Parameters of strategies that are set by hand, by strategy, such as
+            ``head_logistic: {c: 3}``; nothing searches them.
     """
 
     name: Name
     kind: Kind = "classify"
     instruction: str = ""
-    inputs: dict[Name, Literal["string"] | InputField] = msgspec.field(
+    inputs: dict[Name, InputType | InputField] = msgspec.field(
         default_factory=lambda: {"text": "string"}
     )
+    compose: NonEmpty | msgspec.UnsetType = msgspec.UNSET
+    encoder: NonEmpty | msgspec.UnsetType = msgspec.UNSET
     labels: dict[NonEmpty, str] = {}
     objective: Objective = Objective()
     data: DataFiles = DataFiles()
@@ -237,20 +313,104 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     recording: RecordingRule | msgspec.UnsetType = msgspec.UNSET
     language: LanguageRule | msgspec.UnsetType = msgspec.UNSET
     cascade: CascadeRule | msgspec.UnsetType = msgspec.UNSET
+    strategies: dict[Name, dict[NonEmpty, Setting]] | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         """Check what the types cannot say.
 
         Raises:
-            FieldError: If there is not exactly one input, or exactly one label.
+            FieldError: If inputs, labels or measure do not fit the kind, or each other.
         """
-        if len(self.inputs) != 1:
-            raise FieldError("exactly one input is supported", where="inputs")
-        if len(self.labels) == 1:
-            raise FieldError("at least two labels are needed", where="labels")
+        self._check_inputs()
+        self._check_kind()
         self._check_costs()
         self._check_cascade()
         self._check_steps()
+
+    def _check_inputs(self) -> None:
+        """Refuse inputs that nothing can be made of.
+
+        Raises:
+            FieldError: With what is allowed.
+        """
+        names = tuple(self.inputs)
+        if not names:
+            raise FieldError("at least one input is needed", where="inputs")
+        if self.pairs and len(names) != 2:
+            raise FieldError("a pair has exactly two inputs, its sides", where="inputs")
+        if self.data.candidate_files and self.kind != "rank":
+            raise FieldError("they are for tasks of the kind rank", where="data.candidates")
+        if len(names) > 1 and "text" in names:
+            raise FieldError("`text` is what several are composed to; call it otherwise",
+                             where="inputs")  # fmt: skip
+        said = self.compose
+        if isinstance(said, msgspec.UnsetType) or said == PAIR:
+            pass
+        else:
+            self._check_template(said)
+        several = len(names) > 1 or bool(self.images)
+        if several and not isinstance(self.prepare, msgspec.UnsetType):
+            raise FieldError("steps of preparation are for a single text", where="inputs")
+
+    def _check_template(self, said: str) -> None:
+        """Refuse a template that does not name just the texts among the inputs.
+
+        Raises:
+            FieldError: With what is allowed.
+        """
+        names = [name for name in self.inputs if name not in self.images]
+        if len(self.inputs) == 1 or self.kind in PAIRED or not names:
+            raise FieldError("it is for several inputs that become one text", where="compose")
+        if set(fields_of(said)) != set(names):
+            raise FieldError(
+                f"it must name each input in braces: {', '.join(f'{{{n}}}' for n in names)}",
+                where="compose",
+            )
+
+    def _check_kind(self) -> None:
+        """Refuse labels and measures that do not fit the kind; a kind has its usual measure.
+
+        Raises:
+            FieldError: With what is allowed.
+        """
+        facts = KINDS.get(self.kind)
+        if facts is None:
+            return  # made in Python, where nobody checks it before it is written
+        least = fewest_labels(self.kind)
+        if facts.labelled and 0 < len(self.labels) < least:
+            raise FieldError("at least two labels are needed", where="labels")
+        if self.kind == "extract":
+            self._check_spans()
+        if not facts.labelled and self.labels:
+            raise FieldError(f"a task of the kind {self.kind} has none", where="labels")
+        for field in FOR_CLASSES if facts.link != "softmax" else FOR_TEXTS if self.pairs else ():
+            if not isinstance(getattr(self, field), msgspec.UnsetType):
+                raise FieldError(f"it is not for tasks of the kind {self.kind}", where=field)
+        for field in FOR_WORDS if self.images else ():
+            if not isinstance(getattr(self, field), msgspec.UnsetType):
+                raise FieldError("it is not for tasks that read images", where=field)
+        metric = self.objective.metric
+        if facts.measured_by(metric):
+            return
+        if metric != Objective().metric:
+            raise FieldError(
+                f"{metric} does not fit the kind {self.kind}; use "
+                f"{', '.join(facts.metrics) or 'such as accuracy or macro_f1'}",
+                where="objective.metric",
+            )
+        usual = msgspec.structs.replace(self.objective, metric=facts.metric)
+        msgspec.structs.force_setattr(self, "objective", usual)
+
+    def _check_spans(self) -> None:
+        """Refuse what moves the characters that spans count.
+
+        Raises:
+            FieldError: With what is allowed.
+        """
+        if len(self.inputs) > 1:
+            raise FieldError("spans are those of one input", where="inputs")
+        if not isinstance(self.prepare, msgspec.UnsetType):
+            raise FieldError("steps of preparation would move the spans", where="inputs")
 
     def _check_costs(self) -> None:
         """Refuse costs of labels that the task does not have.
@@ -310,21 +470,58 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @property
     def input_name(self) -> str:
-        """Name of the one input, as slices use it."""
-        return next(iter(self.inputs))
+        """Name of the one input, as slices use it; ``text`` for what several are composed to."""
+        return next(iter(self.inputs)) if len(self.inputs) == 1 else "text"
 
     @property
     def input_column(self) -> str:
-        """Column of the data files that holds the input."""
-        field = self.inputs[self.input_name]
-        column = field.column if isinstance(field, InputField) else None
-        return column or self.input_name
+        """Column of the data files that holds the input, or the first of several."""
+        return next(iter(self.input_columns.values()))
+
+    @property
+    def input_columns(self) -> dict[str, str]:
+        """Column of the data files that holds each input."""
+        return {
+            name: (field.column if isinstance(field, InputField) else None) or name
+            for name, field in self.inputs.items()
+        }
+
+    @property
+    def composition(self) -> Composition | None:
+        """How several inputs, or images, become one text; ``None`` where there is one text."""
+        if len(self.inputs) == 1 and not self.images:
+            return None
+        said = None if isinstance(self.compose, msgspec.UnsetType) else self.compose
+        return composition(tuple(self.inputs), said, pair=self.pairs, images=self.images)
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Names of the inputs that are images."""
+        return tuple(
+            name
+            for name, field in self.inputs.items()
+            if (field.type if isinstance(field, InputField) else field) == "image"
+        )
+
+    @property
+    def own_encoder(self) -> str | None:
+        """The encoder of this task; ``None`` for that of the workspace."""
+        return None if isinstance(self.encoder, msgspec.UnsetType) else self.encoder
+
+    @property
+    def pairs(self) -> bool:
+        """Whether its inputs are the two sides of a pair."""
+        return self.kind in PAIRED or self.compose == PAIR
 
     @property
     def prepare(self) -> tuple[str, ...] | msgspec.UnsetType:
         """Steps that prepare the input; unset where there are none."""
-        field = self.inputs[self.input_name]
-        return (field.prepare or msgspec.UNSET) if isinstance(field, InputField) else msgspec.UNSET
+        said = (
+            field.prepare
+            for field in self.inputs.values()
+            if isinstance(field, InputField) and field.prepare
+        )
+        return next(said, msgspec.UNSET)
 
     @property
     def guard_rules(self) -> tuple[Guard, ...]:

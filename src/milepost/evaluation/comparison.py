@@ -101,7 +101,7 @@ def _by_rows(
         high=max(difference, float(high[0]) + shift),
         p_value=min(1.0, better * pair.candidates),
         p_worse=min(1.0, worse * pair.candidates),
-        n=len(pair.y),
+        n=len(pair.y) if (n := measure.reading(first).n) is None else n,
         method="bound of the paired difference"
         + ("" if pair.units is None else " by unit")
         + _corrected(pair),

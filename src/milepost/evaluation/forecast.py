@@ -10,8 +10,8 @@ from milepost.evaluation.measuring import OWN
 from milepost.metrics.inference.forecast import FEWEST_POINTS, Continued, continued, half_width
 from milepost.metrics.scoring.measures import Measure
 
-CURVE_OF = "head_closed_form"
-"""The strategy that the curve is of."""
+CURVE_OF = ("head_closed_form", "head_ridge")
+"""The strategies that the curve is of: of one label, of other kinds."""
 
 AHEAD = (2, 5)
 """Times the labels that there are now."""
@@ -81,7 +81,7 @@ def why_none(
 
 def _no_curve(contest: Contest) -> str:
     """Why a contest has no learning curve, after a colon."""
-    head = next((each for each in contest.candidates if each.strategy == CURVE_OF), None)
+    head = next((each for each in contest.candidates if each.strategy in CURVE_OF), None)
     if head is None:
         return ": it shows the closed-form head, which did not compete"
     if head.error is not None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from milepost._base.own_code import load_own, own_path, said
 from milepost.entities.errors import InputError, nearest
+from milepost.entities.kinds import KINDS, Kind, Link
 from milepost.entities.measures import OF_LABEL, ORDER_NOTE, ORDINAL, measure_kind
 from milepost.entities.prediction import NO_ANSWER
 from milepost.entities.task import Objective, Task
@@ -18,8 +19,12 @@ from milepost.metrics.scoring import (
     calibration_error,
     curves,
     label_measures,
+    label_sets,
     mean_measures,
     ordinal,
+    ranks,
+    score_measures,
+    span_measures,
 )
 from milepost.metrics.scoring.classification import METRICS
 from milepost.metrics.scoring.measures import Measure, Sample, counted, own
@@ -39,8 +44,61 @@ PLAIN: Mapping[str, Callable[[], Measure]] = {
 """Measures that need nothing but a name and are none of confusion counts."""
 
 
+OF_SETS: Mapping[str, Callable[[], Measure]] = {
+    "exact_match": label_sets.exact_match,
+    "log_loss": label_sets.log_loss,
+    "macro_f1": label_sets.macro_f1,
+    "micro_f1": label_sets.micro_f1,
+}
+"""Measures of tasks with any number of labels."""
+
+OF_SCORES: Mapping[str, Callable[[], Measure]] = {
+    "mae": score_measures.mae,
+    "pearson": score_measures.pearson,
+    "rmse": score_measures.rmse,
+    "spearman": score_measures.spearman,
+}
+"""Measures of tasks that give a number."""
+
+OF_SPANS: Mapping[str, Callable[[], Measure]] = {
+    "exact_match": span_measures.exact_match,
+    "span_f1": span_measures.span_f1,
+    "span_precision": span_measures.span_precision,
+    "span_recall": span_measures.span_recall,
+}
+"""Measures of tasks that find spans."""
+OF_RANKS: Mapping[str, Callable[[int], Measure]] = {
+    "mrr": lambda depth: ranks.mrr(),
+    "ndcg": ranks.ndcg,
+    "recall": ranks.recall,
+}
+"""Measures of tasks that rank, of a depth; those with one have it behind an @."""
+
+BY_LINK: Mapping[Link, Mapping[str, Callable[[], Measure]]] = {
+    "sigmoid": OF_SETS,
+    "identity": OF_SCORES,
+    "spans": OF_SPANS,
+    "softmax": {},
+    "relevance": {},
+}
+
+
+def task_measure(task: Task, labels: tuple[str, ...], root: Path) -> Measure:
+    """The measure of a task's objective.
+
+    Raises:
+        InputError: As ``measure_of``.
+    """
+    return measure_of(task.objective, labels, root, kind=task.kind)
+
+
 def measure_of(
-    objective: Objective, labels: tuple[str, ...], root: Path, *, ordered: bool = True
+    objective: Objective,
+    labels: tuple[str, ...],
+    root: Path,
+    *,
+    ordered: bool = True,
+    kind: Kind = "classify",
 ) -> Measure:
     """The objective's measure.
 
@@ -48,6 +106,7 @@ def measure_of(
         objective: What good enough means.
         labels: Label names in column order.
         root: Folder that files of the user's own measures are in.
+        kind: Kind of the task.
         ordered: Whether the order of the labels means something where the objective says none.
 
     Raises:
@@ -55,6 +114,11 @@ def measure_of(
             the user's function cannot be used.
     """
     name = objective.metric
+    others = BY_LINK[KINDS[kind].link]
+    if others:
+        return others[name]()
+    if kind == "rank":
+        return rank_measure(name)
     if name.startswith(OWN):
         return _own(name, labels, root)
     if name == "utility":
@@ -68,6 +132,12 @@ def measure_of(
     if name in ORDINAL:
         return getattr(ordinal, name)(label_values(objective, labels, ordered=ordered))
     return PLAIN[name]() if name in PLAIN else counted(name)
+
+
+def rank_measure(name: str) -> Measure:
+    """A measure of an order of candidates by name, such as ``ndcg@10``."""
+    which, _, depth = name.partition("@")
+    return OF_RANKS[which](int(depth or 0))
 
 
 def check_objective(task: Task, labels: tuple[str, ...], root: Path) -> None:
@@ -85,6 +155,11 @@ def check_objective(task: Task, labels: tuple[str, ...], root: Path) -> None:
         InputError: Saying what cannot be used or reached.
     """
     objective = task.objective
+    if KINDS[task.kind].link != "softmax":
+        measure = task_measure(task, labels, root)
+        _check_limit("at_least", objective.at_least, objective, measure)
+        _check_limit("at_most", objective.ceiling, objective, measure)
+        return
     for label in objective.said_order:
         _place(label, labels, "the order names", "objective.order")
     measure = measure_of(objective, labels, root, ordered=list(task.labels) != sorted(task.labels))

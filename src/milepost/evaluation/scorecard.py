@@ -1,35 +1,30 @@
 """A scorecard from actual labels and probabilities."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from milepost.entities.estimate import Estimate
-from milepost.entities.scorecard import (
-    Confusion,
-    LabelScore,
-    Mistake,
-    Regime,
-    Scorecard,
-    SliceScore,
-)
-from milepost.entities.task import Objective
+from milepost.entities.kinds import KINDS, Link
+from milepost.entities.scorecard import Confusion, LabelScore, Mistake, Scorecard, SliceScore
+from milepost.evaluation.evidence import Evidence
 from milepost.evaluation.measuring import order_note
+from milepost.evaluation.particulars import Particulars, of_ranks, of_scores, of_sets
+from milepost.evaluation.particulars_of_spans import of_spans
 from milepost.metrics.inference.comparison import independent_difference, independent_p_value
-from milepost.metrics.inference.intervals import Bounded, Sampling, estimate_of, proportion
+from milepost.metrics.inference.intervals import Bounded, estimate_of, proportion
 from milepost.metrics.inference.multiplicity import holm
 from milepost.metrics.scoring.calibration import calibration
 from milepost.metrics.scoring.calibration_error import ece
 from milepost.metrics.scoring.classification import METRICS, f1_terms
 from milepost.metrics.scoring.confusion import Cells
 from milepost.metrics.scoring.curves import auprc, auroc
-from milepost.metrics.scoring.deciding import answer_name, decided, is_right
+from milepost.metrics.scoring.deciding import answer_name, is_right
 from milepost.metrics.scoring.label_measures import precision, recall
 from milepost.metrics.scoring.mean_measures import brier, log_loss
-from milepost.metrics.scoring.measures import Measure, Sample, counted, design_effect
+from milepost.metrics.scoring.measures import Measure, counted, design_effect
 
 MOST_CONFUSIONS = 20
 """Confused pairs that a scorecard keeps."""
@@ -44,91 +39,6 @@ UNKNOWN_LABEL = "(unknown label)"
 """Name under which rows with a label that the task does not know appear among confusions."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Evidence:
-    """What a scorecard is made from: ``n`` rows over ``k`` labels.
-
-    Attributes:
-        labels: The ``k`` label names, in the order of the columns.
-        objective: The task's objective; gives the metric and the slices' predicates.
-        regime: How the predictions came about.
-        y: ``(n,) int64`` actual labels in ``[-1, k)``; ``-1`` is a label that the task does not
-            know and always counts as wrong.
-        probabilities: ``(n, k) float32``, calibrated.
-        measure: The objective's measure; by name when ``None``, where it is one of confusion
-            counts.
-        ids: Id of each row.
-        texts: Input of each row.
-        slice_masks: ``(n,)`` bool per declared slice.
-        temperature: Temperature that the probabilities were calibrated with.
-        looks: Looks at these examples, this one included; 0 where none is recorded.
-        sampling: Confidence, resamples and seed.
-        selection: Estimate of the objective's metric with the optimism of choosing removed; it
-            replaces the plain one. ``None`` on rows never used to choose.
-        notes: Sentences for the reader.
-        provenance: Digests.
-        units: ``(n,) int64``, equal for rows that are not independent of each other, such as
-            near-duplicates in a test file; ``None`` where all rows are.
-        groups: How many groups of the task's own group column these are; 0 where it names none.
-    """
-
-    labels: tuple[str, ...]
-    objective: Objective
-    regime: Regime
-    y: NDArray[np.int64]
-    probabilities: NDArray[np.float32]
-    ids: tuple[str, ...]
-    texts: tuple[str, ...]
-    slice_masks: Mapping[str, NDArray[np.bool_]] = field(
-        default_factory=dict[str, NDArray[np.bool_]]
-    )
-    temperature: float = 1.0
-    looks: int = 0
-    sampling: Sampling = field(default_factory=Sampling)
-    selection: Estimate | None = None
-    notes: tuple[str, ...] = ()
-    provenance: Mapping[str, str] = field(default_factory=dict[str, str])
-    measure: Measure | None = None
-    units: NDArray[np.int64] | None = None
-    groups: int = 0
-
-    def __post_init__(self) -> None:
-        """Check that the columns fit together.
-
-        Raises:
-            ValueError: If lengths differ, there are no rows or a probability is not finite.
-        """
-        n = len(self.y)
-        if n == 0:
-            raise ValueError("a scorecard needs at least one labelled row")
-        if self.probabilities.shape != (n, len(self.labels)):
-            raise ValueError(
-                f"probabilities have shape {self.probabilities.shape}, "
-                f"not ({n}, {len(self.labels)})"
-            )
-        if len(self.ids) != n or len(self.texts) != n:
-            raise ValueError("ids and texts must be as many as the labels")
-        if any(mask.shape != (n,) for mask in self.slice_masks.values()):
-            raise ValueError("slice masks must be as long as the labels")
-        if not bool(np.isfinite(self.probabilities).all()):
-            raise ValueError("probabilities hold a value that is not finite")
-
-    @property
-    def judged_by(self) -> Measure:
-        """The objective's measure."""
-        return self.measure or counted(self.objective.metric)
-
-    @property
-    def sample(self) -> Sample:
-        """The rows as measures take them."""
-        return Sample(self.y, self.probabilities, self.units)
-
-    @property
-    def answers(self) -> NDArray[np.int64]:
-        """Most probable label of each row, ``(n,) int64``; -1 where nothing is decided."""
-        return decided(self.probabilities)
-
-
 def build_scorecard(evidence: Evidence) -> Scorecard:
     """Every number about quality, each with interval and sample size; latency is added by others.
 
@@ -140,7 +50,33 @@ def build_scorecard(evidence: Evidence) -> Scorecard:
     Raises:
         KeyError: If the objective names a slice without a mask.
     """
-    metrics = _metrics(evidence)
+    found = _PARTICULARS[KINDS[evidence.kind].link](evidence)
+    metrics, notes = dict(found.metrics), [*found.notes]
+    if evidence.selection is not None:
+        metrics[evidence.objective.metric] = evidence.selection
+        notes.append(
+            f"The {evidence.objective.metric} is corrected for having chosen the best candidate "
+            "on the same predictions; the other numbers are not."
+        )
+    return Scorecard(
+        regime=evidence.regime,
+        metric=evidence.objective.metric,
+        metrics=metrics,
+        labels=found.labels,
+        slices=_slices(evidence),
+        calibration=found.calibration,
+        confusions=found.confusions,
+        looks=evidence.looks,
+        unknown_labels=found.unknown,
+        notes=tuple(notes),
+        provenance=dict(evidence.provenance),
+        lower_is_better=not evidence.judged_by.higher,
+        groups=evidence.groups,
+    )
+
+
+def _of_classes(evidence: Evidence) -> Particulars:
+    """Where each row has one label."""
     order = order_note(evidence.objective, evidence.labels)
     notes = [*([order] if order else []), *evidence.notes, *_unit_notes(evidence)]
     unknown = int((evidence.y < 0).sum())
@@ -161,29 +97,26 @@ def build_scorecard(evidence: Evidence) -> Scorecard:
             f"{missing} of {len(evidence.labels)} labels have no example among these rows; "
             "nothing is known about them."
         )
-    if evidence.selection is not None:
-        metrics[evidence.objective.metric] = evidence.selection
-        notes.append(
-            f"The {evidence.objective.metric} is corrected for having chosen the best candidate "
-            "on the same predictions; the other numbers are not."
-        )
-    return Scorecard(
-        regime=evidence.regime,
-        metric=evidence.objective.metric,
-        metrics=metrics,
+    return Particulars(
+        metrics=_metrics(evidence),
         labels=_labels(evidence),
-        slices=_slices(evidence),
         calibration=calibration(
             evidence.y, evidence.probabilities, evidence.temperature, evidence.sampling
         ),
         confusions=_confusions(evidence),
-        looks=evidence.looks,
-        unknown_labels=unknown,
         notes=tuple(notes),
-        provenance=dict(evidence.provenance),
-        lower_is_better=not evidence.judged_by.higher,
-        groups=evidence.groups,
+        unknown=unknown,
     )
+
+
+_PARTICULARS: Mapping[Link, Callable[[Evidence], Particulars]] = {
+    "softmax": _of_classes,
+    "sigmoid": of_sets,
+    "identity": of_scores,
+    "spans": of_spans,
+    "relevance": of_ranks,
+}
+"""What only a scorecard of the kind says."""
 
 
 def _unit_notes(evidence: Evidence) -> Iterator[str]:

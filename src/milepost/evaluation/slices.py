@@ -9,7 +9,8 @@ its settings are locked; time, memory and the length of a predicate are bounded.
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -17,9 +18,13 @@ from numpy.typing import NDArray
 
 from milepost.entities.errors import InputError, nearest
 from milepost.entities.example import Examples
+from milepost.evaluation.slicing.language import language_of
 
 if TYPE_CHECKING:
     import duckdb
+
+LANGUAGE = "language"
+"""Column with the language of a text, which is found where the data do not say it."""
 
 MOST_CHARS = 10_000
 """Longest predicate, in characters."""
@@ -75,7 +80,7 @@ def slice_masks(
     """
     if not slices:
         return {}
-    table = _Table(examples, input_name)
+    table = _Table(_with_language(examples, slices.values()), input_name)
     try:
         return {
             name: table.mask(predicate, f"slice {name!r}") for name, predicate in slices.items()
@@ -90,11 +95,23 @@ def where_mask(examples: Examples, input_name: str, predicate: str) -> NDArray[n
     Raises:
         InputError: As ``slice_masks`` does.
     """
-    table = _Table(examples, input_name)
+    table = _Table(_with_language(examples, [predicate]), input_name)
     try:
         return table.mask(predicate, "filter")
     finally:
         table.close()
+
+
+def _with_language(examples: Examples, predicates: Iterable[str]) -> Examples:
+    """With a column ``language`` where a predicate speaks of one and the data have none.
+
+    It holds what ``language_of`` finds, such as ``German``; nothing where it finds none.
+    """
+    known = {name.lower() for name in examples.metadata}
+    if LANGUAGE in known or not any(LANGUAGE in each.lower() for each in predicates):
+        return examples
+    found = tuple(language_of(text) for text in examples.texts)
+    return replace(examples, metadata={**examples.metadata, LANGUAGE: found})
 
 
 class _Table:

@@ -138,12 +138,29 @@ class Gate:
         """
         self.check_right(caller, ask.task)
         self.check_texts(ask.texts)
+        if ask.protocol not in {"native", "batch"}:
+            require_one_input(self.service.task(ask.task))
         inputs, deadline = len(ask.texts), ask.deadline
         if self.service.asks(ask.task):
             # Language models take seconds, from which nothing follows for the engine's queue.
             with self._slow(caller, inputs):
                 return await self._in_time(deadline, lambda: self.service.answer(ask))
         return await self._asked(caller, inputs, deadline, lambda: self.service.answer(ask))
+
+    async def candidates(
+        self, caller: Caller, task: str, queries: Sequence[str], deadline: float | None
+    ) -> list[list[str]]:
+        """What may answer each query of a task that ranks.
+
+        Raises:
+            RefusedError: As :meth:`answer`.
+            MilepostError: As ``Answering.candidates``.
+        """
+        self.check_right(caller, task)
+        self.check_texts(queries)
+        return await self._in_time(
+            deadline, lambda: self.service.candidates(task, queries, deadline)
+        )
 
     async def complete(self, caller: Caller, ask: PassAsk) -> Passed:
         """The whole answer of a language model; ``ask.key`` must be the caller's.
@@ -355,3 +372,19 @@ class Gate:
             self.rates.take(caller.key, inputs, caller.per_second)
         if not self.admission.enters(inputs):
             await self.admission.wait(caller.key or "", inputs, deadline)
+
+
+def require_one_input(task: ServedTask) -> None:
+    """Refuse a protocol that sends texts, where a task has several inputs and one is not enough.
+
+    Raises:
+        RefusedError: 400, naming the inputs and where to send them.
+    """
+    if task.inputs is None:
+        return
+    raise RefusedError(
+        400,
+        "missing_field",
+        f"the task {task.name!r} has the inputs {', '.join(task.inputs.names)}, not one text.",
+        advice=f"Send objects with these fields to /v1/tasks/{task.name}/predict.",
+    )

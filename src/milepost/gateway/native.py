@@ -8,9 +8,13 @@ from typing import Annotated, Any
 import msgspec
 
 from milepost.entities.errors import nearest
+from milepost.entities.inputs import Composition
+from milepost.entities.kinds import Kind
 from milepost.entities.serving import Answers, Guard, ServedTask
+from milepost.entities.spans import MOST_SPANS, written_spans
 from milepost.gateway.call import Call, Reply, as_json
 from milepost.gateway.errors import RefusedError
+from milepost.gateway.ranking import ranked
 from milepost.gateway.reading import Reader
 from milepost.gateway.routes import Route
 from milepost.serving.asking import Said
@@ -20,8 +24,9 @@ class PredictRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """What is asked of a task.
 
     Attributes:
-        inputs: Texts, or objects with the task's one input by its name.
-        top_k: Most labels in ``probabilities``; left out, 5.
+        inputs: Texts, or objects with the task's inputs by their names; of a task with several
+            inputs objects only. A text is a bare query of a task that ranks.
+        top_k: Most labels in ``probabilities``, or candidates for a bare query; left out, 5.
         subject: Who or what the answers are for; the same subject always gets the same release.
     """
 
@@ -30,22 +35,43 @@ class PredictRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     subject: Annotated[str, msgspec.Meta(max_length=512)] | None = None
 
 
+class SaidSpan(msgspec.Struct, frozen=True, kw_only=True):
+    """A span that is right.
+
+    Attributes:
+        start: Where it begins, in characters from 0.
+        end: Where it ends, that character excluded.
+        label: What it is.
+    """
+
+    start: Annotated[int, msgspec.Meta(ge=0)]
+    end: Annotated[int, msgspec.Meta(ge=1)]
+    label: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+
+
 class FeedbackRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What somebody says about an answer: at least one of label, rating and comment.
 
     Attributes:
         trace_id: Id of the answer's trace.
-        label: The right label.
+        label: The right label; a list of labels where any number may hold, the number of a score.
+        spans: The right spans, of a task that extracts, in place of the label.
         rating: From 0 (useless) to 1 (right).
         comment: In words.
         text: The input, where the server did not keep it.
     """
 
     trace_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-    label: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
+    label: (
+        Annotated[str, msgspec.Meta(max_length=1000)]
+        | Annotated[list[str], msgspec.Meta(max_length=1000)]
+        | float
+        | None
+    ) = None
     rating: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] | None = None
     comment: Annotated[str, msgspec.Meta(max_length=20_000)] | None = None
     text: str | None = None
+    spans: Annotated[list[SaidSpan], msgspec.Meta(max_length=MOST_SPANS)] | None = None
 
 
 class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +81,8 @@ class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
         name: Its name.
         instruction: The question in words.
         input: Name of its input.
+        inputs: Names of its inputs, where it has several.
+        kind: What is answered: one label, any number of them, a number, or a label for a pair.
         labels: Its labels with their descriptions.
         release: Release in production.
         canary: Release that answers a share of the traffic.
@@ -70,6 +98,8 @@ class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     instruction: str
     input: str
+    inputs: tuple[str, ...]
+    kind: Kind
     labels: dict[str, str]
     release: int
     canary: int | None
@@ -138,6 +168,11 @@ async def predict(call: Call) -> Reply:
     # Before the body, so that a key learns nothing by what is said about it.
     call.gate.check_right(call.caller, task)
     request = await call.read(_read_predict)
+    served, queries = call.gate.task(call.caller, task), request.inputs
+    how = served.inputs
+    bare = [each for each in queries if isinstance(each, str)]
+    if served.kind == "rank" and how is not None and bare and len(bare) == len(queries):
+        return as_json(await ranked(call, task, how, bare, (request.top_k, request.subject)))
     texts = texts_of(call, task, request.inputs)
     ask = call.ask(task, texts, top=request.top_k, subject=request.subject)
     return as_json(await call.gate.answer(call.caller, ask))
@@ -147,12 +182,16 @@ def texts_of(call: Call, task: str, inputs: Sequence[str | dict[str, str]]) -> t
     """The texts of inputs that may be named.
 
     Raises:
-        RefusedError: 400 if an object holds anything but the task's one input.
+        RefusedError: 400 if an object holds anything but the task's inputs, or lacks one.
         UnknownNameError: If there is no such task.
     """
+    served = call.gate.task(call.caller, task)
+    if served.inputs is not None:
+        how = served.inputs
+        return tuple(_composed(task, how, at, given) for at, given in enumerate(inputs))
     if all(type(given) is str for given in inputs):
         return tuple(inputs)  # pyright: ignore[reportReturnType] - all are texts
-    name = call.gate.task(call.caller, task).input
+    name = served.input
     texts: list[str] = []
     for index, given in enumerate(inputs):
         if isinstance(given, str):
@@ -176,6 +215,40 @@ def texts_of(call: Call, task: str, inputs: Sequence[str | dict[str, str]]) -> t
     return tuple(texts)
 
 
+def _composed(task: str, how: Composition, at: int, given: str | dict[str, str]) -> str:
+    """The one text of several inputs.
+
+    Raises:
+        RefusedError: 400 if one is missing, or there is no such one.
+    """
+    names = ", ".join(how.names)
+    if isinstance(given, str) and len(how.names) == 1:
+        given = {how.names[0]: given}  # a lone image needs no name
+    if isinstance(given, str):
+        raise RefusedError(
+            400,
+            "missing_field",
+            f"{task} has the inputs {names}, and this is one text.",
+            param=f"inputs[{at}]",
+            advice="Send an object with these fields.",
+        )
+    missing = next((name for name in how.names if name not in given), None)
+    other = next((name for name in given if name not in how.names), None)
+    if missing is not None or other is not None:
+        near = nearest(other, how.names) if other else None
+        said = (
+            f"there is no field {other[:100]!r}" if other else f"the field {missing!r} is missing"
+        )
+        raise RefusedError(
+            400,
+            "unknown_field" if other else "missing_field",
+            f"the inputs of {task} are {names}; {said}.",
+            param=f"inputs[{at}].{(other or missing or '')[:100]}",
+            advice=(f"Did you mean {near!r}? " if near else "") + f"Send {names}.",
+        )
+    return how.text(given)
+
+
 async def list_tasks(call: Call) -> Reply:
     """The tasks that the key may ask."""
     return as_json(TaskList(tasks=tuple(_info(task) for task in call.gate.tasks(call.caller))))
@@ -191,6 +264,8 @@ def _info(task: ServedTask) -> TaskInfo:
         name=task.name,
         instruction=task.instruction,
         input=task.input,
+        inputs=task.inputs.names if task.inputs is not None else (task.input,),
+        kind=task.kind,
         labels={label: task.descriptions.get(label, "") for label in task.labels},
         release=task.production,
         canary=task.canary,
@@ -204,12 +279,16 @@ def _info(task: ServedTask) -> TaskInfo:
     )
 
 
+def _spans_of(spans: Sequence[SaidSpan]) -> str:
+    return written_spans((each.start, each.end, each.label) for each in spans)
+
+
 async def feedback(call: Call) -> Reply:
     """Keeps what somebody says about an answer; the same again changes nothing."""
     request = await call.read(_read_feedback)
     said = Said(
         trace=request.trace_id,
-        label=request.label,
+        label=_written(request.label) if request.spans is None else _spans_of(request.spans),
         rating=request.rating,
         comment=request.comment,
         text=request.text,
@@ -225,6 +304,11 @@ async def feedback(call: Call) -> Reply:
         comment=record.comment,
     )
     return as_json(receipt, 201 if new else 200)
+
+
+def _written(label: str | list[str] | float | None) -> str | None:
+    """What was said to be right, as the truth of an example is written."""
+    return label if label is None or isinstance(label, str) else msgspec.json.encode(label).decode()
 
 
 async def live(call: Call) -> Reply:

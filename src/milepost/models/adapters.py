@@ -59,6 +59,11 @@ class Adapter:
         """Width between ``down`` and ``up``, ≥ 1."""
         return next(iter(self.down.values())).shape[-1]
 
+    @property
+    def adapted_encoder(self) -> str:
+        """Digest of its encoder together with it."""
+        return digest_of([self.encoder, self.digest])
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the encoder's digest and every array."""
@@ -92,6 +97,7 @@ class AdapterStacks:
         self._kept: dict[str, Adapter] = {}
         self._slots: dict[str, int] = {}
         self._stacks: Feeds = {}
+        self._stack()
 
     def feeds(self, lengths: Sequence[int], adapters: Sequence[Adapter | None]) -> Feeds:
         """Inputs for rows of ``lengths`` tokens with these adapters; ``None`` changes nothing.
@@ -120,19 +126,14 @@ class AdapterStacks:
             return self._slots, self._stacks
 
     def _check(self, adapter: Adapter) -> None:
-        if adapter.encoder != self._encoder:
-            raise EncoderError(
-                f"the adapter was made for the encoder {adapter.encoder[:12]}, this one is "
-                f"{self._encoder[:12]}.",
-                advice="Train it again on this encoder.",
-            )
+        require_same(adapter, self._encoder)
         for name, down in adapter.down.items():
             expected = self._shapes.get(name)
             if expected is None:
                 raise EncoderError(
                     f"the adapter changes {name}, which this graph has no input for; it has "
                     f"{', '.join(sorted(self._shapes))}.",
-                    advice="Open the encoder with these layers among `adapts`.",
+                    advice="Export the release again, so that its encoder takes this adapter.",
                 )
             if (len(down), adapter.up[name].shape[1]) != expected:
                 raise EncoderError(
@@ -143,7 +144,7 @@ class AdapterStacks:
     def _stack(self) -> None:
         """New stacks of all that are kept; slot 0 is all zeros."""
         kept = list(self._kept.values())
-        rank = max(each.rank for each in kept)
+        rank = max((each.rank for each in kept), default=1)
         stacks: Feeds = {}
         for name, (size_in, size_out) in self._shapes.items():
             down = np.zeros((len(kept) + 1, size_in, rank), np.float32)
@@ -155,6 +156,20 @@ class AdapterStacks:
             stacks[f"adapter.{name}.down"], stacks[f"adapter.{name}.up"] = down, up
         self._slots = {each.digest: slot for slot, each in enumerate(kept, 1)}
         self._stacks = stacks
+
+
+def require_same(adapter: Adapter, encoder: str) -> None:
+    """Refuse an adapter that was made for another encoder than that of this digest.
+
+    Raises:
+        EncoderError: If it was.
+    """
+    if adapter.encoder != encoder:
+        raise EncoderError(
+            f"the adapter was made for the encoder {adapter.encoder[:12]}, this one is "
+            f"{encoder[:12]}.",
+            advice="Train it again on this encoder.",
+        )
 
 
 def _sha256(array: Array) -> str:

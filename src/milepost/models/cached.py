@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost._base.digest import digest_of
-from milepost.models.encoder import Encoder, Progress, WrappedEncoder
+from milepost.models.adapters import Adapter
+from milepost.models.encoder import Encoder, Progress, WrappedEncoder, adapted
+from milepost.models.words import word_states
 
 KEY_BYTES = 16
 SAVE_EVERY = 2048
@@ -93,6 +95,24 @@ class CachedEncoder(WrappedEncoder):
         rank = {text: i for i, text in enumerate(first)}
         vectors[missing] = fresh[[rank[texts[i]] for i in missing]]
         return vectors
+
+    def adapted(self, adapter: Adapter) -> Encoder:
+        """The inner encoder with the adapter, and without the store.
+
+        Adapters come and go with each fold and each contest: their vectors would fill the store.
+
+        Raises:
+            EncoderError: If the adapter was made for another encoder, or the inner one takes none.
+        """
+        return adapted(self.inner, adapter)
+
+    def words(self) -> Encoder:
+        """The states of words from the inner encoder, without the store: they are large.
+
+        Raises:
+            EncoderError: If the inner encoder gives none.
+        """
+        return word_states(self.inner)
 
     def known(self, texts: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
         """Which texts are in the store ``(n,) bool``, and their vectors ``(n, d) float32``."""

@@ -7,22 +7,31 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from milepost.entities.errors import EncoderError, UnknownNameError
+from milepost.models.adapters import Adapter
 from milepost.models.cached import CachedEncoder
 from milepost.models.embedded import EMBEDDED_NAME, read_embedded
 from milepost.models.encoder import Encoder
 from milepost.models.export import Notify, Variant, Wanted, exported, place_of
 from milepost.models.folder import EncoderFolder, read_folder
+from milepost.models.images.folder import ImageFolder, read_image_folder, reads_images
+from milepost.models.images.store import Images
+from milepost.models.images.towers import open_towers, places_of
+from milepost.models.images.trunk import ImageTrunk
 from milepost.models.onnx_encoder import OnnxEncoder
-from milepost.models.packaged import read_package, write_package
+from milepost.models.packaged import Package, read_package, write_package
 from milepost.models.trunk import Trunk
 
 EMBEDDED = "embedded"
+
+BESIDE = " + "
+"""Between an encoder of images and one of texts that a task reads side by side."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _HUB_FILES = ("*.json", "model.safetensors", "*/config.json")
@@ -40,30 +49,43 @@ class EncoderOptions:
         max_tokens: Longest input in tokens, ≥ 1; ``None`` takes the encoder's own limit. Part of
             the encoder's digest.
         variant: ``fp32``, the reference, or ``int8``, which is faster.
-        adapts: Linear layers that adapters may change, such as ``("query", "value")``; see
-            ``milepost.models.graphs.bert.ADAPTABLE``.
         threads: Threads of a bulk encode, ≥ 1; ``None`` takes the processors of this process.
         apart: Whether an export that is needed is made in a process of its own, so that this one
             loads neither onnx nor torch.
         notify: Told in one sentence what takes long or was repaired.
+        images: Gives the bytes of images; ``None`` where only what is held here can be read.
     """
 
     max_tokens: int | None = None
     variant: Variant = "fp32"
-    adapts: tuple[str, ...] = ()
     threads: int | None = None
     apart: bool = False
     notify: Notify = _silent
+    images: Images | None = None
 
 
 class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process that exports and ends is asked for; as ``EncoderOptions``."""
+    """What a process that exports and ends is asked for; as ``EncoderOptions`` and ``Wanted``."""
 
     spec: str
     cache_dir: str
     variant: Variant
     adapts: tuple[str, ...]
     max_tokens: int | None
+
+    def make(self) -> None:
+        """Export, unless the graph is there.
+
+        Raises:
+            EncoderError: See `open_encoder`.
+        """
+        options = EncoderOptions(max_tokens=self.max_tokens)
+        seen = image_folder(self.spec, options)
+        if seen is not None:
+            open_towers(seen, Path(self.cache_dir), Images(), _silent)
+            return
+        folder = find_encoder(self.spec, options)
+        exported(folder, Path(self.cache_dir), _silent, Wanted(self.variant, self.adapts))
 
 
 class _Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,31 +116,78 @@ def open_encoder(spec: str, cache_dir: Path, options: EncoderOptions | None = No
 def open_trunk(spec: str, cache_dir: Path, options: EncoderOptions | None = None) -> Trunk:
     """Opens an encoder for a server, which forms batches itself; otherwise as `open_encoder`.
 
-    Imports neither torch nor onnx where the export is there already, or is made apart.
+    Imports neither torch nor onnx where the export is there already, or is made apart. The graph
+    that takes adapters is exported in the same way when the first one comes.
     """
     chosen = options or EncoderOptions()
-    folder = _find(spec, cache_dir, chosen)
-    wanted = [Wanted(chosen.variant)]
-    if chosen.adapts:
-        wanted.append(Wanted(chosen.variant, chosen.adapts))
-    for graph in wanted:
+    seen, beside, texts = spec.partition(BESIDE)
+    pictures = image_folder(seen, chosen)
+    if pictures is not None:
+        trunk = _open_images(seen, pictures, cache_dir, chosen)
+        return trunk if not beside else trunk.beside(open_trunk(texts, cache_dir, chosen))
+    if beside:
+        raise EncoderError(
+            f"{seen!r} is no encoder of images.",
+            where="encoder",
+            advice="Name the one of images first: its folder has a preprocessor_config.json.",
+        )
+    folder = find_encoder(spec, chosen)
+
+    def package(adapts: tuple[str, ...]) -> Package:
+        graph = Wanted(chosen.variant, adapts)
         if chosen.apart and not place_of(folder, cache_dir, graph).exists():
-            _export_apart(spec, cache_dir, chosen)
-    return Trunk(*(exported(folder, cache_dir, chosen.notify, graph) for graph in wanted))
+            _export_apart(spec, cache_dir, chosen, adapts)
+        return exported(folder, cache_dir, chosen.notify, graph)
+
+    return Trunk(package(()), package)
 
 
-def _export_apart(spec: str, cache_dir: Path, options: EncoderOptions) -> None:
+def _open_images(
+    spec: str, folder: ImageFolder, cache_dir: Path, options: EncoderOptions
+) -> ImageTrunk:
+    """An encoder of images, which runs in fp32 alone.
+
+    Raises:
+        EncoderError: If another variant is asked for, or it cannot be exported.
+    """
+    if options.variant != "fp32":
+        raise EncoderError(
+            f"an encoder of type {folder.model_type!r} runs in fp32 only.", where=str(folder.path)
+        )
+    there = all(place.exists() for place in places_of(folder, cache_dir).values())
+    if options.apart and not there:
+        _export_apart(spec, cache_dir, options, ())
+    return open_towers(folder, cache_dir, options.images or Images(), options.notify)
+
+
+def image_folder(spec: str, options: EncoderOptions) -> ImageFolder | None:
+    """The folder of an encoder of images; ``None`` where ``spec`` names another encoder.
+
+    Raises:
+        EncoderError: If it is one and cannot be read.
+    """
+    path = Path(spec).expanduser()
+    if not path.is_dir() and _HUB_ID.fullmatch(spec):
+        path = _fetch(spec, options.notify)
+    name = spec if _HUB_ID.fullmatch(spec) and not Path(spec).is_dir() else None
+    return read_image_folder(path, name) if reads_images(path) else None
+
+
+def _export_apart(
+    spec: str, cache_dir: Path, options: EncoderOptions, adapts: tuple[str, ...]
+) -> None:
     """Exports in a process of its own, so that this one never holds what an export needs.
 
     Raises:
         EncoderError: As an export here would.
     """
-    options.notify(f"Exporting {spec} to ONNX as {options.variant}, once.")
+    with_adapters = " with inputs for adapters" if adapts else ""
+    options.notify(f"Exporting {spec} to ONNX as {options.variant}{with_adapters}, once.")
     request = ExportRequest(
         spec=spec,
         cache_dir=str(cache_dir),
         variant=options.variant,
-        adapts=options.adapts,
+        adapts=adapts,
         max_tokens=options.max_tokens,
     )
     done = subprocess.run(
@@ -137,12 +206,13 @@ def _export_apart(spec: str, cache_dir: Path, options: EncoderOptions) -> None:
     raise EncoderError(refusal.what, where=refusal.where, advice=refusal.advice)
 
 
-def save_encoder(encoder: Encoder, directory: Path) -> None:
+def save_encoder(encoder: Encoder, directory: Path, adapters: Sequence[Adapter] = ()) -> None:
     """Writes a self-contained folder that ``load_encoder`` reads anywhere.
 
     Args:
         encoder: One that was opened or loaded here, with or without a cache of vectors.
         directory: Must not exist, or be empty.
+        adapters: With which it must be able to run; they themselves are not written.
 
     Raises:
         EncoderError: If the encoder is of a kind that has no files.
@@ -155,7 +225,12 @@ def save_encoder(encoder: Encoder, directory: Path) -> None:
             f"the encoder {encoder.name!r} has no files that could be saved.",
             advice="Open it with `open_encoder`.",
         )
-    package = read_package(inner.directory)
+    package = inner.trunk.package_for(adapters)
+    if package.manifest.digest != inner.digest and not adapters:
+        raise EncoderError(
+            f"the encoder {encoder.name!r} is made of two, which are not written together yet.",
+            advice="Serve the release from its workspace.",
+        )
     write_package(directory, package.manifest, package.model, package.tokenizer.encode())
     if read_package(directory).manifest.digest != inner.digest:
         raise EncoderError(
@@ -176,10 +251,19 @@ def load_encoder(directory: Path, threads: int | None = None) -> OnnxEncoder:
         CorruptError: If a byte is not what the manifest says.
         EncoderError: If the model refers to other files, or cannot be loaded.
     """
-    return OnnxEncoder(Trunk(read_package(directory)), threads)
+    package = read_package(directory)
+    if package.manifest.layout == "pixels":
+        return OnnxEncoder(ImageTrunk(package, None, Images(), one_space=False), threads)
+    return OnnxEncoder(Trunk(package), threads)
 
 
-def _find(spec: str, cache_dir: Path, options: EncoderOptions) -> EncoderFolder:
+def find_encoder(spec: str, options: EncoderOptions) -> EncoderFolder:
+    """The folder of an encoder, its weights not yet read.
+
+    Raises:
+        EncoderError: If it is not installed, not reachable, or not the promised bytes.
+        UnknownNameError: If ``spec`` names none.
+    """
     if spec in {EMBEDDED, EMBEDDED_NAME}:
         return read_embedded(options.max_tokens)
     path = Path(spec).expanduser()

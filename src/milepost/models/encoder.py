@@ -6,6 +6,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from milepost.entities.errors import EncoderError
+from milepost.models.adapters import Adapter
+
 Progress = Callable[[int, int], None]
 """Called with (texts done, texts in all) from time to time."""
 
@@ -40,6 +43,33 @@ class Encoder(Protocol):
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """Vectors ``(n, d) float32`` of unit length, in the order of ``texts``."""
         ...
+
+
+@runtime_checkable
+class Adaptable(Protocol):
+    """An encoder that can run with a low-rank adapter."""
+
+    def adapted(self, adapter: Adapter) -> Encoder:
+        """The same encoder with the adapter: other vectors under another digest.
+
+        Raises:
+            EncoderError: If the adapter was made for another encoder, or this one takes none.
+        """
+        ...
+
+
+def adapted(encoder: Encoder, adapter: Adapter) -> Encoder:
+    """An encoder with an adapter.
+
+    Raises:
+        EncoderError: If the adapter was made for another encoder, or this one takes none.
+    """
+    if not isinstance(encoder, Adaptable):
+        raise EncoderError(
+            f"the encoder {encoder.name!r} runs without adapters.",
+            advice="Use an encoder of type bert.",
+        )
+    return encoder.adapted(adapter)
 
 
 class WrappedEncoder:

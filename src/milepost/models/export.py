@@ -6,16 +6,17 @@ Knows folders and packages; never runs the encoder.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
 from milepost._base.digest import digest_of
 from milepost.entities.errors import CorruptError, EncoderError, StorageError, UnknownNameError
+from milepost.models.adapters import Adapter, require_same
 from milepost.models.folder import EncoderFolder
 from milepost.models.graphs import bert, calibration, through_torch
 from milepost.models.graphs.parts import Float, StaticInt8
-from milepost.models.graphs.pooling import VECTORS
+from milepost.models.graphs.writer import Model
 from milepost.models.packaged import (
     Manifest,
     Package,
@@ -23,9 +24,6 @@ from milepost.models.packaged import (
     remove_package,
     write_package,
 )
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
 
 Notify = Callable[[str], None]
 """Told in one sentence what takes long or was repaired."""
@@ -42,7 +40,7 @@ class Wanted:
 
     Attributes:
         variant: ``fp32``, the reference, or ``int8``.
-        adapts: Linear layers that take adapters as further inputs, of ``bert.ADAPTABLE``.
+        adapts: Linear layers that take adapters as further inputs, of ``bert.adaptable``.
     """
 
     variant: Variant = "fp32"
@@ -100,9 +98,8 @@ def _exporter(folder: EncoderFolder, wanted: Wanted) -> str:
                 advice="Serve it in fp32, or use an encoder of type bert.",
             )
         return TORCH_EXPORTER
-    unknown = [part for part in wanted.adapts if part not in bert.ADAPTABLE]
-    if unknown:
-        raise UnknownNameError("layer", unknown[0], bert.ADAPTABLE, where="adapters")
+    if unknown := sorted(set(wanted.adapts) - set(bert.adaptable(folder))):
+        raise UnknownNameError("layer", unknown[0], bert.adaptable(folder), where="adapters")
     if wanted.variant == "fp32":
         return BERT_EXPORTER
     return f"{INT8_EXPORTER}+{calibration.calibration_digest()[:12]}"
@@ -121,7 +118,7 @@ def _renamed(package: Package, name: str) -> Package:
     return Package(package.directory, manifest, package.model, package.tokenizer)
 
 
-def _graph(folder: EncoderFolder, wanted: Wanted) -> "ModelProto":
+def _graph(folder: EncoderFolder, wanted: Wanted) -> Model:
     if not bert.supports(folder):
         return through_torch.build(folder)
     int8 = wanted.variant == "int8"
@@ -130,27 +127,40 @@ def _graph(folder: EncoderFolder, wanted: Wanted) -> "ModelProto":
 
 
 def _export(folder: EncoderFolder, wanted: Wanted, place: Path) -> None:
+    _write(folder, wanted, place, _graph(folder, wanted), folder.digest)
+
+
+def export_merged(folder: EncoderFolder, adapter: Adapter, place: Path) -> None:
+    """Writes the package of an encoder with an adapter added to its weights, in fp32.
+
+    Its vectors are those of the encoder with the adapter, within 1e-5.
+
+    Args:
+        folder: The encoder.
+        adapter: Made for it.
+        place: Must not exist, or be empty.
+
+    Raises:
+        EncoderError: If the adapter is of another encoder, or the encoder takes none.
+        StorageError: If the folder cannot be written.
+    """
+    require_same(adapter, folder.digest)
+    _exporter(folder, Wanted(adapts=tuple(adapter.down)))  # refuses what takes no adapters
+    model = bert.build(folder, weights=bert.merged(folder, adapter))
+    _write(folder, Wanted(), place, model, adapter.adapted_encoder)
+
+
+def _write(folder: EncoderFolder, wanted: Wanted, place: Path, model: Model, digest: str) -> None:
     exporter = _exporter(folder, wanted)
-    proto = _graph(folder, wanted)
-    widths = {
-        output.name: output.type.tensor_type.shape.dim[-1].dim_value
-        for output in proto.graph.output
-    }
-    try:
-        model = proto.SerializeToString()
-    except ValueError as error:
-        raise EncoderError(
-            "the encoder is larger than one ONNX file can be (2 GB).", where=str(folder.path)
-        ) from error
     manifest = Manifest(
         name=folder.name,
-        digest=folder.digest,
+        digest=digest,
         variant=wanted.variant,
         exporter=exporter,
         layout="padded" if exporter == TORCH_EXPORTER else "flat",
         adapts=wanted.adapts,
         calibration=calibration.calibration_digest() if wanted.variant == "int8" else None,
-        dimensions=widths[VECTORS],
+        dimensions=model.dimensions,
         max_tokens=folder.max_tokens,
         pad_id=_pad_id(folder),
         files={},
@@ -161,7 +171,7 @@ def _export(folder: EncoderFolder, wanted: Wanted, place: Path) -> None:
         raise StorageError(
             f"the tokenizer cannot be read: {error}.", where=str(folder.path)
         ) from error
-    write_package(place, manifest, model, tokenizer)
+    write_package(place, manifest, model.data, tokenizer)
 
 
 def _pad_id(folder: EncoderFolder) -> int:

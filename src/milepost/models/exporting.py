@@ -5,12 +5,11 @@ a refusal one on standard output.
 """
 
 import sys
-from pathlib import Path
 
 import msgspec
 
 from milepost.entities.errors import MilepostError
-from milepost.models.catalog import EncoderOptions, ExportRequest, open_trunk
+from milepost.models.catalog import ExportRequest
 
 REFUSED = 3
 """Exit code where the encoder was refused; standard output says why."""
@@ -19,11 +18,8 @@ REFUSED = 3
 def main() -> int:
     """Exports what standard input asks for."""
     asked = msgspec.json.decode(sys.stdin.buffer.read(), type=ExportRequest)
-    options = EncoderOptions(
-        max_tokens=asked.max_tokens, variant=asked.variant, adapts=asked.adapts
-    )
     try:
-        open_trunk(asked.spec, Path(asked.cache_dir), options)
+        asked.make()
     except MilepostError as error:
         refusal = {"what": error.what, "where": error.where, "advice": error.advice}
         sys.stdout.buffer.write(msgspec.json.encode(refusal))

@@ -7,15 +7,22 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from milepost.models.encoder import Progress
+from milepost._base.digest import digest_of
+from milepost.models.adapters import Adapter, require_same
+from milepost.models.encoder import Encoder, Progress
 from milepost.models.trunk import Trunk
+from milepost.models.words import WORDS, ragged
 
 PADDED_TOKENS = 512
 """Most tokens of a batch, padding included; a larger one leaves the cache and pads more."""
+
+_WORD_CHUNK = 512
+"""Texts whose states of tokens are in memory together."""
 
 _CHUNK = 8192
 """Texts that are tokenised and sorted by length together; bounds memory."""
@@ -31,11 +38,28 @@ class OnnxEncoder:
         trunk: What runs a batch.
         threads: Callers of a bulk encode, ≥ 1; ``None`` takes the processors this process may
             use.
+        adapter: With which every text runs; ``None`` for the encoder alone.
+
+    Raises:
+        EncoderError: If the adapter was made for another encoder.
     """
 
-    def __init__(self, trunk: Trunk, threads: int | None = None) -> None:
+    def __init__(
+        self, trunk: Trunk, threads: int | None = None, adapter: Adapter | None = None
+    ) -> None:
+        if adapter is not None:
+            require_same(adapter, trunk.digest)
         self.trunk = trunk
         self._threads = threads or _processors()
+        self._adapter = adapter
+
+    def adapted(self, adapter: Adapter) -> "OnnxEncoder":
+        """See :meth:`milepost.models.encoder.Adaptable.adapted`; the trunk is shared."""
+        return OnnxEncoder(self.trunk, self._threads, adapter)
+
+    def words(self) -> Encoder:
+        """See :class:`milepost.models.words.Wording`; the trunk is shared, no adapter runs."""
+        return OnnxWords(self.trunk, self._threads)
 
     @property
     def name(self) -> str:
@@ -44,8 +68,8 @@ class OnnxEncoder:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over weights, tokenizer, pooling, normalisation and token limit."""
-        return self.trunk.digest
+        """SHA-256 over weights, tokenizer, pooling, normalisation, token limit and adapter."""
+        return self.trunk.digest if self._adapter is None else self._adapter.adapted_encoder
 
     @property
     def variant(self) -> str:
@@ -104,28 +128,60 @@ class OnnxEncoder:
     def _run(
         self,
         tokens: Sequence[Sequence[int]],
-        out: NDArray[np.float32],
+        out: NDArray[Any],
         advance: Callable[[int], None],
     ) -> None:
         batches = _batches([len(ids) for ids in tokens], self._threads)
         if len(batches) == 1 or self._threads == 1:
             for rows in batches:
-                out[rows] = self.trunk.forward([tokens[i] for i in rows]).vectors
+                out[rows] = self._forward([tokens[i] for i in rows])
                 advance(len(rows))
             return
         with ThreadPoolExecutor(min(self._threads, len(batches))) as pool:
             waiting = {
-                pool.submit(self.trunk.forward, [tokens[i] for i in rows]): rows for rows in batches
+                pool.submit(self._forward, [tokens[i] for i in rows]): rows for rows in batches
             }
             try:
                 for future in as_completed(waiting):
                     rows = waiting[future]
-                    out[rows] = future.result().vectors
+                    out[rows] = future.result()
                     advance(len(rows))
             except BaseException:
                 # An interrupt must not wait for what has not begun.
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+
+    def _forward(self, tokens: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        adapters = None if self._adapter is None else [self._adapter] * len(tokens)
+        return self.trunk.forward(tokens, adapters=adapters).vectors
+
+
+class OnnxWords(OnnxEncoder):
+    """The states of the words of texts in bulk, on the same trunk. Thread safe."""
+
+    @property
+    def digest(self) -> str:
+        """Over that of the trunk and how states of words are made."""
+        return digest_of([self.trunk.digest, WORDS.digest])
+
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+        """Per text the states of its words ``(words, d) float32``, as objects ``(n,)``."""
+        found = np.empty(len(texts), object)
+        for start in range(0, len(texts), _WORD_CHUNK):
+            part = self.trunk.word_tokens(texts[start : start + _WORD_CHUNK])
+            windows = [window for each in part for window in each.windows]
+            states = np.empty(len(windows), object)
+            self._run(windows, states, lambda rows: None)
+            at = 0
+            for row, each in enumerate(part, start):
+                found[row] = each.pooled(list(states[at : at + len(each.windows)]))
+                at += len(each.windows)
+            if progress is not None:
+                progress(start + len(part), len(texts))
+        return found
+
+    def _forward(self, tokens: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        return ragged(self.trunk.forward(tokens, states=True).states or ())
 
 
 def _batches(lengths: Sequence[int], threads: int) -> list[list[int]]:

@@ -35,7 +35,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         max_tokens: Longest input in tokens, special tokens included, ≥ 1.
         pad_id: Token id that fills shorter rows of a batch.
         layout: How tokens are handed to the graph.
-        adapts: Linear layers that take adapters as further inputs.
+        adapts: Linear layers that take adapters as further inputs, as ``0.query``.
         calibration: Digest of the texts that fixed the scales of integers; ``None`` in fp32.
         files: SHA-256 of each file by name.
         format: Version of this record.

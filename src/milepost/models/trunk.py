@@ -4,23 +4,29 @@ Knows the graph and the tokenizer; knows no queue, no thread of its own, no cach
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from milepost.entities.errors import EncoderError
-from milepost.models.adapters import Adapter, AdapterStacks
+from milepost.models.adapters import Adapter, AdapterStacks, require_same
 from milepost.models.graphs.layout import Feeds, flat, padded
 from milepost.models.packaged import Package, read_package
+from milepost.models.words import WordTokens, word_tokens
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
+    from tokenizers import Tokenizer
 
 _VECTORS, _STATES, _FLAT_STATES = "vectors", "token_states", "flat_states"
+
+Adapted = Callable[[tuple[str, ...]], Package]
+"""Gives the package of an encoder whose graph takes adapters of these layers, as ``0.query``."""
 
 _CHARACTERS_PER_TOKEN = 32
 _MAX_CHARACTERS = 1 << 20
@@ -47,18 +53,19 @@ class Trunk:
     whatever is beside it.
 
     Args:
-        package: The verified package; its bytes are not kept.
-        adapted: The package of the same encoder and variant whose graph takes adapters; it is
-            read again when the first adapter comes. ``None`` where there are none.
+        package: The verified package; its bytes are not kept. Where its own graph takes adapters,
+            that one runs every row.
+        adapted: Gives the package of the same encoder and variant whose graph takes adapters; it
+            is asked when the first adapter of these layers comes. ``None`` where none can come.
     """
 
-    def __init__(self, package: Package, adapted: Package | None = None) -> None:
+    def __init__(self, package: Package, adapted: Adapted | None = None) -> None:
         from tokenizers import Tokenizer
 
         self._manifest = package.manifest
         self.directory: Path = package.directory
-        self._session = _session(package)
-        self._adapted = None if adapted is None else _Adapted(adapted.directory)
+        self._session = None if package.manifest.adapts else open_session(package)
+        self._adapted = _Adapted(package, adapted)
         try:
             self._tokenizer = Tokenizer.from_str(package.tokenizer)
         except Exception as error:  # tokenizers raises nothing narrower
@@ -112,6 +119,34 @@ class Trunk:
                 tokens[i] = self._ids([_encodable(text[:size])])[0]
         return tokens
 
+    def word_tokens(self, texts: Sequence[str]) -> list[WordTokens]:
+        """Tokens of each text by word, all of a text in windows. Any thread may call."""
+        texts = [_encodable(text[:_MAX_CHARACTERS]) for text in texts]
+        found = self._windows.encode_batch(texts)
+        pad = self._manifest.pad_id
+        return [word_tokens(text, each, pad) for text, each in zip(texts, found, strict=True)]
+
+    def package_for(self, adapters: Sequence[Adapter]) -> Package:
+        """The package whose graph takes these adapters, verified; the plain one for none.
+
+        Raises:
+            EncoderError: As ``forward``.
+            CorruptError: If its files have changed or gone since it was opened.
+        """
+        found = self._adapted.ready(adapters).directory if adapters else self.directory
+        return read_package(found)
+
+    def get_ready(self, adapters: Sequence[Adapter]) -> None:
+        """Open the graph that takes these adapters, unless it is open; exports it the first time.
+
+        ``forward`` does so too; called before, no batch has to wait for it.
+
+        Raises:
+            EncoderError: As ``forward``.
+        """
+        if adapters:
+            self._adapted.ready(adapters)
+
     def forward(
         self,
         tokens: Sequence[Sequence[int]],
@@ -128,18 +163,13 @@ class Trunk:
                 one, the plain graph runs.
 
         Raises:
-            EncoderError: If an adapter does not belong to this encoder, or the trunk was opened
-                without the layers that it changes.
+            EncoderError: If an adapter does not belong to this encoder, or the encoder takes none.
         """
         session, feeds = self._session, self._feeds(tokens)
-        if adapters is not None and any(each is not None for each in adapters):
-            if self._adapted is None:
-                raise EncoderError(
-                    "this encoder was opened without inputs for adapters.",
-                    advice="Open it with `EncoderOptions(adapts=('query', 'value'))`.",
-                )
-            session, stacks = self._adapted.ready()
-            feeds |= stacks.feeds([len(row) for row in tokens], adapters)
+        used = [each for each in adapters or () if each is not None]
+        if session is None or used:
+            _, _, session, stacks = self._adapted.ready(used)
+            feeds |= stacks.feeds([len(row) for row in tokens], adapters or [None] * len(tokens))
         flat_layout = self._manifest.layout == "flat"
         wanted = [_VECTORS, _FLAT_STATES if flat_layout else _STATES] if states else [_VECTORS]
         found = cast("list[NDArray[np.float32]]", session.run(wanted, feeds))
@@ -167,28 +197,64 @@ class Trunk:
             return flat(tokens)
         return padded(tokens, self._manifest.pad_id)
 
+    @cached_property
+    def _windows(self) -> "Tokenizer":
+        """The tokenizer with windows that overlap by a quarter."""
+        from tokenizers import Tokenizer
+
+        found: Tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
+        most = self._manifest.max_tokens
+        found.enable_truncation(most, stride=max(0, most // 4 - 2))
+        return found
+
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         empty = [self._manifest.pad_id]
         return [encoding.ids or empty for encoding in self._tokenizer.encode_batch_fast(texts)]
 
 
+class _Open(NamedTuple):
+    """A graph with inputs for adapters."""
+
+    directory: Path
+    layers: frozenset[str]
+    session: "InferenceSession"
+    stacks: AdapterStacks
+
+
 class _Adapted:
-    """The graph with inputs for adapters, read when it is first needed. Thread safe."""
+    """The graph with inputs for adapters, opened when it is first needed. Thread safe.
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    A graph takes adapters of certain layers. When one comes that changes more, the graph of all
+    that came so far takes its place; a pass that runs ends on the one that it began with.
+    """
+
+    def __init__(self, plain: Package, find: Adapted | None) -> None:
+        self._digest = plain.manifest.digest
+        self._find = find
         self._lock = threading.Lock()
-        self._made: tuple[InferenceSession, AdapterStacks] | None = None
+        self._made = _with_stacks(plain) if plain.manifest.adapts else None
 
-    def ready(self) -> "tuple[InferenceSession, AdapterStacks]":
-        with self._lock:
-            if self._made is None:
-                self._made = _with_stacks(read_package(self._directory))
+    def ready(self, adapters: Sequence[Adapter]) -> _Open:
+        for each in adapters:
+            require_same(each, self._digest)
+        wanted = {name for each in adapters for name in each.down}
+        if self._made is not None and wanted <= self._made.layers:
             return self._made
+        with self._lock:
+            made = self._made
+            if made is None or not wanted <= made.layers:
+                if self._find is None:
+                    raise EncoderError(
+                        f"this encoder takes no adapters of {', '.join(sorted(wanted)[:6])}.",
+                        advice="Open it from its own folder, or export the release again.",
+                    )
+                layers = wanted if made is None else wanted | made.layers
+                made = self._made = _with_stacks(self._find(tuple(sorted(layers))))
+            return made
 
 
-def _with_stacks(package: Package) -> "tuple[InferenceSession, AdapterStacks]":
-    session = _session(package)
+def _with_stacks(package: Package) -> _Open:
+    session = open_session(package)
     sizes: dict[str, list[int | str]] = {each.name: each.shape for each in session.get_inputs()}
     shapes = {
         name.removeprefix("adapter.").removesuffix(".down"): (
@@ -198,10 +264,17 @@ def _with_stacks(package: Package) -> "tuple[InferenceSession, AdapterStacks]":
         for name, shape in sizes.items()
         if name.endswith(".down")
     }
-    return session, AdapterStacks(package.manifest.digest, shapes)
+    stacks = AdapterStacks(package.manifest.digest, shapes)
+    layers = frozenset(package.manifest.adapts)
+    return _Open(package.directory, layers, session, stacks)
 
 
-def _session(package: Package) -> "InferenceSession":
+def open_session(package: Package) -> "InferenceSession":
+    """The graph of a package, ready to run on the thread that calls it.
+
+    Raises:
+        EncoderError: If it cannot be loaded.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -9,8 +9,16 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from milepost.entities.prediction import Predictions
+from milepost.entities.kinds import Link, width_of
+from milepost.entities.prediction import ANSWERS, LabelSets, Predictions, linked
+from milepost.models.adapters import Adapter
+from milepost.models.words import WordSpace
 from milepost.predictors.asking import Asking, drive, nobody
+
+Spaces = tuple[Adapter | WordSpace | None, ...]
+"""Vector spaces, each that of the encoder with an adapter; ``None`` for the encoder alone.
+
+``WORDS`` stands for the states of words, which are read alone: a matrix of each text."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,7 +27,9 @@ class Batch:
 
     Attributes:
         texts: The inputs.
-        vectors: ``(n, d) float32`` encoder vectors of the texts; ``None`` where no encoder ran.
+        vectors: ``(n, d) float32`` encoder vectors of the texts, side by side where the predictor
+            reads several spaces; ``None`` where no encoder ran. States of words are objects
+            ``(n,)``, each ``(words, d) float32``.
     """
 
     texts: tuple[str, ...]
@@ -52,7 +62,10 @@ class Predictor(ABC):
 
     Attributes:
         labels: Label names in the order of the columns.
-        temperature: Logits are divided by it before the softmax (Guo et al. 2017).
+        temperature: Logits are divided by it before they are linked (Guo et al. 2017).
+        link: From the logits to an answer.
+        thresholds: Probability from which each label is answered, of one that answers any number;
+            none where that is one half for all.
     """
 
     kind: ClassVar[str]
@@ -60,6 +73,18 @@ class Predictor(ABC):
 
     labels: tuple[str, ...]
     temperature: float = 1.0
+    link: Link = "softmax"
+    thresholds: tuple[float, ...] = ()
+
+    @property
+    def spaces(self) -> Spaces:
+        """Whose vectors it reads, side by side in each row of a batch; none where it reads text."""
+        return (None,) if self.uses == "vectors" else ()
+
+    @property
+    def width(self) -> int:
+        """Numbers of one answer, as ``logits`` gives them."""
+        return width_of(self.link, len(self.labels))
 
     @property
     def upstreams(self) -> tuple[str, ...]:
@@ -110,7 +135,14 @@ class Predictor(ABC):
     def answering(self, batch: Batch) -> Asking[Predictions]:
         """``predict`` of predictors that may ask language models on the way."""
         logits = yield from self.scoring(batch)
-        return Predictions(self.labels, softmax(logits / self.temperature))
+        return self.meaning(linked(self.link, logits, self.temperature))
+
+    def meaning(self, given: NDArray[np.float32]) -> Predictions:
+        """What linked numbers ``(n, k)`` of this predictor answer."""
+        found = ANSWERS[self.link](self.labels, given)
+        if isinstance(found, LabelSets) and self.thresholds:
+            return replace(found, thresholds=np.array(self.thresholds, np.float32))
+        return found
 
     def predict(self, batch: Batch) -> Predictions:
         """Calibrated probabilities of a batch; an empty batch gives an empty answer.
@@ -133,7 +165,4 @@ class Predictor(ABC):
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float32]:
     """Row-wise softmax ``(n, k) -> (n, k) float32``, stable for large logits."""
-    if not len(logits):
-        return np.zeros(logits.shape, np.float32)
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)
+    return linked("softmax", logits)

@@ -14,6 +14,7 @@ by its digest.
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ from milepost._base.digest import canonical_json, sha256_bytes
 from milepost._base.untrusted import read_plain, strict_json
 from milepost.entities.errors import CorruptError, StorageError
 from milepost.entities.ids import Digest
+from milepost.entities.kinds import Link
 from milepost.entities.release import BundleFile, Manifest
 from milepost.predictors.base import Predictor
 from milepost.predictors.kinds import KINDS
@@ -47,10 +49,15 @@ _Record = TypeVar("_Record", bound=msgspec.Struct)
 
 
 class _Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Content of ``parameters.json``."""
+    """Content of ``parameters.json``.
+
+    The link is left out of what is linked by a softmax, and thresholds where there are none.
+    """
 
     temperature: float
     parameters: dict[str, object]
+    link: Link | msgspec.UnsetType = msgspec.UNSET
+    thresholds: tuple[float, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 def bundle_files(predictor: Predictor, manifest: Manifest) -> dict[str, bytes]:
@@ -70,6 +77,10 @@ def bundle_files(predictor: Predictor, manifest: Manifest) -> dict[str, bytes]:
         raise ValueError(f"{type(predictor).__name__} is not the class of kind {predictor.kind!r}.")
     arrays = {name: np.ascontiguousarray(array) for name, array in predictor.arrays().items()}
     parameters = _Parameters(float(predictor.temperature), predictor.parameters())
+    if predictor.link != "softmax":
+        parameters = msgspec.structs.replace(parameters, link=predictor.link)
+    if predictor.thresholds:
+        parameters = msgspec.structs.replace(parameters, thresholds=predictor.thresholds)
     files = {ARRAYS: safetensors.numpy.save(arrays), PARAMETERS: canonical_json(parameters)}
     listed = tuple(
         BundleFile(name=name, sha256=Digest(sha256_bytes(data)), size=len(data))
@@ -143,6 +154,13 @@ def predictor_from_files(files: Mapping[str, bytes]) -> tuple[Predictor, Manifes
     predictor = KINDS[manifest.kind].from_parts(
         manifest.labels, content.temperature, _load_arrays(files[ARRAYS]), content.parameters
     )
+    if not isinstance(content.link, msgspec.UnsetType):
+        predictor = replace(predictor, link=content.link)
+    if not isinstance(content.thresholds, msgspec.UnsetType):
+        given = content.thresholds
+        if len(given) != len(manifest.labels) or not all(0.0 < each < 1.0 for each in given):
+            raise _corrupt("the thresholds are not one per label in (0, 1).", PARAMETERS)
+        predictor = replace(predictor, thresholds=given)
     return predictor, manifest
 
 

@@ -3,10 +3,8 @@
 Knows nothing of how the threshold was found; the promise that goes with it is carried along.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import ClassVar, Literal, Self
 
 import msgspec
@@ -14,39 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost.entities.cascade import PERSON, Promise
-from milepost.entities.errors import CorruptError
 from milepost.entities.prediction import Predictions, undecided
 from milepost.predictors.asking import Asking, drive, nobody
-from milepost.predictors.base import Batch, Predictor, softmax
-from milepost.predictors.parts import ADVICE, check_parameters
-from milepost.predictors.plain import PLAIN
-from milepost.predictors.scoped import ScopedPredictor
-
-RUNGS: Mapping[str, type[Predictor]] = MappingProxyType(
-    {**PLAIN, ScopedPredictor.kind: ScopedPredictor}
-)
-"""Class of each kind that can be a rung."""
+from milepost.predictors.base import Batch, Predictor, Spaces, softmax
+from milepost.predictors.members import Member, arrays_of, corrupt, plain_of, restored
+from milepost.predictors.parts import check_parameters
+from milepost.predictors.reading import part_of, spaces_of
 
 MOST_RUNGS = 12
 """Most rungs that a bundle may have."""
+
+_WORD = "rung"
 
 _TINY = 1e-30
 """Smallest probability whose logarithm is taken; float32 knows none that matters below."""
 
 
-class _Rung(msgspec.Struct, frozen=True):
-    """One rung without its arrays."""
-
-    name: str
-    kind: str
-    temperature: float
-    parameters: dict[str, object]
-
-
 class _Parameters(msgspec.Struct, frozen=True):
     """Parameters of the cascade and of its rungs."""
 
-    rungs: tuple[_Rung, ...]
+    rungs: tuple[Member, ...]
     person: bool
     threshold: float
     promise: Promise | None
@@ -74,6 +59,11 @@ class CascadePredictor(Predictor):
     names: tuple[str, ...]
     threshold: float
     promise: Promise | None = None
+
+    @property
+    def spaces(self) -> Spaces:
+        """Those of all rungs, each once."""
+        return spaces_of(self.rungs)
 
     @property
     def upstreams(self) -> tuple[str, ...]:
@@ -105,14 +95,14 @@ class CascadePredictor(Predictor):
         return Predictions(self.labels, probabilities, rungs=rung, rung_names=self.names)
 
     def _climbing(self, batch: Batch) -> Asking[tuple[NDArray[np.float64], NDArray[np.int64]]]:
-        n, last = len(batch), len(self.names) - 1
+        n, last, spaces = len(batch), len(self.names) - 1, self.spaces
         logits = np.zeros((n, len(self.labels)))
         rung = np.full(n, last, np.int64)
         left = np.arange(n)
         for at, each in enumerate(self.rungs):
             if not len(left):
                 break
-            found = yield from each.answering(_part(batch, left))
+            found = yield from each.answering(part_of(_rows(batch, left), spaces, each))
             own = found.probabilities
             sure = ~undecided(own)
             if at < last:
@@ -125,24 +115,12 @@ class CascadePredictor(Predictor):
 
     def arrays(self) -> Mapping[str, NDArray[np.generic]]:
         """Those of each rung, under ``rung0.``, ``rung1.`` and so on."""
-        return {
-            f"{_prefix(at)}{name}": array
-            for at, rung in enumerate(self.rungs)
-            for name, array in rung.arrays().items()
-        }
+        return arrays_of(self.rungs, _WORD)
 
     def parameters(self) -> dict[str, object]:
         """Kind, name, temperature and parameters of each rung; threshold and promise."""
         return {
-            "rungs": [
-                {
-                    "name": name,
-                    "kind": rung.kind,
-                    "temperature": float(rung.temperature),
-                    "parameters": rung.parameters(),
-                }
-                for name, rung in zip(self.names, self.rungs, strict=False)
-            ],
+            "rungs": plain_of(self.names[: len(self.rungs)], self.rungs),
             "person": self.person,
             "threshold": float(self.threshold),
             "promise": None if self.promise is None else msgspec.to_builtins(self.promise),
@@ -158,13 +136,13 @@ class CascadePredictor(Predictor):
     ) -> Self:
         """See :meth:`Predictor.from_parts`."""
         content = check_parameters(parameters, _Parameters)
-        _check(content, arrays)
-        rungs = tuple(
-            RUNGS[each.kind].from_parts(labels, each.temperature, _own(arrays, at), each.parameters)
-            for at, each in enumerate(content.rungs)
-        )
+        if not 1 <= len(content.rungs) + content.person - 1 < MOST_RUNGS:
+            raise corrupt(f"it has {len(content.rungs)} rungs.")
+        if not 0.0 <= content.threshold <= 1.0:
+            raise corrupt("the threshold is out of range.")
+        rungs = restored(labels, content.rungs, arrays, _WORD)
         if cls.uses == "text" and any(rung.uses == "vectors" for rung in rungs):
-            raise _corrupt("a rung reads vectors, which this kind never gets.")
+            raise corrupt("a rung reads vectors, which this kind never gets.")
         names = tuple(each.name for each in content.rungs)
         return cls(
             labels=labels,
@@ -190,46 +168,8 @@ def cascade_of(rungs: tuple[Predictor, ...]) -> type[CascadePredictor]:
     return CascadePredictor if reads else TextCascadePredictor
 
 
-def _part(batch: Batch, rows: NDArray[np.int64]) -> Batch:
+def _rows(batch: Batch, rows: NDArray[np.int64]) -> Batch:
     if len(rows) == len(batch):
         return batch
     texts = tuple(batch.texts[row] for row in rows.tolist())
     return Batch(texts, None if batch.vectors is None else batch.vectors[rows])
-
-
-def _prefix(at: int) -> str:
-    return f"rung{at}."
-
-
-def _own(arrays: Mapping[str, NDArray[np.generic]], at: int) -> dict[str, NDArray[np.generic]]:
-    prefix = _prefix(at)
-    return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
-
-
-def _check(content: _Parameters, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-    """Refuse parameters that do not fit each other.
-
-    Raises:
-        CorruptError: With what is wrong.
-    """
-    kinds = [each.kind for each in content.rungs]
-    known = tuple(_prefix(at) for at in range(len(kinds)))
-    stray = [name for name in arrays if not name.startswith(known)]
-    temperatures = [each.temperature for each in content.rungs]
-    wrong = None
-    if not 1 <= len(kinds) + content.person - 1 < MOST_RUNGS:
-        wrong = f"it has {len(kinds)} rungs."
-    elif set(kinds) - set(RUNGS):
-        wrong = f"there is no kind {sorted(set(kinds) - set(RUNGS))[0]!r} of a rung."
-    elif stray:
-        wrong = f"the array {stray[0]!r} belongs to no rung."
-    elif not all(math.isfinite(each) and each > 0 for each in temperatures):
-        wrong = "the temperature of a rung is out of range."
-    elif not 0.0 <= content.threshold <= 1.0:
-        wrong = "the threshold is out of range."
-    if wrong is not None:
-        raise _corrupt(wrong)
-
-
-def _corrupt(what: str) -> CorruptError:
-    return CorruptError(what, where="parameters.json", advice=ADVICE)

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from milepost.entities.spans import NONE
 from milepost.predictors.base import Batch, Predictor
 from milepost.predictors.parts import Expected, check_arrays, check_parameters
 
@@ -26,7 +27,8 @@ class ConstantPredictor(Predictor):
     It always decides: where all labels are equally frequent it is for the first one.
 
     Attributes:
-        log_prior: ``(k,) float64``, logarithm of the probability of each label.
+        log_prior: ``(k,) float64``, logarithm of the probability of each label; its log odds where
+            any number of labels hold, and the answer where that is a number.
     """
 
     kind: ClassVar[str] = "constant"
@@ -35,9 +37,11 @@ class ConstantPredictor(Predictor):
     log_prior: NDArray[np.float64]
 
     def logits(self, batch: Batch) -> NDArray[np.float64]:
-        """The log prior in every row, ``(n, k) float64``."""
+        """The log prior in every row, ``(n, k) float64``; of spans always none."""
+        if self.link == "spans":
+            return np.full((len(batch), self.width), float(NONE))
         log_prior = self.log_prior
-        if np.ptp(log_prior) < _FIRST:
+        if self.link == "softmax" and np.ptp(log_prior) < _FIRST:
             log_prior = log_prior.copy()
             log_prior[0] += _FIRST
         return np.tile(log_prior, (len(batch), 1))

@@ -13,13 +13,19 @@ from milepost._base.digest import sha256_bytes
 from milepost._base.settings import Settings
 from milepost._base.untrusted import read_plain
 from milepost.entities.errors import CorruptError, StorageError
+from milepost.entities.inputs import Composition
 from milepost.entities.prediction import Predictions
 from milepost.entities.release import Manifest
 from milepost.models.catalog import load_encoder
 from milepost.models.encoder import Encoder
+from milepost.models.images.store import Holding
+from milepost.models.images.trunk import ImageTrunk
+from milepost.models.onnx_encoder import OnnxEncoder
+from milepost.models.pairs import reads
 from milepost.predictors.base import Batch, Predictor
 from milepost.predictors.bundle import read_bundle
 from milepost.predictors.preparation import Preparation, preparation
+from milepost.predictors.reading import adapters_of, encoder_for
 
 PREDICTOR = "predictor"
 ENCODER = "encoder"
@@ -38,7 +44,8 @@ class Exported:
     Attributes:
         predictor: Answers batches.
         manifest: What it is and where it came from.
-        encoder: Turns text into vectors; ``None`` where the predictor reads text itself.
+        encoder: Gives the vectors that the predictor reads, with its adapters; ``None`` where it
+            reads text itself.
         prepare: Prepares each input as it was prepared when the predictor was fitted.
     """
 
@@ -48,7 +55,13 @@ class Exported:
     prepare: Preparation
 
     def predict(self, texts: Sequence[str]) -> Predictions:
-        """Calibrated answers to ``n`` texts; no texts give an empty answer."""
+        """Calibrated answers to ``n`` texts; no texts give an empty answer.
+
+        Of a release that reads an image, a path, a data URI or bytes each.
+        """
+        how, holding = self.manifest.inputs, Holding(self.prepare.images)
+        if isinstance(how, Composition) and how.pictures:
+            texts = [holding(each, Path()) for each in texts]
         texts = self.prepare(texts)
         vectors = self.encoder.encode(texts) if self.encoder is not None else None
         return as_released(self.predictor.predict(Batch(tuple(texts), vectors)), self.manifest)
@@ -89,13 +102,24 @@ def load_exported(directory: str | Path, root: str | Path | None = None) -> Expo
     if manifest.encoder is None:
         return Exported(predictor, manifest, None, prepare)
     encoder = load_encoder(directory / ENCODER)
+    if encoder.digest in _merged(predictor):
+        return Exported(predictor, manifest, encoder, prepare)
     if encoder.digest != manifest.encoder:
         raise CorruptError(
             "this is not the encoder that the predictor was measured with.",
             where=str(directory / ENCODER),
             advice=_ADVICE,
         )
-    return Exported(predictor, manifest, encoder, prepare)
+    if isinstance(encoder.trunk, ImageTrunk):
+        encoder = OnnxEncoder(encoder.trunk.finding(prepare.images))
+    read = reads(manifest.inputs, encoder)
+    return Exported(predictor, manifest, encoder_for(predictor, read), prepare)
+
+
+def _merged(predictor: Predictor) -> tuple[str, ...]:
+    """Digest of the encoder that the predictor's only adapter was merged into."""
+    spaces = predictor.spaces
+    return tuple(each.adapted_encoder for each in adapters_of(spaces) if len(spaces) == 1)
 
 
 def _require_folder(directory: Path) -> None:

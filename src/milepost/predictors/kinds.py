@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from milepost.predictors.base import Predictor
 from milepost.predictors.cascade import CascadePredictor, TextCascadePredictor
+from milepost.predictors.ensemble import EnsemblePredictor, TextEnsemblePredictor
 from milepost.predictors.plain import PLAIN
 from milepost.predictors.scoped import ScopedPredictor
 
@@ -13,6 +14,8 @@ KINDS: Mapping[str, type[Predictor]] = MappingProxyType(
         **PLAIN,
         ScopedPredictor.kind: ScopedPredictor,
         CascadePredictor.kind: CascadePredictor,
+        EnsemblePredictor.kind: EnsemblePredictor,
+        TextEnsemblePredictor.kind: TextEnsemblePredictor,
         TextCascadePredictor.kind: TextCascadePredictor,
     }
 )

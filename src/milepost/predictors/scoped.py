@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import msgspec
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from milepost.entities.errors import CorruptError
 from milepost.metrics.knowing.scope import SCORES, Geometry, scope_scores
-from milepost.predictors.base import Batch, Predictor
+from milepost.predictors.base import Batch, Predictor, Spaces
 from milepost.predictors.parts import (
     ADVICE,
     Expected,
@@ -70,6 +70,11 @@ class ScopedPredictor(Predictor):
     geometry: Geometry
     score_name: str = "combined"
     compared: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def spaces(self) -> Spaces:
+        """That of the inner predictor; the encoder's own where the inner one reads text."""
+        return self.inner.spaces or (None,)
 
     def logits(self, batch: Batch) -> NDArray[np.float64]:
         """In-scope log-probabilities, and for ``label`` their largest plus the margin."""
@@ -152,7 +157,9 @@ class ScopedPredictor(Predictor):
                 "total": Expected(np.float32, (d, d)),
             },
         )
-        numbers = {name: np.asarray(own[name], real) for name in ("weights", "centre", "scale")}
+        numbers: dict[str, Any] = {
+            name: np.asarray(own[name], real) for name in ("weights", "centre", "scale")
+        }
         if not (numbers["scale"] > 0).all():
             raise corrupt_array("scale", "holds a value that is not above 0.")
         if not (len(own["means"]) and len(own["names"])):

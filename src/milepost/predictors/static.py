@@ -1,13 +1,15 @@
 """The predictor that looks words up instead of running an encoder: a table and a linear head.
 
 Static embeddings as in model2vec (Tulkens & van Dongen 2024): each token of the vocabulary is sent
-through an encoder once, and a text is the mean of its tokens' rows. Needs numpy and tokenizers.
+through an encoder once, and a text is the mean of its tokens' rows. Pairs of neighbouring tokens
+can have rows of their own, which is all that it knows of their order. Needs numpy and tokenizers.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 from weakref import WeakValueDictionary
 
@@ -33,6 +35,7 @@ MAX_TOKENS = 512
 
 _CHARACTERS_PER_TOKEN = 32
 _CHUNK_TEXTS = 1024
+_CHUNK_TOKENS = 1 << 14
 _ZIPF = 1e-3
 _MODELS = frozenset({"WordPiece", "Unigram", "BPE", "WordLevel"})
 _STEPS = frozenset(
@@ -66,6 +69,8 @@ class StaticPredictor(Predictor):
         weights: ``(k, d) float32``.
         bias: ``(k,) float32``.
         max_tokens: Most tokens of a text that are read, ≥ 1.
+        pairs: ``(p,) int64`` pairs of neighbouring tokens, ascending, each as ``first * 2**32 +
+            second``: the last ``p`` rows of the table are theirs. ``None`` for no such rows.
     """
 
     kind: ClassVar[str] = "static"
@@ -76,6 +81,7 @@ class StaticPredictor(Predictor):
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
     max_tokens: int = MAX_TOKENS
+    pairs: NDArray[np.int64] | None = None
     _tokenizer: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -100,11 +106,12 @@ class StaticPredictor(Predictor):
         cut = most * _CHARACTERS_PER_TOKEN
         parts = [_encodable(text[:cut]) for text in texts]
         found = self._tokenizer.encode_batch_fast(parts, add_special_tokens=False)
-        return pooled(self.table, [encoding.ids[:most] for encoding in found])
+        return pooled(self.table, [encoding.ids[:most] for encoding in found], self.pairs)
 
     def arrays(self) -> Mapping[str, NDArray[np.generic]]:
-        """``table``, ``weights`` and ``bias``."""
-        return {"table": self.table, "weights": self.weights, "bias": self.bias}
+        """``table``, ``weights``, ``bias`` and, where there are any, ``pairs``."""
+        more = {} if self.pairs is None else {"pairs": self.pairs}
+        return {"table": self.table, "weights": self.weights, "bias": self.bias, **more}
 
     def parameters(self) -> dict[str, object]:
         """``tokenizer`` and ``max_tokens``."""
@@ -125,19 +132,23 @@ class StaticPredictor(Predictor):
         given = arrays.get("table")
         kind = np.float32 if given is not None and given.dtype == np.float32 else np.float16
         d = given.shape[1] if given is not None and given.ndim == 2 else None
-        check_arrays(
-            arrays,
-            {
-                "table": Expected(kind, (None, d)),
-                "weights": Expected(np.float32, (len(labels), d)),
-                "bias": Expected(np.float32, (len(labels),)),
-            },
-        )
+        pairs = arrays.get("pairs")
+        expected = {
+            "table": Expected(kind, (None, d)),
+            "weights": Expected(np.float32, (len(labels), d)),
+            "bias": Expected(np.float32, (len(labels),)),
+        }
+        if pairs is not None:
+            expected["pairs"] = Expected(np.int64, (None,))
+        check_arrays(arrays, expected)
+        if pairs is not None and not (np.diff(pairs.astype(np.int64)) > 0).all():
+            raise corrupt_array("pairs", "is not in ascending order.")
         # Bytes that cannot be text come as lone surrogates, which no tokenizer takes.
         if _encodable(read.tokenizer) != read.tokenizer:
             raise _corrupt("the tokenizer is not Unicode text.")
         vocabulary = read_tokenizer(read.tokenizer).get_vocab(with_added_tokens=True)
-        if len(arrays["table"]) <= max(vocabulary.values(), default=0):
+        own = len(arrays["table"]) - (0 if pairs is None else len(pairs))
+        if own <= max(vocabulary.values(), default=0):
             raise corrupt_array("table", "has fewer rows than the tokenizer has tokens.")
         return cls(
             labels=labels,
@@ -147,25 +158,66 @@ class StaticPredictor(Predictor):
             weights=np.asarray(arrays["weights"], np.float32),
             bias=np.asarray(arrays["bias"], np.float32),
             max_tokens=read.max_tokens,
+            pairs=None if pairs is None else pairs.astype(np.int64),
         )
 
 
 def pooled(
-    table: NDArray[np.float16] | NDArray[np.float32], ids: Sequence[Sequence[int]]
+    table: NDArray[np.float16] | NDArray[np.float32],
+    ids: Sequence[Sequence[int]],
+    pairs: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float32]:
     """Mean of the rows of each text's tokens, of unit length: ``(n, d) float32``.
 
     Args:
-        table: ``(v, d)``.
+        table: ``(v, d)``; the last rows are those of the pairs.
         ids: Tokens per text; none give zeros.
+        pairs: See ``StaticPredictor``.
     """
     vectors = np.zeros((len(ids), table.shape[1]), np.float32)
-    for row, own in enumerate(ids):
-        if own:
-            # A sum per text, not over all at once: a row depends on nothing beside it.
-            vectors[row] = table.take(own, axis=0).sum(axis=0, dtype=np.float32)
-    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
-    return vectors / np.maximum(lengths, np.float32(1e-12))[:, None]
+    lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+    ends = np.cumsum(lengths)
+    start = 0
+    while start < len(ids):
+        before = int(ends[start - 1]) if start else 0
+        end = max(start + 1, int(np.searchsorted(ends, before + _CHUNK_TOKENS, "right")))
+        rows, owners = rows_of(ids[start:end], len(table), pairs)
+        if len(rows):
+            firsts = np.flatnonzero(np.diff(owners, prepend=-1))
+            # Each text's rows one after the other: its sum depends on nothing beside it.
+            sums = np.add.reduceat(table.take(rows, axis=0).astype(np.float32), firsts)
+            vectors[start + owners[firsts]] = sums
+        start = end
+    sizes = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+    return vectors / np.maximum(sizes, np.float32(1e-12))[:, None]
+
+
+def rows_of(
+    ids: Sequence[Sequence[int]], size: int, pairs: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of a table that texts are made of, and of which text each is; texts ascend.
+
+    Args:
+        ids: Tokens per text.
+        size: Rows of the table, those of the pairs included.
+        pairs: See ``StaticPredictor``.
+    """
+    tokens = np.fromiter(chain.from_iterable(ids), np.int64)
+    owners = np.repeat(np.arange(len(ids)), np.fromiter(map(len, ids), np.int64, len(ids)))
+    if pairs is None or not len(pairs) or len(tokens) < 2:
+        return tokens, owners
+    keys = pair_keys(tokens)
+    at = np.minimum(np.searchsorted(pairs, keys), len(pairs) - 1)
+    hits = np.flatnonzero((pairs[at] == keys) & (owners[:-1] == owners[1:]))
+    rows = np.concatenate([tokens, size - len(pairs) + at[hits]])
+    whose = np.concatenate([owners, owners[hits]])
+    order = np.argsort(whose, kind="stable")
+    return rows[order], whose[order]
+
+
+def pair_keys(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The name of each pair of neighbours, ``(t - 1,) int64``."""
+    return (tokens[:-1] << 32) + tokens[1:]
 
 
 @lru_cache(maxsize=8)

@@ -18,6 +18,8 @@ labels cannot tell); one failure rejects, else one open check is insufficient ev
    incumbent breaks a floor or limit that the candidate keeps; else the incumbent is kept. One that
    asks a language model which cannot be asked now is compared by its recorded answers, and stays
    where there are none; one whose language model is registered no more cannot answer, and goes.
+   Where a loss is accepted, as of a task that moves to another encoder, a candidate replaces it
+   too when it is shown to lose no more (a test of non-inferiority).
 """
 
 import math
@@ -76,6 +78,8 @@ def decide(
     against_majority: Comparison | None,
     incumbent: IncumbentEvidence | None,
     confidence: float = 0.95,
+    *,
+    loss: float | None = None,
 ) -> Decision:
     """Decide whether a candidate may be released.
 
@@ -87,6 +91,9 @@ def decide(
         incumbent: What runs now; ``None`` for a first release.
         confidence: Confidence of every statement that this decision rests on, in (0.5, 1); that
             of the scorecard's ``at_least`` and ``at_most`` and of its slices' gaps.
+        loss: Loss of the metric against the incumbent that is accepted where it is shown to be no
+            larger; the interval of the comparison is then as sure as this. ``None`` asks for a
+            gain.
 
     Returns:
         The verdict; its first reason is what decided, the other checks follow.
@@ -107,10 +114,12 @@ def decide(
     if incumbent is None:
         return Decision(verdict="released", reasons=(*passed, "Nothing was released before this."))
     if incumbent.comparison is None:
+        if loss is not None:
+            return Decision(verdict="kept", reasons=(incumbent.note, *passed))
         verdict = "kept" if incumbent.stays else "released"
         return Decision(verdict=verdict, reasons=(incumbent.note, *passed))
     verdict, sentence = _against_incumbent(
-        objective, candidate, incumbent, incumbent.comparison, confidence
+        objective, candidate, incumbent, incumbent.comparison, confidence, loss
     )
     noted = (incumbent.note,) if incumbent.note else ()
     return Decision(verdict=verdict, reasons=(sentence, *noted, *passed))
@@ -301,6 +310,7 @@ def _against_incumbent(
     incumbent: IncumbentEvidence,
     comparison: Comparison,
     confidence: float,
+    loss: float | None,
 ) -> tuple[Verdict, str]:
     name = _name(objective.metric)
     sides = _sides(comparison)
@@ -311,6 +321,8 @@ def _against_incumbent(
         return "released", (
             f"{name} is {abs(comparison.difference):.3f} {sides[0]} {who} {facts.format(p=better)}."
         )
+    if loss is not None and most_lost(comparison) <= loss:
+        return "released", f"{name} {_lost(comparison, who, confidence)}, and {loss:g} is accepted."
     worse = comparison.p_worse < 1.0 - confidence
     broken = _broken(objective, incumbent.scorecard)
     if broken and not worse:
@@ -322,10 +334,48 @@ def _against_incumbent(
             f"{name} is {abs(comparison.difference):.3f} {sides[1]} {who} "
             f"{facts.format(p=poorer)}; {who} stays."
         )
+    if loss is not None:
+        return "kept", (
+            f"{name} {_lost(comparison, who, confidence)}, and only {loss:g} is accepted; {who} "
+            f"stays. {_more_for_loss(comparison, candidate.groups, loss)}"
+        )
     return "kept", (
         f"{name} is not shown to be {sides[0]} {who}: the difference is "
         f"{comparison.difference:+.3f} {facts.format(p=better)}; {who} stays. "
         f"{_more_for_difference(comparison, candidate.groups)}"
+    )
+
+
+def most_lost(comparison: Comparison) -> float:
+    """Largest loss of the metric that the interval of a comparison allows; below 0 for a gain."""
+    return comparison.high if _falls(comparison) else -comparison.low
+
+
+def _lost(comparison: Comparison, who: str, confidence: float) -> str:
+    """How much worse it may be, beginning with the verb."""
+    side = _sides(comparison)[1]
+    most = most_lost(comparison)
+    bound = f"at most {most:.3f} {side} {who}" if most > 0 else f"not {side} {who}"
+    return (
+        f"is {bound} with {_percent(confidence)} confidence: the difference is "
+        f"{comparison.difference:+.3f} ({comparison.low:+.3f} to {comparison.high:+.3f}, "
+        f"{comparison.n:,} examples)"
+    )
+
+
+def _more_for_loss(comparison: Comparison, groups: int, loss: float) -> str:
+    """What it would take to show that no more is lost than is accepted."""
+    if 0 < groups < FEW_GROUPS:
+        return _more_groups(groups)
+    falls = _falls(comparison)
+    lost = comparison.difference if falls else -comparison.difference
+    if lost >= loss:
+        return "More labels, or another encoder, are needed to show that no more is lost."
+    size = groups or comparison.n
+    needed = _scaled(size, most_lost(comparison) - lost, loss - lost)
+    return (
+        f"About {needed} {'groups' if groups else 'examples'} to judge on would show it if the "
+        "difference stays as measured."
     )
 
 

@@ -5,6 +5,7 @@ from milepost.entities.contest import Candidate, Contest
 from milepost.entities.measures import ORDER_NOTE
 from milepost.reports import words
 from milepost.reports.asked import asked_lines
+from milepost.reports.backups import size
 from milepost.reports.cascades import cascade_parts
 from milepost.reports.document import (
     BLANK,
@@ -58,7 +59,7 @@ class Leaderboard(Document):
         parts += asked_lines(contest)
         parts.append(BLANK)
         if ids:
-            parts += [ids_grid(contest), BLANK]
+            parts += [ids_grid(contest), BLANK, size_grid(contest), BLANK]
         super().__init__((*parts, *_verdict(contest)))
         object.__setattr__(self, "contest", contest)
 
@@ -179,11 +180,10 @@ def _row(candidate: Candidate, scale: tuple[float, float], *, apart: bool) -> Ro
 
 
 def ids_grid(contest: Contest) -> Grid:
-    """Id, out-of-fold estimate, fitting time, and how far the chosen one is ahead of each."""
+    """Id, out-of-fold estimate, and how far the chosen one is ahead of each."""
     columns = (
         Column("candidate", wraps=True),
         Column("out of fold", "right"),
-        Column("fitted in", "right"),
         Column("★ ahead by", "right"),
         Column("p", "right"),
     )
@@ -192,7 +192,6 @@ def ids_grid(contest: Contest) -> Grid:
             (
                 Cell(c.id),
                 Cell(words.measured(c.selection) if c.selection else ""),
-                Cell(words.duration(c.fit_seconds)),
                 Cell(f"{c.behind.difference:+.3f}" if c.behind else ""),
                 Cell(words.chance(min(c.behind.p_value, c.behind.p_worse)) if c.behind else ""),
             ),
@@ -201,3 +200,36 @@ def ids_grid(contest: Contest) -> Grid:
         for c in contest.candidates
     )
     return Grid(columns, rows)
+
+
+def size_grid(contest: Contest) -> Grid:
+    """How long each took to fit, what it takes on a disk, and what a processor answers in batches.
+
+    The size is that of its own files; the encoder that tasks share is not part of it.
+    """
+    columns = (
+        Column("strategy", wraps=True),
+        Column("fitted in", "right"),
+        Column("size", "right"),
+        Column("texts/s", "right"),
+    )
+    rows = tuple(
+        Row(
+            (
+                Cell(c.strategy),
+                Cell(words.duration(c.fit_seconds)),
+                Cell("" if c.size_bytes is None else size(c.size_bytes)),
+                Cell(_per_second(c)),
+            ),
+            "strong" if c.chosen else "",
+        )
+        for c in contest.candidates
+    )
+    return Grid(columns, rows)
+
+
+def _per_second(candidate: Candidate) -> str:
+    latency = candidate.scorecard.latency if candidate.scorecard else None
+    if latency is None or not latency.cpu_seconds_per_1k:
+        return ""
+    return f"{1000 / latency.cpu_seconds_per_1k:,.0f}"

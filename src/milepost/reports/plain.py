@@ -3,7 +3,7 @@
 Fields may be added, never renamed or removed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, cast
 
@@ -12,6 +12,8 @@ import msgspec
 from milepost.entities.contest import Candidate, Contest, CurvePoint, Evaluation
 from milepost.entities.estimate import Estimate
 from milepost.entities.money import MICRO
+from milepost.entities.prediction import Scores, Spans
+from milepost.entities.ranking import Rankings
 from milepost.entities.scorecard import Latency, Scorecard, SliceScore
 from milepost.reports.asked import asked_json
 from milepost.reports.examination.sheet import absent, sections
@@ -125,17 +127,22 @@ def predict_json(answered: Answered) -> dict[str, object]:
     """The output of ``milepost predict --json``."""
     predictions = answered.predictions
     sets, rungs = answered.sets, predictions.answered_by
-    rows = zip(answered.texts, predictions.answers, predictions.confidence.tolist(), strict=True)
+    answers: Sequence[object] = predictions.answers
+    if isinstance(predictions, Spans):
+        answers = [msgspec.to_builtins(each) for each in predictions.in_texts(answered.texts)]
+    rows = zip(answered.texts, answers, predictions.confidence.tolist(), strict=True)
+    scored = isinstance(predictions, Scores | Spans)
     may_abstain = answered.may_withhold or predictions.abstain_below is not None
     return {
         "task": answered.task,
         "release": answered.release,
         "candidate": answered.candidate,
+        **_updated(answered),
         "predictions": [
             {
                 "text": text,
-                "label": label,
-                "confidence": round(confidence, 6),
+                predictions.column: label,
+                **({} if scored else {"confidence": round(confidence, 6)}),
                 **({"abstained": label is None} if may_abstain else {}),
                 **({"rung": rungs[at]} if rungs else {}),
                 **({"set": sets[at]} if sets is not None else {}),
@@ -143,6 +150,29 @@ def predict_json(answered: Answered) -> dict[str, object]:
             for at, (text, label, confidence) in enumerate(rows)
         ],
     }
+
+
+def rank_json(found: Rankings) -> dict[str, object]:
+    """The output of ``milepost predict --json`` of a task that ranks."""
+    return {
+        "task": found.task,
+        "release": found.release,
+        "candidate": found.candidate,
+        "predictions": [
+            {
+                "text": query,
+                "ranking": [{"text": each.text, "score": each.score} for each in ranking],
+            }
+            for query, ranking in zip(found.queries, found.rankings, strict=True)
+        ],
+    }
+
+
+def _updated(answered: Answered) -> dict[str, object]:
+    update = answered.update
+    if update is None:
+        return {}
+    return {"updated": {"learned": update.learned, "forgotten": update.forgotten}}
 
 
 def examine_json(examined: Examined) -> dict[str, object]:

@@ -12,6 +12,7 @@ from milepost.entities.errors import InputError
 from milepost.entities.estimate import Estimate
 from milepost.entities.examination import Examination
 from milepost.entities.example import QualityReport
+from milepost.entities.learning import HeadUpdate
 from milepost.entities.prediction import Predictions
 from milepost.entities.release import Channel, Release
 from milepost.entities.scorecard import Scorecard
@@ -190,6 +191,11 @@ class Answered(Protocol):
     @property
     def may_withhold(self) -> bool:
         """Whether an answer may be withheld."""
+        ...
+
+    @property
+    def update(self) -> HeadUpdate | None:
+        """What the release learned and forgot since it was made, where that answered."""
         ...
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from milepost.entities.cascade import PERSON
 from milepost.entities.contest import Evaluation
 from milepost.entities.example import Finding, QualityReport
-from milepost.entities.prediction import Predictions
+from milepost.entities.prediction import Answer, LabelSets, Predictions, Scores, Spans
 from milepost.entities.release import ApprovalState, Channel, Release
 from milepost.entities.scorecard import Latency, Scorecard, SliceScore
 from milepost.reports import words
@@ -240,9 +240,13 @@ def predictions_table(
     says which rung answered.
     """
     rungs = predictions.answered_by
+    if isinstance(predictions, Scores):
+        return _scores_table(texts, predictions)
+    if isinstance(predictions, Spans):
+        return _spans_table(texts, predictions)
     columns = (
         Column("text", wraps=True),
-        Column("label", wraps=True),
+        Column("labels" if isinstance(predictions, LabelSets) else "label", wraps=True),
         *([Column("rung", wraps=True)] if rungs else []),
         Column("confidence", "right"),
         Column("", width=10)
@@ -255,7 +259,7 @@ def predictions_table(
         Row(
             (
                 Cell(words.shorten(text, 76)),
-                Cell("no answer", "dim") if answer is None else Cell(answer, "strong"),
+                Cell("no answer", "dim") if answer is None else _answered(answer),
                 *([Cell(rungs[at], "accent" if rungs[at] == PERSON else "dim")] if rungs else []),
                 Cell(words.confidence(confidence)),
                 Cell(bar=Bar(0.0, confidence, confidence, 0.0, 1.0))
@@ -273,6 +277,49 @@ def predictions_table(
         )
         parts += [BLANK, Line(((left, ""),), mark=("·", "dim"))]
     return Document(tuple(parts))
+
+
+def _answered(answer: Answer) -> Cell:
+    """A label, or labels in the task's order."""
+    if isinstance(answer, tuple):
+        return Cell(", ".join(map(str, answer)), "strong") if answer else Cell("none", "dim")
+    return Cell(str(answer), "strong")
+
+
+def _scores_table(texts: Sequence[str], predictions: Scores) -> Document:
+    """The text shortened and its score."""
+    rows = tuple(
+        Row((Cell(words.shorten(text, 100)), Cell(f"{value:.4g}", "strong")))
+        for text, value in zip(texts, predictions.values.tolist(), strict=True)
+    )
+    return Document((Grid((Column("text", wraps=True), Column("score", "right")), rows),))
+
+
+def _spans_table(texts: Sequence[str], predictions: Spans) -> Document:
+    """A row for each span, under its text."""
+    rows: list[Row] = []
+    for text, spans in zip(texts, predictions.in_texts(texts), strict=True):
+        shown = Cell(words.shorten(text, 76))
+        if not spans:
+            rows.append(Row((shown, Cell("none", "dim"), Cell(""), Cell(""))))
+        for at, each in enumerate(spans):
+            rows.append(
+                Row(
+                    (
+                        Cell("") if at else shown,
+                        Cell(words.shorten(each.text, 40), "strong"),
+                        Cell(each.label, "accent"),
+                        Cell(words.confidence(each.probability)),
+                    )
+                )
+            )
+    columns = (
+        Column("text", wraps=True),
+        Column("span", wraps=True),
+        Column("label", wraps=True),
+        Column("confidence", "right"),
+    )
+    return Document((Grid(columns, tuple(rows)),))
 
 
 def evaluation_table(evaluation: Evaluation) -> Document:

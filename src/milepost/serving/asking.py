@@ -92,6 +92,19 @@ class Answering(Protocol):
         """
         ...
 
+    async def candidates(
+        self, task: str, queries: Sequence[str], deadline: float | None = None
+    ) -> list[list[str]]:
+        """What may answer each query of a task that ranks, in no order.
+
+        Raises:
+            UnknownNameError: If there is no such task.
+            InputError: If it does not rank, or a query is empty.
+            OverloadedError: If the queue is full.
+            LateError: If the deadline passed.
+        """
+        ...
+
     def encoder(self) -> ServedEncoder | None:
         """The encoder that ``embed`` uses; ``None`` where no task reads vectors."""
         ...

@@ -4,7 +4,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from milepost.entities.ids import Digest
+from milepost.entities.inputs import Composition
 from milepost.entities.release import Manifest
+from milepost.models.images.beside import PARTS
+from milepost.models.pairs import paired
 from milepost.predictors.base import Predictor
 from milepost.predictors.preparation.preparing import Preparation
 from milepost.serving.engine.work import TrunkKey
@@ -45,6 +48,16 @@ class Loaded:
     created: datetime | None = None
     cost_usd_per_1k: float = 0.0
     prepare: Preparation = field(default_factory=lambda: Preparation((), (), MOST_CHARS))
+
+    @property
+    def encoder(self) -> str | None:
+        """Digest of the trunk whose vectors it reads; ``None`` where it reads text."""
+        digest, inputs = self.manifest.encoder, self.manifest.inputs
+        if digest is None or not isinstance(inputs, Composition):
+            return digest
+        if inputs.pair:
+            return paired(digest, inputs.version)
+        return f"{digest}{PARTS}{inputs.parts}" if inputs.parts > 1 else digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,17 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from milepost._base.clock import Clock, utc_now
-from milepost.entities.serving import Feedback, PassingRule, RecordingRule, Trace
+from milepost.entities.errors import InputError
+from milepost.entities.serving import Feedback, PassingRule, RecordingRule, ServedTask, Trace
+from milepost.models.images.store import Images
 from milepost.serving.asking import Embedded, Said, ServedEncoder
 from milepost.serving.language import Languages, NoLanguages
 from milepost.serving.passes import Running
 from milepost.serving.routing.router import Router
 from milepost.serving.shadows import ShadowCounts
+
+Finding = Callable[[ServedTask, Sequence[str], float | None], Awaitable[list[list[str]]]]
+"""Finds candidates for queries of a task until a moment."""
 
 
 class Recording(Protocol):
@@ -32,6 +37,12 @@ class Recording(Protocol):
     def unready(self) -> str | None:
         """Why nothing can be recorded now; ``None`` when it can."""
         ...
+
+
+async def _nothing_found(
+    served: ServedTask, queries: Sequence[str], deadline: float | None
+) -> list[list[str]]:
+    raise InputError(f"nothing is searched here for {served.name}.", where="inputs")
 
 
 class Vectors(Protocol):
@@ -100,9 +111,11 @@ class Parts:
         recorder: Keeps traces; ``None`` keeps none.
         languages: Language models that releases, and clients themselves, may ask.
         passing: Guards and recording of what clients ask language models themselves.
+        candidates: Finds what may answer the queries of a task that ranks.
         loading: How the following of the ledger goes.
         closing: Ends what runs beside, in this order, each given the seconds that are left.
         clock: Gives the time.
+        images: Where images of a request are found while it is answered.
     """
 
     router: Router
@@ -112,6 +125,8 @@ class Parts:
     recorder: Recording | None = None
     languages: Languages = field(default_factory=NoLanguages)
     passing: PassingRule = field(default_factory=PassingRule)
+    candidates: Finding = _nothing_found
     loading: Callable[[], Loading] = lambda: Loading({})
     closing: Sequence[Callable[[float], Awaitable[None]]] = ()
     clock: Clock = utc_now
+    images: Images = field(default_factory=Images)

@@ -144,8 +144,9 @@ async def _drive(
     passes, place = head
     lane = passes.route.lanes[place.lane]
     prepared = lane.prepare([texts[row] for row in rows])
-    vectors = [passes.lanes[place.lane][row].vector for row in rows]
-    found = await driver.drive(lane.seats[place.head].predictor, prepared, vectors, terms)
+    predictor = lane.seats[place.head].predictor
+    vectors = [passes.lanes[place.lane][row].read_by(predictor) for row in rows]
+    found = await driver.drive(predictor, prepared, vectors, terms)
     said: list[Driven | None] = [None] * len(texts)
     for row, each in zip(rows, found, strict=True):
         said[row] = each

@@ -3,10 +3,12 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 
 from milepost.entities.errors import OverloadedError
+from milepost.entities.learning import UPDATED
 from milepost.entities.serving import (
     Answer,
     Answers,
@@ -18,9 +20,11 @@ from milepost.entities.serving import (
     Trace,
     Usage,
 )
+from milepost.models.images.store import Holding
 from milepost.serving.asking import Embedded, Said, ServedEncoder
 from milepost.serving.deciding import Decided, decide
 from milepost.serving.driving import Driver
+from milepost.serving.images import with_images
 from milepost.serving.parts import Parts, State
 from milepost.serving.passes import Passes, drive_route, run_route
 from milepost.serving.passing.asking import Passing
@@ -31,6 +35,7 @@ from milepost.serving.routing.choosing import choose
 from milepost.serving.routing.plan import Route
 from milepost.serving.shadows import Shadows
 from milepost.serving.tracing import priced, traces_of
+from milepost.serving.verdicts import spans_told
 
 _LOOK_SECONDS = 0.02
 
@@ -73,6 +78,10 @@ class Service:
         begun = time.perf_counter()
         table = self._router.table
         plan = self._router.plan(table, ask.task)
+        how = plan.served.inputs
+        holding = Holding(self._parts.images)  # until they are answered
+        if how is not None and how.pictures:
+            ask = replace(ask, texts=await asyncio.to_thread(with_images, how, ask.texts, holding))
         if ask.release is None:
             route = choose(plan, ask)
         else:
@@ -108,8 +117,11 @@ class Service:
                 rung=each.rung,
                 guards=each.verdicts,
                 trace_id=id,
+                labels=msgspec.UNSET if each.given.labels is None else each.given.labels,
+                score=msgspec.UNSET if each.given.score is None else each.given.score,
+                spans=spans_told(each.given.spans, text),
             )
-            for id, each in zip(new_ids(texts), decided, strict=True)  # noqa: A001
+            for id, text, each in zip(new_ids(texts), ask.texts, decided, strict=True)  # noqa: A001
         ]
         return Answers(
             task=ask.task,
@@ -123,6 +135,7 @@ class Service:
                 cached_tokens=spared,
                 cost_usd=head.cost_usd_per_1k / 1000.0 * (texts - cached),
             ),
+            provisional=True if UPDATED in head.manifest.parameters else msgspec.UNSET,
         )
 
     async def _record(
@@ -149,6 +162,17 @@ class Service:
         self._in_flight += 1
         try:
             return await self._parts.vectors.embed(texts, deadline)
+        finally:
+            self._in_flight -= 1
+
+    async def candidates(
+        self, task: str, queries: Sequence[str], deadline: float | None = None
+    ) -> list[list[str]]:
+        """See ``Answering.candidates``."""
+        self._require_open()
+        self._in_flight += 1
+        try:
+            return await self._parts.candidates(self.task(task), queries, deadline)
         finally:
             self._in_flight -= 1
 

@@ -127,7 +127,7 @@ class Shadows:
         """The same outcomes with what a driven release says; the caller does not wait for it."""
         terms = replace(terms_of(ask), deadline=None)
         texts = [work.text for work in works]
-        vectors = [outcome.vector for outcome in outcomes]
+        vectors = [outcome.read_by(head.predictor) for outcome in outcomes]
         said = await self._driver.drive(head.predictor, texts, vectors, terms)
         return [
             Outcome((each.row,), error=outcome.error or each.error or each.failure)

@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from milepost.entities.errors import UpstreamError
+from milepost.entities.kinds import written_score, written_set
+from milepost.entities.prediction import Scores, Spans
 from milepost.entities.serving import Guard, Shadowed, Verdict
+from milepost.entities.spans import FoundSpan, Span, written_spans
 from milepost.serving.loaded import Loaded
 from milepost.serving.routing.plan import Guarding
 
@@ -24,11 +28,15 @@ class Given:
     """What a release says of one input.
 
     Attributes:
-        label: Most probable label; ``None`` where it is withheld.
+        label: Most probable label; ``None`` where it is withheld. Of other kinds the answer as the
+            truth of an example is written.
         confidence: Its probability.
         probabilities: The most probable labels, most probable first.
         abstained: Whether it is withheld: nothing is decided, or not surely enough.
         failure: Why a language model did not answer, where it is withheld for that.
+        labels: All labels that hold, where any number may.
+        score: The number, where that is the answer.
+        spans: Each span with its probability, where they are the answer.
     """
 
     label: str | None
@@ -36,6 +44,9 @@ class Given:
     probabilities: dict[str, float]
     abstained: bool
     failure: UpstreamError | None = None
+    labels: tuple[str, ...] | None = None
+    score: float | None = None
+    spans: tuple[tuple[Span, float], ...] | None = None
 
 
 WITHHELD = Given(None, 0.0, {}, abstained=False)
@@ -50,6 +61,8 @@ def given(head: Loaded, row: NDArray[np.float32], top: int) -> Given:
         row: ``(k,) float32`` probabilities.
         top: Most labels that are told, ≥ 1.
     """
+    if head.predictor.link != "softmax":
+        return _other(head, row, top)
     labels = head.predictor.labels
     found: list[float] = row.tolist()
     # Stable, so that of equally probable labels the first is answered. numpy would let other
@@ -65,6 +78,41 @@ def given(head: Loaded, row: NDArray[np.float32], top: int) -> Given:
         round(confidence, DIGITS),
         {labels[i]: round(found[i], DIGITS) for i in order},
         abstained,
+    )
+
+
+def _other(head: Loaded, row: NDArray[np.float32], top: int) -> Given:
+    """The answer of a release that gives any number of labels, a score, or spans."""
+    found = head.predictor.meaning(row[None, :])
+    confidence = round(float(found.confidence[0]), DIGITS)
+    if isinstance(found, Scores):
+        score = round(float(found.values[0]), DIGITS)
+        return Given(written_score(score), confidence, {}, abstained=False, score=score)
+    if isinstance(found, Spans):
+        (spans,) = found.found
+        written = written_spans(span for span, _ in spans)
+        return Given(written, confidence, {}, abstained=False, spans=spans)
+    order = np.argsort(-row, kind="stable")[:top].tolist()
+    labels = cast("tuple[str, ...]", found.answers[0])
+    told = {found.labels[at]: round(float(row[at]), DIGITS) for at in order}
+    return Given(written_set(labels), confidence, told, abstained=False, labels=labels)
+
+
+def spans_told(
+    spans: Sequence[tuple[Span, float]] | None, text: str
+) -> tuple[FoundSpan, ...] | msgspec.UnsetType:
+    """Spans with what stands there; unset where none are asked for."""
+    if spans is None:
+        return msgspec.UNSET
+    return tuple(
+        FoundSpan(
+            start=begin,
+            end=end,
+            label=label,
+            probability=round(likely, DIGITS),
+            text=text[begin:end],
+        )
+        for (begin, end, label), likely in spans
     )
 
 
@@ -88,7 +136,9 @@ def verdict(guarding: Guarding, row: NDArray[np.float32]) -> Verdict:
     label = guarding.head.predictor.labels[best]
     if not guarding.columns:
         return Verdict(label=label, score=round(found[best], DIGITS))
-    together = sum(found[column] for column in guarding.columns)
+    chances = [found[column] for column in guarding.columns]
+    alone = guarding.head.predictor.link == "sigmoid"  # labels that do not exclude each other
+    together = max(chances) if alone else sum(chances)
     return Verdict(
         label=label,
         score=round(min(together, 1.0), DIGITS),

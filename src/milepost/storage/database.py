@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, literal, select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
@@ -137,15 +137,21 @@ class Database:
         self.engine.dispose()
 
     def _lock(self, connection: Connection, name: str, *, beside: bool = False) -> None:
-        """Hold a lock until the transaction ends; ``beside`` others, but not beside all."""
+        """Hold a lock until the transaction ends; ``beside`` others, but not beside all.
+
+        A process that stands still in the middle (stopped, swapped out) is cut off by the server
+        before those that wait for it give up; its work is undone, as after a crash.
+        """
         if self.is_sqlite:
             return
-        lock = func.pg_advisory_xact_lock(_number(name))
+        patience = f"{max(1, int(self._timeout * 1000 * 2 / 3))}ms"
+        asked = [
+            func.set_config("idle_in_transaction_session_timeout", patience, literal(value=True)),
+            func.pg_advisory_xact_lock(_number(name)),
+        ]
         if beside:
-            shared = func.pg_advisory_xact_lock_shared(_number(_EVERYBODY))
-            connection.execute(select(shared, lock))
-        else:
-            connection.execute(select(lock))
+            asked.insert(1, func.pg_advisory_xact_lock_shared(_number(_EVERYBODY)))
+        connection.execute(select(*asked))
 
     @contextmanager
     def _explained(self) -> Generator[None]:

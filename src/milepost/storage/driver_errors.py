@@ -132,6 +132,7 @@ _SQLITE: dict[int, _Known] = {
 # SQLSTATE codes, https://www.postgresql.org/docs/current/errcodes-appendix.html
 _POSTGRES: dict[str, _Known] = {
     "25006": _READ_ONLY,
+    "25P03": _LOST,
     "28000": _LOG_IN,
     "28P01": _LOG_IN,
     "3D000": _Known(

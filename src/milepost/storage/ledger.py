@@ -4,6 +4,7 @@ Records go in and out as the structs of ``milepost.entities``. Artifacts (snapsh
 predictions) are elsewhere; the ledger knows only their digests.
 """
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -20,7 +21,6 @@ from milepost.storage.records.channels import ChannelRecords
 from milepost.storage.records.configurations import ConfigurationRecords
 from milepost.storage.records.contests import ContestRecords, same_contest
 from milepost.storage.records.datasets import DatasetRecords
-from milepost.storage.records.feedback import FeedbackRecords
 from milepost.storage.records.fidelities import FidelityRecords
 from milepost.storage.records.jobs import JobRecords
 from milepost.storage.records.keys import KeyRecords
@@ -33,6 +33,7 @@ from milepost.storage.records.releases import PRODUCTION
 from milepost.storage.records.similar_answers import SimilarAnswerRecords
 from milepost.storage.records.tasks import TaskRecords, TaskVersion
 from milepost.storage.records.traces import TraceRecords
+from milepost.storage.records.updates import UpdateRecords
 from milepost.storage.records.upstreams import UpstreamRecords
 
 __all__ = ["Ledger", "TaskVersion"]
@@ -49,7 +50,7 @@ class Ledger(
     NeedRecords,
     KeyRecords,
     TraceRecords,
-    FeedbackRecords,
+    UpdateRecords,
     FidelityRecords,
     PromptRecords,
     UpstreamRecords,
@@ -153,6 +154,50 @@ class Ledger(
                 actor=actor,
             )
             return self._contest(connection, id)
+
+    def conclude_all(
+        self,
+        concluded: Sequence[tuple[Contest, int]],
+        *,
+        act: Request,
+        actor: str = tables.DEFAULT,
+        fence: Lease | None = None,
+    ) -> tuple[Contest, ...]:
+        """As ``conclude`` for the contests of several tasks that move to another encoder together.
+
+        All that it writes is one transaction, with an audit row of its own that names every task:
+        they are all concluded, or none is.
+
+        Args:
+            concluded: Each contest with the version of its channel that the verdict was based on.
+            act: What the audit row says of all of them: ``reason`` and details.
+            actor: Who.
+            fence: A lease that must still be held; ``None`` asks for none.
+
+        Raises:
+            UnknownNameError: If a task, or that version of it, is not in the ledger.
+            ConflictError: If a contest is there already, or a channel has moved meanwhile.
+            LostError: If the lease was lost.
+            StorageError: If they cannot be stored.
+        """
+        with self.database.write(self.tenant) as connection:
+            self._require_lease(connection, fence)
+            for contest, version in concluded:
+                self._conclude(connection, contest, version, actor, PRODUCTION)
+            found = tuple(self._contest(connection, contest.id) for contest, _ in concluded)
+            tasks = {
+                contest.task: {"contest": contest.id, "release": contest.release}
+                for contest in found
+            }
+            self._append_audit(
+                connection,
+                actor=actor,
+                action="encoder.migrated",
+                subject="milepost.toml",
+                reason=str(act["reason"]),
+                details={**{k: v for k, v in act.items() if k != "reason"}, "tasks": tasks},
+            )
+            return found
 
     def _conclude(
         self,

@@ -1,6 +1,8 @@
 """A linear discriminant in closed form: fits in milliseconds, learns and unlearns exactly."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar
 
 import numpy as np
@@ -8,6 +10,7 @@ from numpy.typing import NDArray
 
 from milepost.predictors.linear import LinearPredictor
 from milepost.strategies.discriminant import ClassStatistics, Discriminant
+from milepost.strategies.incremental import SolvedDiscriminant
 from milepost.strategies.problems import encode, label_examples, too_few_labels
 from milepost.strategies.tempered import tempered_log_loss
 from milepost.strategy import Problem
@@ -28,15 +31,17 @@ class HeadClosedForm:
     """
 
     name: ClassVar[str] = "head_closed_form"
+    images: ClassVar[bool] = True
+    space: ClassVar[Mapping[str, Sequence[object]]] = {"label_weight": (0.5, 1.0, 2.0, 4.0, 8.0)}
 
     shrinkages: tuple[float, ...] = (0.1, 0.5, 2.0, 10.0, 50.0)
     label_weight: float = 2.0
     left_out: int = 500
 
     def __post_init__(self) -> None:
-        if not self.shrinkages or min(self.shrinkages) <= 0:
+        if not self.shrinkages or not all(0 < each < inf for each in self.shrinkages):
             raise ValueError("shrinkages must be above 0")
-        if self.label_weight <= 0 or self.left_out < 1:
+        if not 0 < self.label_weight < inf or self.left_out < 1:
             raise ValueError("label_weight must be above 0, left_out at least 1")
 
     def supports(self, problem: Problem) -> str | None:
@@ -97,6 +102,22 @@ class HeadClosedForm:
         logits = discriminant.leave_group_out(vectors, problem.y, groups, shrinkage)
         problem.progress(1.0)
         return self._at(problem, discriminant, shrinkage, temperature), logits / temperature
+
+    def statistics(self, problem: Problem) -> ClassStatistics:
+        """Statistics of the examples and of the labels' own texts: all that ``fit`` rests on."""
+        vectors = encode(problem.encoder, problem.texts)
+        own = ClassStatistics.of(vectors, problem.y, len(problem.labels))
+        return own.merge(self.label_statistics(problem))
+
+    def chosen(self, problem: Problem) -> tuple[float, float]:
+        """The shrinkage and the temperature that ``fit`` chooses."""
+        vectors = encode(problem.encoder, problem.texts)
+        discriminant = Discriminant(self.statistics(problem))
+        return self._choose(discriminant, vectors, problem.y, problem.seed)
+
+    def solved(self, problem: Problem, shrinkage: float) -> SolvedDiscriminant:
+        """What ``fit`` solves at a shrinkage, ready to change."""
+        return SolvedDiscriminant.of(self.statistics(problem), shrinkage)
 
     def label_statistics(self, problem: Problem) -> ClassStatistics:
         """Statistics of the label names and descriptions alone."""

@@ -1,9 +1,10 @@
-"""Multinomial logistic regression by L-BFGS in single precision, on dense or sparse features.
+"""Penalised linear models by L-BFGS in single precision, on dense or sparse features.
 
-It knows nothing of tasks or texts: features and label indices in, weights out.
+Multinomial and label-wise logistic regression, and least squares: they differ by their link alone.
+It knows nothing of tasks or texts: features and truths in, weights out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost._base.clock import Deadline
+from milepost.entities.kinds import Link
 
 CHUNK_ELEMENTS = 4_000_000
 """Logits held at once; bounds memory at about 50 MB whatever the numbers of rows and labels."""
@@ -65,8 +67,6 @@ def fit_softmax(
 ) -> Weights:
     """Minimise the weighted log loss plus the squared norm of the coefficients over 2c.
 
-    The objective is scikit-learn's: ``sum_i w_i * loss_i + |W|^2 / (2 c)``, bias unpenalised.
-
     Args:
         features: ``(n, d) float32``.
         y: ``(n,) int64`` in ``[0, k)``.
@@ -76,10 +76,51 @@ def fit_softmax(
         stop: When to stop.
         progress: Called with the share of the allowed steps that were taken.
     """
-    stop = stop or Stop()
     given = np.ones(len(y), np.float32) if weights is None else weights
-    loss = _Objective(features, y, given, c)
-    point = np.zeros((features.shape[1] + 1, labels), np.float32)
+    targets = Targets("softmax", y, labels, given)
+    return fit_linear(features, targets, c=c, stop=stop, progress=progress)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Targets:
+    """What a linear model is fitted to.
+
+    Attributes:
+        link: From its scores to an answer, which says what is lost: the log loss of the softmax,
+            the sum of the labels' log losses, or half the squared error.
+        y: ``(n,) int64`` in ``[0, k)``; ``(n, k)`` of 0 and 1; or ``(n, 1)`` numbers.
+        columns: ``k``.
+        weights: ``(n,) float32`` weight of each example.
+    """
+
+    link: Link
+    y: NDArray[Any]
+    columns: int
+    weights: NDArray[np.float32]
+
+
+def fit_linear(
+    features: Features,
+    targets: Targets,
+    *,
+    c: float,
+    stop: Stop | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Weights:
+    """Minimise the weighted loss plus the squared norm of the coefficients over 2c.
+
+    The objective is scikit-learn's: ``sum_i w_i * loss_i + |W|^2 / (2 c)``, bias unpenalised.
+
+    Args:
+        features: ``(n, d) float32``.
+        targets: What it is fitted to.
+        c: Inverse strength of the penalty, > 0.
+        stop: When to stop.
+        progress: Called with the share of the allowed steps that were taken.
+    """
+    stop = stop or Stop()
+    loss = _Objective(features, targets, c)
+    point = np.zeros((features.shape[1] + 1, targets.columns), np.float32)
     point, iterations = _minimise(loss, point, stop, progress)
     return Weights(point[:-1].copy(), point[-1].copy(), iterations)
 
@@ -87,13 +128,12 @@ def fit_softmax(
 class _Objective:
     """Mean loss and its gradient at ``(d + 1, k)``, the last row being the bias."""
 
-    def __init__(
-        self, features: Features, y: NDArray[np.int64], weights: NDArray[np.float32], c: float
-    ) -> None:
+    def __init__(self, features: Features, targets: Targets, c: float) -> None:
         self._features = features
-        self._y = y
-        self._total = float(weights.sum())
-        self._weights = (weights / self._total).astype(np.float32)
+        self._y = targets.y
+        self._residuals = _RESIDUALS[targets.link]
+        self._total = float(targets.weights.sum())
+        self._weights = (targets.weights / self._total).astype(np.float32)
         self._penalty = 1.0 / (c * self._total)
 
     def __call__(self, point: NDArray[np.float32]) -> tuple[float, NDArray[np.float32]]:
@@ -108,18 +148,43 @@ class _Objective:
             features = self._features[rows]
             scores = np.asarray(features @ coefficients, np.float32)
             scores += bias
-            scores -= scores.max(axis=1, keepdims=True)
-            own = np.arange(len(scores)), self._y[rows]
-            weights = self._weights[rows]
-            right = scores[own].copy()
-            np.exp(scores, out=scores)
-            sums = scores.sum(axis=1)
-            value += float(np.dot(weights.astype(np.float64), np.log(sums) - right))
-            scores *= (weights / sums)[:, None]
-            scores[own] -= weights
+            value += self._residuals(scores, self._y[rows], self._weights[rows])
             gradient[:-1] += features.T @ scores
             gradient[-1] += scores.sum(axis=0)
         return value, gradient
+
+
+def _softmax(scores: NDArray[np.float32], y: NDArray[Any], weights: NDArray[np.float32]) -> float:
+    """The loss of rows; their scores become what the gradient is made of. So do the next two."""
+    scores -= scores.max(axis=1, keepdims=True)
+    own = np.arange(len(scores)), y
+    right = scores[own].copy()
+    np.exp(scores, out=scores)
+    sums = scores.sum(axis=1)
+    scores *= (weights / sums)[:, None]
+    scores[own] -= weights
+    return float(np.dot(weights.astype(np.float64), np.log(sums) - right))
+
+
+def _sigmoids(scores: NDArray[np.float32], y: NDArray[Any], weights: NDArray[np.float32]) -> float:
+    losses = np.logaddexp(np.float32(0), scores).sum(axis=1) - (scores * y).sum(axis=1)
+    np.tanh(0.5 * scores, out=scores)
+    scores *= 0.5
+    scores += 0.5 - y
+    scores *= weights[:, None]
+    return float(np.dot(weights.astype(np.float64), losses))
+
+
+def _squares(scores: NDArray[np.float32], y: NDArray[Any], weights: NDArray[np.float32]) -> float:
+    scores -= y
+    losses = 0.5 * (scores.astype(np.float64) ** 2).sum(axis=1)
+    scores *= weights[:, None]
+    return float(np.dot(weights.astype(np.float64), losses))
+
+
+_RESIDUALS: Mapping[
+    Link, Callable[[NDArray[np.float32], NDArray[Any], NDArray[np.float32]], float]
+] = {"softmax": _softmax, "sigmoid": _sigmoids, "identity": _squares}
 
 
 def _minimise(

@@ -1,20 +1,23 @@
 """TF-IDF of words and word pairs with logistic regression: what a user has without milepost."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar
 
 import numpy as np
 
+from milepost.entities.kinds import Kind
 from milepost.predictors.tfidf import TfidfPredictor, terms_of, weigh
-from milepost.strategies.problems import too_few_labels
-from milepost.strategies.softmax_regression import Stop, fit_softmax
+from milepost.strategies.problems import scale_of, targets_of, too_little
+from milepost.strategies.softmax_regression import Stop, fit_linear
 from milepost.strategy import Problem
 
 
 @dataclass(frozen=True, slots=True)
 class TfidfLinear:
-    """Multinomial logistic regression on sublinear TF-IDF of 1- and 2-grams.
+    """Logistic regression, or least squares of scores, on sublinear TF-IDF of 1- and 2-grams.
 
     Attributes:
         c: Inverse strength of the L2 penalty, > 0.
@@ -25,6 +28,11 @@ class TfidfLinear:
     """
 
     name: ClassVar[str] = "tfidf_linear"
+    kinds: ClassVar[tuple[Kind, ...]] = ("classify", "match", "multilabel", "score")
+    space: ClassVar[Mapping[str, Sequence[object]]] = {
+        "c": (1.0, 3.0, 10.0, 30.0, 100.0, 300.0),
+        "sublinear": (True, False),
+    }
 
     c: float = 10.0
     sublinear: bool = True
@@ -32,12 +40,12 @@ class TfidfLinear:
     max_weights: int = 6_000_000
 
     def __post_init__(self) -> None:
-        if self.c <= 0 or self.iterations < 1 or self.max_weights < 1:
+        if not 0 < self.c < inf or self.iterations < 1 or self.max_weights < 1:
             raise ValueError("c must be above 0; iterations and max_weights at least 1")
 
     def supports(self, problem: Problem) -> str | None:
         """It needs two labels with an example, and a word."""
-        if reason := too_few_labels(problem):
+        if reason := too_little(problem):
             return reason
         if not any(terms_of(text) for text in problem.texts):
             return "No example holds a word of two or more letters."
@@ -60,20 +68,21 @@ class TfidfLinear:
             shape=(n, len(vocabulary)),
         )
         problem.progress(0.2)
-        fitted = fit_softmax(
+        fitted = fit_linear(
             features,
-            problem.y,
-            k,
+            targets_of(problem),
             c=self.c,
             stop=Stop(self.iterations, deadline=problem.deadline),
             progress=lambda share: problem.progress(0.2 + 0.8 * share),
         )
         problem.progress(1.0)
+        mean, spread = scale_of(problem)
         return TfidfPredictor(
             labels=problem.labels,
             vocabulary=vocabulary,
             idf=idf,
-            weights=fitted.coefficients,
-            bias=fitted.bias,
+            weights=fitted.coefficients * np.float32(spread),
+            bias=fitted.bias * np.float32(spread) + np.float32(mean),
+            link=problem.link,
             sublinear=self.sublinear,
         )

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost._base.digest import digest_of
-from milepost.models.encoder import Encoder, Progress
+from milepost.models.adapters import Adapter, require_same
+from milepost.models.encoder import Encoder, Progress, WrappedEncoder
+from milepost.models.words import ragged, words_of
 
 _BUCKETS = 4096
 _VERSION = 1
@@ -74,6 +76,50 @@ class HashedEncoder:
         if progress is not None and len(texts):
             progress(len(texts), len(texts))
         return vectors
+
+    def adapted(self, adapter: Adapter) -> Encoder:
+        """The vectors with signs that the adapter's digest draws; see ``Adaptable``."""
+        require_same(adapter, self.digest)
+        return _Signed(self, adapter)
+
+    def words(self) -> Encoder:
+        """The states of words; see ``milepost.models.words.Wording``."""
+        return _Worded(self)
+
+
+class _Worded(WrappedEncoder):
+    """Each word's vector, half of it that of the word before: a state knows what stands near."""
+
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+        """States ``(words, d) float32`` of each text, as objects ``(n,)``."""
+        states: list[NDArray[np.float32]] = []
+        for text in texts:
+            words = [text[begin:end] for begin, end in words_of(text)]
+            own = self.inner.encode(words)
+            before = np.concatenate([np.zeros((1, self.dimensions), np.float32), own])[: len(own)]
+            states.append((own + before) / np.float32(2.0))
+        if progress is not None and len(texts):
+            progress(len(texts), len(texts))
+        return ragged(states)
+
+
+class _Signed(WrappedEncoder):
+    """What an adapter does to hashed vectors: each dimension keeps its sign, or turns it."""
+
+    def __init__(self, inner: HashedEncoder, adapter: Adapter) -> None:
+        super().__init__(inner)
+        self._digest = digest_of([inner.digest, adapter.digest])
+        rng = np.random.default_rng(int(adapter.digest[:12], 16))
+        self._signs = rng.choice(np.array([-1.0, 1.0], np.float32), inner.dimensions)
+
+    @property
+    def digest(self) -> str:
+        """Over encoder and adapter."""
+        return self._digest
+
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+        """Vectors ``(n, d) float32`` of unit length."""
+        return self.inner.encode(texts, progress) * self._signs
 
 
 def check_encoder(encoder: Encoder) -> None:

@@ -13,6 +13,7 @@ import dataclasses
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost.entities.ids import Digest
+from milepost.entities.inputs import MARK
+from milepost.entities.kinds import (
+    KINDS,
+    Kind,
+    columns_of,
+    truths,
+    width_of,
+    written_grade,
+    written_score,
+    written_set,
+)
 from milepost.entities.prediction import Predictions
 from milepost.entities.release import Manifest
+from milepost.entities.spans import OF_ANSWER, begins, unpacked, written_spans
 from milepost.models.encoder import Encoder
 from milepost.models.language.inside.fake import Fake, fake_upstream
+from milepost.models.words import WORDS, ragged, words_of
 from milepost.predictors.base import Batch, Predictor
 from milepost.predictors.bundle import bundle_files, read_bundle, write_bundle
-from milepost.strategy import Problem, Strategy
+from milepost.predictors.reading import encoder_for
+from milepost.strategy import Problem, Strategy, kinds_of
 from milepost.testing.speakers import Told, answers
 
 CLOSE = 2e-4
 """Largest difference of a probability that rounding of single-precision logits may make."""
+
+QUERIES = 3
+"""Queries of the example problem of the kind ``rank``."""
 
 _SUBJECTS = {
     "card_lost": ("my card was stolen", "I lost my bank card", "card is gone, please block it"),
@@ -48,8 +66,15 @@ _PROBES = (
 )
 
 
-def example_problem(encoder: Encoder, *, seed: int = 0) -> Problem:
-    """A small problem: four labels, the last one without an example, one with a description."""
+def example_problem(encoder: Encoder, *, seed: int = 0, kind: Kind = "classify") -> Problem:
+    """A small problem: four labels, the last one without an example, one with a description.
+
+    Spans are the last word of each text, but for one that has none. Of any number of labels every
+    second text has the next label too, and one has none; a score is the number of the label, and a
+    bit more for longer texts; pairs are a text and itself; a candidate is relevant to the query of
+    its label. An encoder that gives its weights, as ``milepost.testing.tiny.TinyEncoder``, gives
+    them to the problem, too.
+    """
     names = (*_SUBJECTS, "never_seen")
     rows = [
         (text + ending, label)
@@ -57,16 +82,57 @@ def example_problem(encoder: Encoder, *, seed: int = 0) -> Problem:
         for text in texts
         for ending in ("", " please", "?")
     ]
+    if kind == "extract":
+        rows = [*rows, ("nothing to see", -1)]
+    columns = columns_of(kind, names)
+    written = [_written(kind, row, text, label) for row, (text, label) in enumerate(rows)]
     return Problem(
-        labels=names,
-        descriptions=("", "The customer waits for money", "", ""),
+        labels=columns,
+        descriptions=("", "The customer waits for money", "", "")[: len(columns)],
         instruction="What is the message about?",
-        texts=tuple(text for text, _ in rows),
-        y=np.array([label for _, label in rows], np.int64),
+        kind=kind,
+        texts=tuple(_text(kind, row, rows) for row in range(len(rows))),
+        y=truths(kind, written, columns),
         encoder=encoder,
         seed=seed,
         language={"fake": _fake()},
+        weights=getattr(encoder, "weights", None),
     )
+
+
+def _text(kind: Kind, row: int, rows: list[tuple[str, int]]) -> str:
+    text = rows[row][0]
+    if kind == "rank":
+        asked = next(text for text, label in rows if label == row % QUERIES)
+        return f"{asked} {MARK} {text}"
+    return text if kind != "match" else f"{text} {MARK} {text}"
+
+
+def _written(kind: Kind, row: int, text: str, label: int) -> str:
+    names = (*_SUBJECTS, "never_seen")
+    if kind == "score":
+        return written_score(label + len(text) / 1000.0)
+    if kind == "extract":
+        *_, last = words_of(text)
+        return written_spans([(*last, names[label])] if label >= 0 else [])
+    if kind == "rank":
+        return written_grade(float(row % QUERIES == label), f"query {row % QUERIES}")
+    if kind == "multilabel":
+        return written_set([] if row == 0 else names[label : label + 1 + row % 2])
+    return names[label]
+
+
+def _of_each_kind(
+    check: Callable[[Strategy, Encoder, Kind], None],
+) -> Callable[[Strategy, Encoder], None]:
+    """The check on the example problem of each kind that the strategy solves."""
+
+    @wraps(check)
+    def whole(strategy: Strategy, encoder: Encoder) -> None:
+        for kind in kinds_of(strategy):
+            check(strategy, encoder, kind)
+
+    return whole
 
 
 def _fake() -> Told:
@@ -83,7 +149,7 @@ def check_strategy(strategy: Strategy, encoder: Encoder) -> None:
     """Run every check of this module.
 
     Args:
-        strategy: What is checked; it must support ``example_problem``.
+        strategy: What is checked; it must support ``example_problem`` of each of its kinds.
         encoder: Any encoder that keeps its own promises, such as ``HashedEncoder``.
 
     Raises:
@@ -106,64 +172,73 @@ def check_is_plain_data(strategy: Strategy, encoder: Encoder) -> None:
     _require(rebuilt == strategy, f"{name}: rebuilding it from its parameters gives another one.")
 
 
-def check_supports(strategy: Strategy, encoder: Encoder) -> None:
+@_of_each_kind
+def check_supports(strategy: Strategy, encoder: Encoder, kind: Kind) -> None:
     """It supports the example problem, and says in a sentence why it cannot solve another one."""
-    problem = example_problem(encoder)
+    problem = example_problem(encoder, kind=kind)
     reason = strategy.supports(problem)
     _require(reason is None, f"{strategy.name}: it must support the example problem, but: {reason}")
     for rows in ([], [0, 1]):
         fewer = problem.take(np.array(rows, np.int64))
         reason = strategy.supports(fewer)
         if reason is None:
-            _check_answers(strategy, strategy.fit(fewer), encoder)
+            _check_answers(strategy, strategy.fit(fewer), encoder, kind)
         else:
             _require(reason.endswith("."), f"{strategy.name}: {reason!r} is not a sentence.")
 
 
-def check_leaves_problem_alone(strategy: Strategy, encoder: Encoder) -> None:
+@_of_each_kind
+def check_leaves_problem_alone(strategy: Strategy, encoder: Encoder, kind: Kind) -> None:
     """Fitting and predicting change neither the problem nor the batch."""
-    problem = example_problem(encoder)
+    problem = example_problem(encoder, kind=kind)
     y = problem.y.copy()
     problem.y.setflags(write=False)
-    batch = _batch(encoder, _PROBES)
-    vectors = None if batch.vectors is None else batch.vectors.copy()
-    _answers(strategy.fit(problem), batch)
+    predictor = strategy.fit(problem)
+    batch = _batch(predictor, encoder, _PROBES)
+    vectors = None if batch.vectors is None else [each.copy() for each in batch.vectors]
+    _answers(predictor, batch)
     _require(np.array_equal(problem.y, y), f"{strategy.name}: it changed the labels.")
-    same = vectors is None or np.array_equal(vectors, np.asarray(batch.vectors))
+    given = [] if batch.vectors is None else list(batch.vectors)
+    same = vectors is None or all(map(np.array_equal, vectors, given))
     _require(same, f"{strategy.name}: it changed the batch's vectors.")
 
 
-def check_answers(strategy: Strategy, encoder: Encoder) -> None:
+@_of_each_kind
+def check_answers(strategy: Strategy, encoder: Encoder, kind: Kind) -> None:
     """Labels keep their order; probabilities are finite and sum to 1, whatever the text."""
-    _check_answers(strategy, strategy.fit(example_problem(encoder)), encoder)
+    _check_answers(strategy, strategy.fit(example_problem(encoder, kind=kind)), encoder, kind)
 
 
-def check_reports_progress(strategy: Strategy, encoder: Encoder) -> None:
+@_of_each_kind
+def check_reports_progress(strategy: Strategy, encoder: Encoder, kind: Kind) -> None:
     """Progress never falls, stays within [0, 1] and ends at 1."""
     seen: list[float] = []
-    strategy.fit(dataclasses.replace(example_problem(encoder), progress=seen.append))
+    strategy.fit(dataclasses.replace(example_problem(encoder, kind=kind), progress=seen.append))
     _require(
         seen and seen[-1] == 1.0, f"{strategy.name}: progress must end at 1, not at {seen[-1:]}."
     )
     _require(seen == sorted(seen) and seen[0] >= 0, f"{strategy.name}: progress falls: {seen}.")
 
 
-def check_same_seed_same_result(strategy: Strategy, encoder: Encoder) -> None:
+@_of_each_kind
+def check_same_seed_same_result(strategy: Strategy, encoder: Encoder, kind: Kind) -> None:
     """Two fits with the same seed give the same files, byte by byte."""
     first, second = (
-        _files(strategy, strategy.fit(example_problem(encoder, seed=7))) for _ in range(2)
+        _files(strategy, strategy.fit(example_problem(encoder, seed=7, kind=kind)))
+        for _ in range(2)
     )
     _require(first == second, f"{strategy.name}: the same seed gave two different predictors.")
 
 
-def check_round_trip(strategy: Strategy, encoder: Encoder) -> None:
+@_of_each_kind
+def check_round_trip(strategy: Strategy, encoder: Encoder, kind: Kind) -> None:
     """Saved and loaded, a predictor gives the same probabilities, byte by byte."""
-    predictor = strategy.fit(example_problem(encoder)).calibrated(0.7)
+    predictor = strategy.fit(example_problem(encoder, kind=kind)).calibrated(0.7)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bundle"
         write_bundle(path, predictor, _manifest(strategy, predictor))
         loaded, manifest = read_bundle(path)
-    batch = _batch(encoder, _PROBES)
+    batch = _batch(predictor, encoder, _PROBES)
     before, after = _answers(predictor, batch), _answers(loaded, batch)
     _require(
         manifest.labels == loaded.labels == predictor.labels,
@@ -175,13 +250,14 @@ def check_round_trip(strategy: Strategy, encoder: Encoder) -> None:
     )
 
 
-def check_batch_independence(strategy: Strategy, encoder: Encoder) -> None:
+@_of_each_kind
+def check_batch_independence(strategy: Strategy, encoder: Encoder, kind: Kind) -> None:
     """A text gets the same answer alone and in company."""
-    predictor = strategy.fit(example_problem(encoder))
-    texts = _PROBES + example_problem(encoder).texts
-    together = _answers(predictor, _batch(encoder, texts)).probabilities
+    predictor = strategy.fit(example_problem(encoder, kind=kind))
+    texts = _PROBES + example_problem(encoder, kind=kind).texts
+    together = _answers(predictor, _batch(predictor, encoder, texts)).probabilities
     for row, text in enumerate(texts):
-        alone = _answers(predictor, _batch(encoder, (text,))).probabilities[0]
+        alone = _answers(predictor, _batch(predictor, encoder, (text,))).probabilities[0]
         difference = float(np.abs(alone - together[row]).max())
         _require(
             difference <= CLOSE,
@@ -190,10 +266,11 @@ def check_batch_independence(strategy: Strategy, encoder: Encoder) -> None:
         )
 
 
-def check_threads(strategy: Strategy, encoder: Encoder) -> None:
+@_of_each_kind
+def check_threads(strategy: Strategy, encoder: Encoder, kind: Kind) -> None:
     """One predictor answers from many threads as it does from one."""
-    predictor = strategy.fit(example_problem(encoder))
-    batch = _batch(encoder, _PROBES)
+    predictor = strategy.fit(example_problem(encoder, kind=kind))
+    batch = _batch(predictor, encoder, _PROBES)
     expected = _answers(predictor, batch).probabilities
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(_answers, [predictor] * 16, [batch] * 16))
@@ -202,9 +279,10 @@ def check_threads(strategy: Strategy, encoder: Encoder) -> None:
         _require(same, f"{strategy.name}: threads that share a predictor disturb each other.")
 
 
-def check_refuses_bad_vectors(strategy: Strategy, encoder: Encoder) -> None:
+@_of_each_kind
+def check_refuses_bad_vectors(strategy: Strategy, encoder: Encoder, kind: Kind) -> None:
     """A predictor that reads vectors refuses none, a wrong width and NaN with ``ValueError``."""
-    predictor = strategy.fit(example_problem(encoder))
+    predictor = strategy.fit(example_problem(encoder, kind=kind))
     if predictor.uses != "vectors":
         return
     width = encoder.dimensions
@@ -213,6 +291,9 @@ def check_refuses_bad_vectors(strategy: Strategy, encoder: Encoder) -> None:
         "vectors of another width": np.zeros((1, width + 1), np.float32),
         "vectors that hold NaN": np.full((1, width), np.nan, np.float32),
     }
+    if WORDS in predictor.spaces:
+        bad["states that hold NaN"] = ragged([np.full((1, width), np.nan, np.float32)])
+        bad["states of other words"] = ragged([np.zeros((2, width), np.float32)])
     for what, vectors in bad.items():
         try:
             _answers(predictor, Batch(("text",), vectors))
@@ -221,21 +302,22 @@ def check_refuses_bad_vectors(strategy: Strategy, encoder: Encoder) -> None:
         raise AssertionError(f"{strategy.name}: it must refuse {what} with ValueError.")
 
 
-def check_fold_hook(strategy: Strategy, encoder: Encoder) -> None:
+@_of_each_kind
+def check_fold_hook(strategy: Strategy, encoder: Encoder, kind: Kind) -> None:
     """Where ``fit_folds`` is offered, it gives what fitting without each fold gives."""
     hook = getattr(strategy, "fit_folds", None)
     if hook is None:
         return
-    problem = example_problem(encoder)
+    problem = example_problem(encoder, kind=kind)
     folds = np.arange(len(problem.texts), dtype=np.int64) % 3
     fitted: list[Predictor] = hook(problem, folds)
     _require(len(fitted) == 3, f"{strategy.name}: fit_folds must give one predictor per fold.")
-    batch = _batch(encoder, problem.texts)
     for fold, predictor in enumerate(fitted):
         plain = strategy.fit(problem.take(np.flatnonzero(folds != fold)))
-        difference = np.abs(
-            _answers(predictor, batch).probabilities - _answers(plain, batch).probabilities
-        ).max()
+        found, expected = (
+            _answers(each, _batch(each, encoder, problem.texts)) for each in (predictor, plain)
+        )
+        difference = np.abs(found.probabilities - expected.probabilities).max()
         _require(
             difference <= CLOSE,
             f"{strategy.name}: fold {fold} of fit_folds differs from a refit by {difference:.1e}.",
@@ -264,30 +346,53 @@ def _require(condition: object, message: str) -> None:
         raise AssertionError(message)
 
 
-def _check_answers(strategy: Strategy, predictor: Predictor, encoder: Encoder) -> None:
-    labels = example_problem(encoder).labels
+def _check_answers(strategy: Strategy, predictor: Predictor, encoder: Encoder, kind: Kind) -> None:
+    labels = example_problem(encoder, kind=kind).labels
     _require(predictor.labels == labels, f"{strategy.name}: it changed the order of the labels.")
     for texts in ((), _PROBES):
-        answer = _answers(predictor, _batch(encoder, texts))
+        answer = _answers(predictor, _batch(predictor, encoder, texts))
         shape = answer.probabilities.shape
         _require(
-            shape == (len(texts), len(labels)),
+            shape == (len(texts), width_of(KINDS[kind].link, len(labels))),
             f"{strategy.name}: {len(texts)} texts and {len(labels)} labels gave shape {shape}.",
         )
         _require(
             answer.probabilities.dtype == np.float32,
             f"{strategy.name}: probabilities must be float32, not {answer.probabilities.dtype}.",
         )
-        proper = np.isfinite(answer.probabilities).all() and (answer.probabilities >= 0).all()
-        sums = answer.probabilities.sum(axis=1)
+        link, given = KINDS[kind].link, answer.probabilities
+        _require(np.isfinite(given).all(), f"{strategy.name}: it gave what is not finite.")
+        if link == "spans":
+            _check_spans(strategy, given, texts, len(labels))
+            given = given[:, OF_ANSWER - 1 :: OF_ANSWER][begins(given, OF_ANSWER)]
         _require(
-            proper and np.allclose(sums, 1, atol=1e-4),
-            f"{strategy.name}: probabilities must be finite, not negative, and sum to 1.",
+            link == "identity" or ((given >= 0).all() and (given <= 1).all()),
+            f"{strategy.name}: probabilities must lie between 0 and 1.",
         )
+        _require(
+            link != "softmax" or np.allclose(given.sum(axis=1), 1, atol=1e-4),
+            f"{strategy.name}: probabilities must sum to 1.",
+        )
+        _require(predictor.link == link, f"{strategy.name}: its answers are none of {kind}.")
 
 
-def _batch(encoder: Encoder, texts: tuple[str, ...]) -> Batch:
-    vectors = encoder.encode(texts) if texts else np.zeros((0, encoder.dimensions), np.float32)
+def _check_spans(
+    strategy: Strategy, given: NDArray[np.float32], texts: tuple[str, ...], k: int
+) -> None:
+    """Spans lie within their texts, one after the other, and have labels of the problem."""
+    for text, spans in zip(texts, unpacked(given, OF_ANSWER), strict=True):
+        at = 0
+        for begin, end, label, _ in spans:
+            fits = at <= begin < end <= len(text) and 0 <= label < k
+            _require(fits, f"{strategy.name}: a span from {begin} to {end} cannot be one.")
+            at = end
+
+
+def _batch(predictor: Predictor, encoder: Encoder, texts: tuple[str, ...]) -> Batch:
+    own = encoder_for(predictor, encoder) or encoder
+    if not texts and WORDS not in predictor.spaces:
+        return Batch(texts, np.zeros((0, own.dimensions), np.float32))
+    vectors = own.encode(texts)
     return Batch(texts, vectors)
 
 

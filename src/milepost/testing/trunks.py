@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from milepost._base.digest import digest_of
+from milepost.models.adapters import Adapter
 from milepost.models.trunk import Passed
+from milepost.models.words import WordTokens, words_of
 from milepost.predictors.base import Predictor
 from milepost.testing.encoders import HashedEncoder
 
@@ -48,11 +50,30 @@ class HashedTrunk:
         """Code points, at least one."""
         return [[ord(each) for each in text[: self.max_tokens]] or [0] for text in texts]
 
-    def forward(self, tokens: Sequence[Sequence[int]], *, states: bool = False) -> Passed:
+    def word_tokens(self, texts: Sequence[str]) -> list[WordTokens]:
+        """All code points of a text, those of a word together."""
+        found: list[WordTokens] = []
+        for text in texts:
+            at = np.full(max(len(text), 1), -1)
+            for word, (begin, end) in enumerate(words_of(text)):
+                at[begin:end] = word
+            found.append(WordTokens([list(map(ord, text)) or [0]], [at], len(words_of(text))))
+        return found
+
+    def forward(
+        self,
+        tokens: Sequence[Sequence[int]],
+        *,
+        states: bool = False,
+        adapters: Sequence[Adapter | None] | None = None,
+    ) -> Passed:
         """Vectors of the rows; the states of a row are its vector once per token."""
         texts = ["".join(map(chr, row)) if list(row) != [0] else "" for row in tokens]
         self.passes.append(texts)
         vectors = self.encoder.encode(texts)
+        for row, each in enumerate(adapters or ()):
+            if each is not None:
+                vectors[row] = self.encoder.adapted(each).encode([texts[row]])[0]
         if not states:
             return Passed(vectors)
         found = [np.tile(each, (len(row), 1)) for each, row in zip(vectors, tokens, strict=True)]

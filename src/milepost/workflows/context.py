@@ -3,20 +3,24 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from milepost._base.clock import Clock, utc_now
 from milepost._base.settings import Settings
 from milepost.entities.configuration import Configuration
 from milepost.entities.lineage import RunNews
+from milepost.entities.task import Task
 from milepost.models.encoder import Encoder
 from milepost.models.export import Variant
+from milepost.models.folder import EncoderFolder
+from milepost.models.images.store import Images
 from milepost.models.trunk import Trunk
 from milepost.predictors.preparation import Preparation, preparation
 from milepost.predictors.preparation.preparing import Steps
 from milepost.storage.files.artifacts import Artifacts
 from milepost.storage.ledger import Ledger
+from milepost.workflows.encoders import Encoders, Opened
 
 Events = Callable[[str, str, float], None]
 """Called with (task, what is being done, share of it done in [0, 1])."""
@@ -34,6 +38,9 @@ class Context:
         encoder: Gives the encoder behind the vector cache; opened at the first call.
         bare_encoder: Gives the same encoder without the cache, for timing.
         trunk: Gives the same encoder for serving, in a variant; each is opened once.
+        weights: Finds the encoder's own weights, for what tunes it.
+        encoders: All encoders of the workspace; ``None`` where there is but the one.
+        images: The images of the workspace's data.
         actor: Who acts, for the audit log.
         clock: Gives the time.
         on_event: Told about progress.
@@ -48,6 +55,9 @@ class Context:
     encoder: Callable[[], Encoder]
     bare_encoder: Callable[[], Encoder]
     trunk: Callable[[Variant], Trunk]
+    weights: Callable[[], EncoderFolder]
+    encoders: Encoders | None = None
+    images: Images = field(default_factory=Images)
     actor: str = "local"
     clock: Clock = utc_now
     on_event: Events = field(default=lambda task, what, share: None)
@@ -64,7 +74,33 @@ class Context:
         Raises:
             InputError: As :func:`milepost.predictors.preparation.preparation`.
         """
-        return preparation(steps, self.root, self.settings.max_text_chars, where)
+        return preparation(steps, self.root, self.settings.max_text_chars, where, self.images)
+
+    def reading(self, digest: str | None) -> "Context":
+        """The workspace for what reads vectors of the encoder with this digest.
+
+        Where no further encoder has it, the workspace stays as it is: whoever reads vectors then
+        checks the encoder's digest.
+        """
+        found = None if digest is None or self.encoders is None else self.encoders.find(digest)
+        return self if found is None or found.encoder is self.encoder else self.on(found)
+
+    def for_task(self, task: Task) -> "Context":
+        """The workspace with the encoder that a task names, for a new contest of it."""
+        named = task.own_encoder
+        return (
+            self if named is None or self.encoders is None else self.on(self.encoders.open(named))
+        )
+
+    def on(self, encoder: Opened) -> "Context":
+        """The workspace with another encoder in place of its own."""
+        return replace(
+            self,
+            encoder=encoder.encoder,
+            bare_encoder=encoder.bare_encoder,
+            trunk=encoder.trunk,
+            weights=encoder.weights,
+        )
 
     def record_configuration(self) -> None:
         """Note in the ledger what ``milepost.toml`` says; every command that acts does it first."""

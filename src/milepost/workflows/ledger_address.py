@@ -23,6 +23,7 @@ _RELATIVE_SQLITE = "sqlite:///"
 _REFERENCE = re.compile(r"\$\{(\w+)\}")
 # What a reference stands for while an address is looked at: digits can be part of a host or a port.
 _STAND_IN = "80901706"
+_TABLE = r"\{[^}\n]*\}"
 _STRING = r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\''
 
 
@@ -80,12 +81,12 @@ def refuse_password(written: str) -> None:
         )
 
 
-def with_places(text: str, **places: str) -> str:
+def with_places(text: str, **places: str | dict[str, str]) -> str:
     """The text of ``milepost.toml`` with other addresses; comments and order stay.
 
     Args:
         text: As it is.
-        places: New texts of top-level fields such as ``ledger``.
+        places: New values of top-level fields such as ``ledger``.
 
     Raises:
         InputError: If the file writes one of them in a way that is not understood here.
@@ -93,8 +94,8 @@ def with_places(text: str, **places: str) -> str:
     before = parse_configuration(text, FILE)
     head, table, rest = ("", "", text) if text.startswith("[") else text.partition("\n[")
     for field, place in places.items():
-        quoted = msgspec.json.encode(place).decode()
-        line = re.compile(rf"^({field}[ \t]*=[ \t]*)(?:{_STRING})", re.MULTILINE)
+        quoted = _quoted(place)
+        line = re.compile(rf"^({field}[ \t]*=[ \t]*)(?:{_STRING}|{_TABLE})", re.MULTILINE)
         head, found = line.subn(lambda old, new=quoted: old[1] + new, head, count=1)
         if not found:
             head = f"{field} = {quoted}\n{head}"
@@ -106,6 +107,13 @@ def with_places(text: str, **places: str) -> str:
             advice='Write it on one line, such as ledger = "…".',
         )
     return whole
+
+
+def _quoted(place: str | dict[str, str]) -> str:
+    """A value as TOML on one line."""
+    if isinstance(place, str):
+        return msgspec.json.encode(place).decode()
+    return f"{{{', '.join(f'{key} = {_quoted(value)}' for key, value in place.items())}}}"
 
 
 def sign_head(database: Database, root: Path) -> None:

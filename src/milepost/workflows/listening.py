@@ -10,14 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from milepost._base.later import Later
 from milepost.entities.errors import MilepostError, WorkspaceError
 from milepost.entities.ids import ContestId
 from milepost.entities.lineage import Lineage, RunNews, RunState
 from milepost.entities.task import Task
 from milepost.workflows.context import Context
-from milepost.workflows.release.lineage import contests_of, lineage_of_contest
+
+if TYPE_CHECKING:
+    from milepost.workflows.release import lineage as lineages
+else:
+    # A workspace whose contests nobody listens to needs none of what a lineage is made of.
+    lineages = Later("milepost.workflows.release.lineage")
 
 ENTRY_POINTS = "milepost.listeners"
 """Entry-point group: each one names a class that is called with (address, root)."""
@@ -120,7 +126,11 @@ def announced(
                 workspace=str(context.root),
                 task=task.name,
                 contest=contest,
-                files=(*task.data.example_files, *task.data.test_files),
+                files=(
+                    *task.data.example_files,
+                    *task.data.test_files,
+                    *task.data.unlabeled_files,
+                ),
                 started=started,
                 lineage=graph,
                 error=error,
@@ -138,7 +148,7 @@ def announced(
         tell("ABORT")
         raise
     try:
-        graph = lineage_of_contest(context, context.ledger.contest(contest))
+        graph = lineages.lineage_of_contest(context, context.ledger.contest(contest))
     except MilepostError as error:
         # The contest is stored: what cannot be read now does not undo it.
         _LOG.warning("%s The contest is not affected.", error)
@@ -154,9 +164,9 @@ def send_lineage(context: Context, lineage: Lineage, address: str, root: Path) -
     """
     listener = open_listener("openlineage", address, root)
     sent = 0
-    for identity in contests_of(lineage.nodes):
+    for identity in lineages.contests_of(lineage.nodes):
         contest = context.ledger.contest(identity)
-        graph = lineage_of_contest(context, contest)
+        graph = lineages.lineage_of_contest(context, contest)
         files = tuple(node.name for node in graph.of_kind("file"))
         ended = contest.started + timedelta(seconds=contest.seconds)
         states: tuple[tuple[RunState, datetime], ...] = (

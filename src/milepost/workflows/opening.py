@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from platformdirs import user_cache_path
 from milepost.entities.configuration import Configuration, dump_configuration, parse_configuration
 from milepost.entities.errors import WorkspaceError
 from milepost.models.cached import CachedEncoder
-from milepost.models.catalog import EncoderOptions, open_trunk
+from milepost.models.catalog import BESIDE, EncoderOptions, find_encoder, open_trunk
 from milepost.models.encoder import Encoder
 from milepost.models.export import Variant
+from milepost.models.folder import EncoderFolder
+from milepost.models.images.store import Images
 from milepost.models.onnx_encoder import OnnxEncoder
 from milepost.models.trunk import Trunk
 from milepost.storage.files.artifacts import Artifacts, LimitedArtifacts, open_artifacts
@@ -23,6 +26,7 @@ from milepost.storage.files.vectors import FileVectorStore
 from milepost.storage.ledger import Ledger
 from milepost.storage.migrations.upgrade import LedgerMovedError
 from milepost.workflows.context import Context, local_actor
+from milepost.workflows.encoders import Encoders, Opened
 from milepost.workflows.ledger_address import FILE, follow, ledger_url
 from milepost.workflows.listening import teller
 from milepost.workflows.new_folder import new_folder
@@ -30,6 +34,8 @@ from milepost.workflows.tasks.files import cannot_write, write_whole
 from milepost.workflows.upkeep.audit import witness
 
 HIDDEN = ".milepost"
+IMAGES = "data/images"
+"""Where the images of a workspace's data are kept, by the digest of their bytes."""
 
 
 def create(root: Path, configuration: Configuration) -> Context:
@@ -123,17 +129,47 @@ def _found(directory: Path | None) -> Path:
 def _wire(root: Path, configuration: Configuration) -> Context:
     root = root.resolve()
 
+    images = Images(root / IMAGES)
+    encoders = Encoders(
+        root / FILE, configuration, lambda spec: _opened(root, spec, configuration, images)
+    )
+    own = encoders.open(configuration.encoder)
+    ledger = Ledger.open(ledger_url(root, configuration.ledger))
+    witness(ledger, root, configuration)
+    return Context(
+        root=root,
+        configuration=configuration,
+        ledger=ledger,
+        artifacts=_artifacts(root, configuration),
+        encoder=own.encoder,
+        bare_encoder=own.bare_encoder,
+        trunk=own.trunk,
+        weights=own.weights,
+        encoders=encoders,
+        images=images,
+        actor=local_actor(),
+        tell=teller(root, configuration.openlineage),
+    )
+
+
+def _opened(root: Path, spec: str, configuration: Configuration, images: Images) -> Opened:
+    """An encoder for a workspace; nothing is read before something is asked for."""
+    named = spec.split(BESIDE)
+    where = BESIDE.join(str(root / each) if (root / each).is_dir() else each for each in named)
+    options = EncoderOptions(
+        max_tokens=configuration.settings.max_tokens,
+        apart=True,
+        images=images,
+        notify=logging.getLogger("milepost").info,
+    )
+
     @cache
     def trunk(variant: Variant) -> Trunk:
-        spec = configuration.encoder
-        local = root / spec
-        options = EncoderOptions(
-            max_tokens=configuration.settings.max_tokens,
-            variant=variant,
-            apart=True,
-            notify=logging.getLogger("milepost").info,
-        )
-        return open_trunk(str(local) if local.is_dir() else spec, cache_folder(), options)
+        return open_trunk(where, cache_folder(), replace(options, variant=variant))
+
+    @cache
+    def weights() -> EncoderFolder:
+        return find_encoder(where, options)
 
     @cache
     def bare() -> Encoder:
@@ -143,19 +179,7 @@ def _wire(root: Path, configuration: Configuration) -> Context:
     def encoder() -> Encoder:
         return CachedEncoder(bare(), FileVectorStore(root / HIDDEN / "vectors"))
 
-    ledger = Ledger.open(ledger_url(root, configuration.ledger))
-    witness(ledger, root, configuration)
-    return Context(
-        root=root,
-        configuration=configuration,
-        ledger=ledger,
-        artifacts=_artifacts(root, configuration),
-        encoder=encoder,
-        bare_encoder=bare,
-        trunk=trunk,
-        actor=local_actor(),
-        tell=teller(root, configuration.openlineage),
-    )
+    return Opened(encoder=encoder, bare_encoder=bare, trunk=trunk, weights=weights)
 
 
 def _artifacts(root: Path, configuration: Configuration) -> Artifacts:

@@ -7,6 +7,7 @@ from milepost.entities.contest import Contest
 from milepost.entities.errors import InputError, TaskFileError, WorkspaceError
 from milepost.entities.example import QualityReport
 from milepost.entities.lineage import Lineage
+from milepost.entities.together import Affinity
 from milepost.reports.records import Examined, ReportSubject, TaskRow
 from milepost.storage.records.releases import PRODUCTION
 from milepost.workflows.context import Context
@@ -133,13 +134,38 @@ def write_lineage(lineage: Lineage, output: Path) -> Path:
         draw = picture.lineage_svg if output.suffix == ".svg" else picture.lineage_html
         drawn = draw(lineage).encode()
     else:
-        raise InputError(
-            f"the ending {output.suffix or 'of the file'!r} is not known.",
-            where=str(output),
-            advice="Name a .svg, .png or .html file.",
-        )
+        raise _unknown_ending(output)
     write_whole(output, drawn)
     return output
+
+
+def write_affinity(found: Affinity, output: Path) -> Path:
+    """Draw which tasks help which; the ending of the file says how.
+
+    Raises:
+        InputError: If the ending is not ``.svg``, ``.png`` or ``.html``.
+        WorkspaceError: If the place cannot be written.
+    """
+    from milepost.reports.together.affinity import affinity_chart, affinity_page
+
+    if output.suffix == ".png":
+        drawn = affinity_chart(found).png()
+    elif output.suffix == ".svg":
+        drawn = affinity_chart(found).svg().encode()
+    elif output.suffix == ".html":
+        drawn = affinity_page(found).encode()
+    else:
+        raise _unknown_ending(output)
+    write_whole(output, drawn)
+    return output
+
+
+def _unknown_ending(output: Path) -> InputError:
+    return InputError(
+        f"the ending {output.suffix or 'of the file'!r} is not known.",
+        where=str(output),
+        advice="Name a .svg, .png or .html file.",
+    )
 
 
 def _subjects(context: Context, name: str | None) -> list[ReportSubject]:

@@ -47,7 +47,7 @@ def ledger_of(request):
     ("kind", "how"),
     [
         ("sqlite", "SIGKILL"),
-        pytest.param("sqlite", "SIGINT", marks=pytest.mark.slow),
+        pytest.param("sqlite", "SIGINT", marks=pytest.mark.exhaustive),
         pytest.param("postgresql", "SIGKILL", marks=pytest.mark.slow),
     ],
 )

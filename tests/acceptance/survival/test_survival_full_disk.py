@@ -121,9 +121,18 @@ def test_a_full_disk_few(full):
         full(name, leave)
 
 
-@pytest.mark.slow
+FOR_GOOD = ("add", "backup", "improve", "init", "promote", "restore")
+"""Commands that write what must not be lost; the others have their turn in the exhaustive run."""
+
+
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("name", ON_DESK)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in FOR_GOOD else pytest.mark.exhaustive)
+        for name in ON_DESK
+    ],
+)
 def test_a_full_disk(full, name):
     for leave in LEVELS:
         full(name, leave)

@@ -131,7 +131,7 @@ def keys(table):
     return lambda row: [v.encode() if isinstance(v := row[n], str) else v for n in names]
 
 
-@pytest.mark.parametrize("kills", [FEW, many(17)])
+@pytest.mark.parametrize("kills", [FEW, many(17, pytest.mark.exhaustive)])
 def test_killed_in_a_migration_of_the_tables(kills, old_ledger, warm, moments, invariants):
     began = time.monotonic()
     assert warm.start("upgrade", url=old_ledger()).wait() == 0
@@ -171,7 +171,7 @@ def ledger_of(desk):
     return tomllib.loads((desk / "milepost.toml").read_text())["ledger"]
 
 
-@pytest.mark.parametrize("kills", [FEW, many(15)])
+@pytest.mark.parametrize("kills", [FEW, many(15, pytest.mark.exhaustive)])
 def test_killed_in_a_move_to_another_database(
     kills, desk, kind, warm, moments, invariants, new_server_database, content
 ):

@@ -11,7 +11,7 @@ AT_ONCE = 8
     "repeats",
     [
         pytest.param(2, id="few"),
-        pytest.param(50, id="many", marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
+        pytest.param(50, id="many", marks=[pytest.mark.exhaustive, pytest.mark.timeout(900)]),
     ],
 )
 def test_eight_processes_open_a_fresh_ledger(repeats, new_database, warm, tmp_path, invariants):

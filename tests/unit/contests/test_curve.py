@@ -1,13 +1,18 @@
 """The learning curve grows, answers every row, and never by a predictor that saw its group."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from milepost.contests.curve import learning_curve
 from milepost.data.splitting.folding import FIRST, Folding
 from milepost.predictors.constant import ConstantPredictor
 from milepost.strategies.head_closed_form import HeadClosedForm
+from milepost.strategies.head_ridge import HeadRidge
 from milepost.strategy import Problem
 from milepost.testing.encoders import HashedEncoder
+from milepost.testing.strategies import example_problem
 
 GREETINGS = ("hello there", "good morning", "hi friend", "welcome back", "nice to meet you")
 BILLS = ("pay the invoice", "the bill is wrong", "refund my money", "card was charged", "receipt")
@@ -113,3 +118,15 @@ def test_with_times_every_fit_is_to_earlier_rows_and_the_prefix_grows():
     assert sizes[-1] == round(float(np.average(whole, weights=answers)))
     early = block < FIRST
     np.testing.assert_allclose(points[-1].probabilities[:, early], 0.5)
+
+
+@pytest.mark.parametrize("kind", ["multilabel", "score"])
+def test_sets_and_scores_have_one_too(kind):
+    given = replace(example_problem(HashedEncoder(), kind=kind), metric="micro_f1")
+    groups = [str(row // 2) for row in range(len(given.texts))]
+    points = learning_curve(given, groups, HeadRidge(), draws=2)
+    assert [point.examples for point in points] == sorted({point.examples for point in points})
+    assert points[-1].examples == len(given.texts)
+    last = points[-1].probabilities[0]
+    assert last.shape == (len(given.texts), len(given.labels))
+    assert np.isfinite(last).all()

@@ -153,3 +153,14 @@ def test_any_text_gives_a_mask_or_an_input_error(predicate):
 def test_lengths_are_those_of_python(texts):
     found = where_mask(examples(texts), "text", "length(text) > 5")
     assert found.tolist() == [len(text) > 5 for text in texts]
+
+
+def test_a_language_is_found_where_the_data_do_not_say_it():
+    told = examples(["wo ist mein Paket und die Rechnung", "where is my parcel and the bill", "?"])
+    masks = slice_masks(told, "text", {"german": "language = 'German'", "none": "language IS NULL"})
+    assert {name: mask.tolist() for name, mask in masks.items()} == {
+        "german": [True, False, False],
+        "none": [False, False, True],
+    }
+    own = examples(["wo ist mein Paket und die Rechnung"], Language=["mine"])
+    assert where_mask(own, "text", "language = 'mine'").tolist() == [True]

@@ -11,10 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from milepost.entities.errors import EncoderError, UnknownNameError
-from milepost.models.adapters import Adapter, AdapterStacks
+from milepost.entities.errors import EncoderError
 from milepost.models.catalog import EncoderOptions, open_trunk
-from milepost.models.graphs.bert import ADAPTABLE
 from milepost.models.graphs.calibration import calibration_digest, calibration_texts
 from milepost.models.packaged import read_package
 from milepost.models.trunk import Trunk
@@ -28,7 +26,6 @@ TEXTS = [
 ]
 WORDS = st.sampled_from(["card", "stolen", "a", "the", "Köln", "日本", "👍", "incomprehensible"])
 TEXT = st.lists(WORDS, max_size=60).map(" ".join)
-RANK = 4
 
 
 @pytest.fixture(scope="module", params=["fp32", "int8"])
@@ -115,126 +112,6 @@ def test_states_of_an_encoder_that_went_through_torch(
     alone = trunk.forward(tokens[2:3], states=True).states
     assert alone is not None
     assert np.abs(alone[0] - found[2]).max() <= 1e-4
-
-
-def adapter(trunk: Trunk, parts: tuple[str, ...], seed: int, rank: int = RANK) -> Adapter:
-    """A random adapter of a tiny BERT that changes its vectors visibly."""
-    rng = np.random.default_rng(seed)
-    sizes_in, sizes_out = {"outer": 64}, {"inner": 64}
-    down = {
-        f"{layer}.{part}": rng.normal(0, 0.3, (sizes_in.get(part, 32), rank)).astype(np.float32)
-        for layer in range(2)
-        for part in parts
-    }
-    up = {
-        name: rng.normal(0, 0.3, (rank, sizes_out.get(name[2:], 32))).astype(np.float32)
-        for name in down
-    }
-    return Adapter(trunk.digest, down, up)
-
-
-def merged(folder: Path, into: Path, change: Adapter) -> Path:
-    """A copy of the encoder with the adapter added to its weights."""
-    import shutil
-
-    from safetensors.numpy import load_file, save_file
-
-    from milepost.models.graphs.bert import _NAMES
-
-    copy = Path(shutil.copytree(folder, into))
-    weights = dict(load_file(copy / "model.safetensors"))
-    for name, down in change.down.items():
-        layer, part = name.split(".")
-        key = f"encoder.layer.{layer}.{_NAMES[part]}.weight"
-        weights[key] = weights[key] + (down @ change.up[name]).T
-    save_file(weights, copy / "model.safetensors")
-    return copy
-
-
-@pytest.mark.parametrize("parts", [("query", "value"), ADAPTABLE])
-def test_adapters_in_one_batch_equal_merged_weights(
-    tiny_bert: Path, tmp_path: Path, parts: tuple[str, ...]
-) -> None:
-    trunk = open_trunk(str(tiny_bert), tmp_path / "cache", EncoderOptions(adapts=parts))
-    adapters = [adapter(trunk, parts, seed, rank=RANK + seed) for seed in range(2)]
-    tokens = trunk.tokenise(TEXTS)
-    chosen = [adapters[0], None, adapters[1], adapters[0], adapters[1]]
-    together = trunk.forward(tokens, states=True, adapters=chosen)
-    plain = trunk.forward(tokens)
-    assert together.states is not None
-    assert np.abs(together.vectors[1] - plain.vectors[1]).max() < 1e-5
-    for i, each in enumerate(adapters):
-        folder = merged(tiny_bert, tmp_path / f"merged{i}", each)
-        expected = open_trunk(str(folder), tmp_path / "cache").forward(tokens, states=True)
-        assert expected.states is not None
-        rows = [row for row, own in enumerate(chosen) if own is each]
-        for row in rows:
-            assert np.abs(together.vectors[row] - expected.vectors[row]).max() < 1e-4
-            assert np.abs(together.states[row] - expected.states[row]).max() < 1e-3
-            assert np.abs(together.vectors[row] - plain.vectors[row]).max() > 1e-2
-
-
-def test_adapters_run_on_integers_too(tiny_bert: Path, tmp_path: Path) -> None:
-    parts = ("query", "value")
-    options = EncoderOptions(variant="int8", adapts=parts)
-    trunk = open_trunk(str(tiny_bert), tmp_path, options)
-    change = adapter(trunk, parts, 0)
-    tokens = trunk.tokenise(TEXTS)
-    alone = [trunk.forward([row], adapters=[change]).vectors[0] for row in tokens]
-    together = trunk.forward(tokens, adapters=[change] * len(tokens)).vectors
-    assert np.abs(together - alone).max() < 1e-5
-    folder = merged(tiny_bert, tmp_path / "merged", change)
-    expected = open_trunk(str(folder), tmp_path / "cache").forward(tokens).vectors
-    assert (together * expected).sum(1).min() > 0.98
-
-
-def test_no_adapter_runs_the_plain_graph(tiny_bert: Path, tmp_path: Path) -> None:
-    trunk = open_trunk(str(tiny_bert), tmp_path)
-    tokens = trunk.tokenise(TEXTS)
-    found = trunk.forward(tokens, adapters=[None] * len(tokens)).vectors
-    assert np.array_equal(found, trunk.forward(tokens).vectors)
-    with pytest.raises(EncoderError, match="without inputs for adapters"):
-        trunk.forward(tokens, adapters=[adapter(trunk, ("query",), 0)] * len(tokens))
-
-
-def test_bad_adapters_are_refused(tiny_bert: Path, tmp_path: Path) -> None:
-    options = EncoderOptions(adapts=("query",))
-    trunk = open_trunk(str(tiny_bert), tmp_path, options)
-    tokens = trunk.tokenise(["a b"])
-    good = adapter(trunk, ("query",), 0)
-    with pytest.raises(EncoderError, match="no input for"):
-        trunk.forward(tokens, adapters=[adapter(trunk, ("key",), 0)])
-    with pytest.raises(EncoderError, match="made for the encoder"):
-        trunk.forward(tokens, adapters=[Adapter("0" * 64, good.down, good.up)])
-    narrow = {name: array[:, :8] for name, array in good.up.items()}
-    with pytest.raises(EncoderError, match="maps 32 to 8"):
-        trunk.forward(tokens, adapters=[Adapter(trunk.digest, good.down, narrow)])
-    with pytest.raises(EncoderError, match="not finite"):
-        Adapter(trunk.digest, good.down, {n: a * np.nan for n, a in good.up.items()})
-    with pytest.raises(EncoderError, match="product of rank"):
-        Adapter(trunk.digest, good.down, {n: a[:2] for n, a in good.up.items()})
-    with pytest.raises(EncoderError, match="same layers"):
-        Adapter(trunk.digest, good.down, {})
-    with pytest.raises(UnknownNameError):
-        open_trunk(str(tiny_bert), tmp_path, EncoderOptions(adapts=("querry",)))
-
-
-def test_the_least_recently_used_adapter_makes_room() -> None:
-    def one(seed: int) -> Adapter:
-        array = np.full((4, 1), float(seed), np.float32)
-        return Adapter("e", {"0.query": array}, {"0.query": array.T.copy()})
-
-    stacks = AdapterStacks("e", {"0.query": (4, 4)}, most=2)
-    first, second, third = one(1), one(2), one(3)
-
-    def kept(*adapters: Adapter) -> set[float]:
-        stack = stacks.feeds([1] * len(adapters), adapters)["adapter.0.query.down"]
-        return {float(value) for value in stack[:, 0, 0]}
-
-    assert kept(first, second) == {0.0, 1.0, 2.0}
-    assert kept(first) == {0.0, 1.0, 2.0}
-    assert kept(third) == {0.0, 1.0, 3.0}
-    assert kept(first, second, third) == {0.0, 1.0, 2.0, 3.0}
 
 
 def test_a_process_that_serves_imports_no_exporter(tiny_bert: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from milepost.entities.decision import Decision
 from milepost.entities.estimate import Estimate
 from milepost.entities.example import Finding, QualityReport
 from milepost.entities.ids import CandidateId, ContestId, Digest
+from milepost.entities.learning import HeadUpdate
 from milepost.entities.prediction import Predictions
 from milepost.entities.release import Channel, Release
 from milepost.entities.scorecard import (
@@ -471,6 +472,7 @@ class FakeAnswers:
     predictions: Predictions
     sets: tuple[tuple[str, ...], ...] | None = None
     may_withhold: bool = False
+    update: HeadUpdate | None = None
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ import msgspec
 import pytest
 
 from milepost.entities.contest import Evaluation
+from milepost.entities.ids import Digest
+from milepost.entities.learning import HeadUpdate
 from milepost.reports.plain import SchemaName, evaluate_json, improve_json, predict_json, schema
 from milepost.reports.records import Answered, ReportSubject
 
@@ -83,6 +85,13 @@ def test_withheld_answers_and_sets_are_valid_output(answered: Answered) -> None:
     assert [row["abstained"] for row in rows] == [row["label"] is None for row in rows]
     assert rows[0]["set"] == ["card_lost_or_stolen", "other"]
     assert any(row["abstained"] for row in rows)
+
+
+def test_answers_of_an_updated_head_say_so(answered: Answered) -> None:
+    update = HeadUpdate(task="route", release=3, bundle=Digest("0" * 64), learned=2, forgotten=1)
+    output = validated(predict_json(replace(answered, update=update)), "predict")
+    assert output["updated"] == {"learned": 2, "forgotten": 1}
+    assert "updated" not in predict_json(answered)
 
 
 def test_predict_output_is_valid(answered: Answered) -> None:

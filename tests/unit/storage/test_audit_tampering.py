@@ -1,6 +1,6 @@
 """Every kind of tampering, at every position of a log, is found and named.
 
-The log has 120 entries in the quick suite and 1,000 in the slow one.
+The log has 120 entries in the quick suite and 1,000 in the exhaustive one.
 """
 
 from collections.abc import Sequence
@@ -75,7 +75,7 @@ class Honest:
 
 
 @pytest.fixture(
-    scope="module", params=[120, pytest.param(1000, marks=[pytest.mark.slow])], name="honest"
+    scope="module", params=[120, pytest.param(1000, marks=[pytest.mark.exhaustive])], name="honest"
 )
 def _honest(request: pytest.FixtureRequest) -> Honest:
     return Honest.of(request.param)

@@ -15,6 +15,7 @@ from milepost.entities.errors import (
     CorruptError,
     MilepostError,
     StorageError,
+    UnreachableError,
     WorkspaceError,
 )
 from milepost.entities.ids import Digest
@@ -93,6 +94,19 @@ def test_a_lock_that_is_not_given_up_on_postgresql(postgres_url: str) -> None:
         with one.database.write("default"), pytest.raises(StorageError, match="locked"):
             two.save_task(TASK, DIGEST)
         assert two.save_task(TASK, DIGEST)
+
+
+def test_who_stands_still_in_a_transaction_is_cut_off_on_postgresql(postgres_url: str) -> None:
+    with Ledger.open(postgres_url, timeout=0.3) as still, Ledger.open(postgres_url) as other:
+
+        def stand_still() -> None:
+            with still.database.write("default") as connection:
+                assert other.save_task(TASK, DIGEST)  # waits for the server to cut the first off
+                connection.execute(sa.text("SELECT 1"))
+
+        with pytest.raises(UnreachableError, match="connection to the database server was lost"):
+            stand_still()
+        assert still.tasks() == other.tasks()
 
 
 def test_a_full_disk_changes_nothing(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ DATA = Path(
     os.environ.get("MILEPOST_DATA", Path(__file__).resolve().parents[4] / "shared" / "data")
 )
 
-pytestmark = [pytest.mark.data, pytest.mark.slow]
+pytestmark = pytest.mark.data
 
 FLOORS = {
     ("hwu64", 5): {"head_logistic": 78.5, "head_closed_form": 76.5, "zero_shot": 53.0},
@@ -66,7 +66,15 @@ def read(name, part):
     return pd.read_parquet(path)
 
 
-@pytest.mark.parametrize(("name", "shots"), FLOORS)
+@pytest.mark.parametrize(
+    ("name", "shots"),
+    [
+        pytest.param(
+            *each, marks=pytest.mark.slow if each[0] == "hwu64" else pytest.mark.exhaustive
+        )
+        for each in FLOORS
+    ],
+)
 def test_few_shot_accuracy(name, shots, encoder):
     train, test = read(name, f"official_train_{shots}"), read(name, "test")
     labels = tuple(sorted(set(train["label"])))

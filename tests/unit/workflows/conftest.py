@@ -29,7 +29,7 @@ def context(tmp_path) -> Context:
     return replace(wired, encoder=lambda: encoder, bare_encoder=lambda: encoder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def rows() -> tuple[tuple[str, str, str], ...]:
     return ROWS
 

@@ -61,7 +61,7 @@ def labels_of(*feedback: Feedback) -> tuple[dict[str, str], Counter[str]]:
     """What is right for each text, and how many pieces were left out and why."""
     left: Counter[str] = Counter()
     newest = sorted(feedback, key=lambda each: each.id, reverse=True)
-    found = resolved(newest, LABELS, PLAIN, left)
+    found = resolved(newest, ("classify", LABELS), PLAIN, left)
     return {each.text: each.label for each in found}, +left
 
 

@@ -40,8 +40,8 @@ def check_columns(table: Table, task: Task) -> None:
         if column is None:
             continue
         table.column(column)
-        if column in {task.input_column, task.data.label}:
-            what = "text" if column == task.input_column else "label"
+        if column in {*task.input_columns.values(), task.data.label}:
+            what = "label" if column == task.data.label else "text"
             raise DataError(
                 f"the column {column!r} is the {what} and cannot be the {key} as well.",
                 where=table.name,

@@ -10,13 +10,25 @@ from milepost.evaluation.examination.privacy import privacy
 from milepost.evaluation.examination.robustness import robustness
 from milepost.evaluation.examination.subject import Subject
 
+BRIEFLY = "Examined briefly: weak slices, robustness and privacy were left out."
+"""The note of an examination that found only what the gate and the release need."""
 
-def examine(subject: Subject) -> Examination:
-    """What all sections found about a candidate, with the checks that the gate reads."""
+
+IMAGES = "Weak slices and robustness are found by words, and an input is an image."
+"""The note of an examination of a task that reads images."""
+
+
+def examine(subject: Subject, *, brief: bool = False) -> Examination:
+    """What all sections found about a candidate, with the checks that the gate reads.
+
+    Args:
+        subject: The candidate.
+        brief: Whether to leave out the sections that no check and no promise rests on.
+    """
     checks: list[Check] = []
-    notes: list[str] = []
-    changes, about = _robustness(subject)
-    notes += about
+    changes, about = ((), (BRIEFLY,)) if brief else _robustness(subject)
+    shown = bool(subject.task.images)
+    notes = list(about)
     behaviour = _behaviour(subject)
     checks += behaviour.checks
     notes += behaviour.notes
@@ -25,10 +37,10 @@ def examine(subject: Subject) -> Examination:
     notes += about_groups
     known, known_checks = knowing(subject)
     checks += known_checks
-    told, about_privacy = privacy(subject)
+    told, about_privacy = (None, ()) if brief else privacy(subject)
     notes += about_privacy
     return Examination(
-        discovery=discover(subject),
+        discovery=None if brief or shown else discover(subject),
         fairness=groups,
         robustness=changes,
         behaviour=behaviour.scores,
@@ -41,6 +53,8 @@ def examine(subject: Subject) -> Examination:
 
 def _robustness(subject: Subject) -> tuple[tuple[ChangeScore, ...], tuple[str, ...]]:
     """Left out where asking about the changed inputs would cost more than there is."""
+    if subject.task.images:
+        return (), (IMAGES,)
     try:
         return robustness(subject)
     except UpstreamError as error:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from milepost.data.delimited import sniff_delimiter
-from milepost.gateway.bulk.rows import Row, Rows, checked, field_row, lines
+from milepost.gateway.bulk.rows import Column, Row, Rows, checked, field_row, lines
 from milepost.gateway.errors import RefusedError
 
 MOST_RECORD_BYTES = 256 * 1024
@@ -73,8 +73,8 @@ class CsvSource:
             )
         return self.names
 
-    async def rows(self, column: str) -> Rows:
-        """The rows, asked about one column. A short one is filled up with empty cells."""
+    async def rows(self, column: Column) -> Rows:
+        """The rows, asked about one column or several; a short one is filled with empty cells."""
         number = 1
         some: list[bytes] = self._pending
         while True:
@@ -90,7 +90,7 @@ class CsvSource:
             except StopAsyncIteration:
                 return
 
-    def _row(self, number: int, record: bytes, column: str) -> Row:
+    def _row(self, number: int, record: bytes, column: Column) -> Row:
         try:
             cells = self._cells(record.decode(self._charset))
         except UnicodeDecodeError:

@@ -10,8 +10,18 @@ from milepost.entities.errors import InputError
 from milepost.entities.serving import Answers, ServedTask
 from milepost.gateway.bulk.delimited import CsvSource
 from milepost.gateway.bulk.pipeline import AnsweredRow, AskThese, answered
-from milepost.gateway.bulk.rows import Row, Rows, bounded, checked, field_row, json_rows, too_large
-from milepost.gateway.bulk.sinks import COLUMNS, answer_line, columns, csv_head, csv_row, row_line
+from milepost.gateway.bulk.rows import (
+    Column,
+    Row,
+    Rows,
+    Several,
+    bounded,
+    checked,
+    field_row,
+    json_rows,
+    too_large,
+)
+from milepost.gateway.bulk.sinks import added, answer_line, columns, csv_head, csv_row, row_line
 from milepost.gateway.call import Call, Reply
 from milepost.gateway.errors import RefusedError
 from milepost.gateway.routes import Route
@@ -42,7 +52,7 @@ async def stream(call: Call) -> Reply:
     task = call.gate.task(call.caller, call.arguments["task"])
     ask = _asking(call, task)
     await call.welcome()
-    rows = json_rows(call.chunks(), task.input, call.gate.most_chars)
+    rows = json_rows(call.chunks(), _input(task), call.gate.most_chars)
     return Reply(body=_while_there(_lines(rows, ask)), content_type=NDJSON)
 
 
@@ -86,9 +96,10 @@ def _top(call: Call) -> int | None:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class _File:
-    """A file that is read: its rows, and its columns and their delimiter where they are known."""
+    """A file that is read: its rows, what is added to each, and the columns where known."""
 
     rows: Rows
+    added: tuple[str, ...]
     names: tuple[str, ...] | None = None
     delimiter: str = ","
     table: Any = None
@@ -158,22 +169,25 @@ async def _open(call: Call, given: Format, charset: str, task: ServedTask) -> _F
     chars = call.gate.most_chars
     most = call.gate.limits.batch_bytes
     chunks = bounded(call.chunks(), most)
-    wanted = call.query.get("column")
+    wanted, more = call.query.get("column"), added(task.kind)
     if given == "csv":
         source = CsvSource(chunks, charset, chars)
-        names = await source.open([wanted] if wanted else [task.input, "text"])
+        names = await source.open([wanted] if wanted else [*_names(task), "text"])
         rows = source.rows(_column(wanted, names, task))
         # A file of one column has no delimiter; its answers do.
-        return _File(rows=rows, names=names, delimiter=source.delimiter if names[1:] else ",")
+        return _File(
+            rows=rows, added=more, names=names, delimiter=source.delimiter if names[1:] else ","
+        )
     if given == "jsonl":
-        return _File(rows=json_rows(chunks, wanted or task.input, chars))
+        _check_wanted(wanted, task)
+        return _File(rows=json_rows(chunks, wanted or _input(task), chars), added=more)
     body = b"".join([chunk async for chunk in chunks])
     table = await asyncio.to_thread(read_parquet, body, most)
     names = tuple(table.column_names)
     column = _column(wanted, names, task)
     found = await asyncio.to_thread(rows_of, table)
     rows = (checked(field_row(i, row, column), chars) for i, row in enumerate(found, start=1))
-    return _File(rows=_some(rows), names=names, table=table)
+    return _File(rows=_some(rows), added=more, names=names, table=table)
 
 
 async def _some(rows: Iterable[Row]) -> Rows:
@@ -181,37 +195,75 @@ async def _some(rows: Iterable[Row]) -> Rows:
         yield (row,)
 
 
-def _column(wanted: str | None, names: Sequence[str], task: ServedTask) -> str:
-    """The column that is asked about.
+def _names(task: ServedTask) -> tuple[str, ...]:
+    """Names of the task's inputs."""
+    return (task.input,) if task.inputs is None else task.inputs.names
+
+
+def _input(task: ServedTask) -> Column:
+    """The fields that are asked about where nobody names one."""
+    if task.inputs is None:
+        return task.input
+    return Several({name: name for name in task.inputs.names}, task.inputs)
+
+
+def _check_wanted(wanted: str | None, task: ServedTask) -> None:
+    """Refuse one column for several inputs.
 
     Raises:
-        RefusedError: 422 if it is not there.
+        RefusedError: 422, naming the inputs.
     """
+    if wanted is not None and task.inputs is not None:
+        raise RefusedError(
+            422,
+            "wrong_value",
+            f"the task {task.name!r} has the inputs {', '.join(task.inputs.names)}, not one.",
+            param="column",
+            advice="Leave it out, and call the columns as the inputs are called.",
+        )
+
+
+def _column(wanted: str | None, names: Sequence[str], task: ServedTask) -> Column:
+    """The column that is asked about, or those of several inputs.
+
+    Raises:
+        RefusedError: 422 if one is not there.
+    """
+    _check_wanted(wanted, task)
+    if task.inputs is not None:
+        missing = next((name for name in task.inputs.names if name not in names), None)
+        if missing is not None:
+            raise _unknown_column(missing, names, "Its columns must be called as the inputs are.")
+        return _input(task)
     tried = [wanted] if wanted else [task.input, "text"]
     found = next((name for name in tried if name in names), None)
     if found is None and wanted is None and len(names) == 1:
         found = names[0]
     if found is None:
-        shown = ", ".join(name[:40] for name in names[:20])
-        raise RefusedError(
-            422,
-            "unknown_column",
-            f"there is no column {tried[0][:100]!r}.",
-            param="column",
-            advice=f"The file has {shown}. Name one: ?column=NAME.",
-        )
+        raise _unknown_column(tried[0], names, "Name one: ?column=NAME.")
     return found
+
+
+def _unknown_column(name: str, names: Sequence[str], advice: str) -> RefusedError:
+    shown = ", ".join(each[:40] for each in names[:20])
+    return RefusedError(
+        422,
+        "unknown_column",
+        f"there is no column {name[:100]!r}.",
+        param="column",
+        advice=f"The file has {shown}. {advice}",
+    )
 
 
 async def _json(file: _File, ask: AskThese) -> AsyncIterator[bytes]:
     async for some in answered(file.rows, ask):
-        yield b"".join(map(row_line, some))
+        yield b"".join(row_line(each, file.added) for each in some)
 
 
 async def _csv(file: _File, names: Sequence[str], ask: AskThese) -> AsyncIterator[bytes]:
-    yield csv_head(names, file.delimiter)
+    yield csv_head(names, file.added, file.delimiter)
     async for some in answered(file.rows, ask):
-        yield b"".join(csv_row(each, names, file.delimiter) for each in some)
+        yield b"".join(csv_row(each, names, file.added, file.delimiter) for each in some)
 
 
 def _whole(wanted: Format, file: _File, found: Sequence[AnsweredRow]) -> bytes:
@@ -219,12 +271,12 @@ def _whole(wanted: Format, file: _File, found: Sequence[AnsweredRow]) -> bytes:
     rows = [each.row.data for each in found]
     if wanted == "csv":
         names = tuple(dict.fromkeys(name for row in rows for name in row))
-        body = (csv_row(each, names, ",") for each in found)
-        return b"".join((csv_head(names, ","), *body))
+        body = (csv_row(each, names, file.added, ",") for each in found)
+        return b"".join((csv_head(names, file.added, ","), *body))
     if not found:
         raise InputError("there is no row.", advice="Send at least one.")
-    added = [columns(each) for each in found]
-    by_name = {name: [row[name] for row in added] for name in COLUMNS}
+    told = [columns(each, file.added) for each in found]
+    by_name = {name: [row[name] for row in told] for name in file.added}
     return write_parquet(rows, by_name, file.table)
 
 
@@ -268,7 +320,7 @@ ROUTES = (
         body_types=FILES,
         answer_types=FILES,
         headers=_HEADERS,
-        query={"column": "Column that is asked about; left out, the task's input."},
+        query={"column": "Column that is asked about; left out, the task's inputs."},
     ),
 )
 """The rows for many inputs in the table of routes."""

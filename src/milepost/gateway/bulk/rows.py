@@ -3,7 +3,7 @@
 What is wrong with one row is said of that row; the others go on.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import msgspec
 
 from milepost._base.untrusted import strict_json
 from milepost.entities.errors import MilepostError, nearest
+from milepost.entities.inputs import Composition
 from milepost.gateway.errors import RefusedError
 from milepost.gateway.reading import why_not_json
 
@@ -31,6 +32,22 @@ class Row:
     data: dict[str, Any]
     error: MilepostError | None = None
 
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """Fields of a row that are asked about together.
+
+    Attributes:
+        columns: Field of each input by the input's name.
+        how: How they become one text.
+    """
+
+    columns: Mapping[str, str]
+    how: Composition
+
+
+Column = str | Several
+"""The field of a row that is asked about, or several."""
 
 Rows = AsyncIterator[Sequence[Row]]
 """Rows as they arrive, some at a time."""
@@ -73,12 +90,13 @@ def longest_line(most_chars: int) -> int:
     return 12 * most_chars + 4096
 
 
-async def json_rows(chunks: AsyncIterator[bytes], column: str, most_chars: int) -> Rows:
+async def json_rows(chunks: AsyncIterator[bytes], column: Column, most_chars: int) -> Rows:
     """Rows of NDJSON: a text, or an object whose field ``column`` is the text.
 
     Args:
         chunks: The bytes.
-        column: Name of the field.
+        column: Name of the field; several of a task with several inputs, which no text is enough
+            for.
         most_chars: Longest text, in characters.
     """
     number = 0
@@ -95,10 +113,15 @@ async def json_rows(chunks: AsyncIterator[bytes], column: str, most_chars: int) 
             yield found
 
 
-def _json_row(number: int, line: bytes, column: str, most_chars: int) -> Row:
+def _json_row(number: int, line: bytes, column: Column, most_chars: int) -> Row:
     try:
         if line.lstrip()[:1] == b'"':
             text = _decode_text(line)
+            if isinstance(column, Several):
+                named = ", ".join(column.columns.values())
+                what = f"this is one text, and the task has the inputs {named}."
+                said = _wrong("wrong_line", what, "Send an object with these fields.")
+                return Row(number=number, data={}, error=said)
             return checked(Row(number=number, text=text, data={column: text}), most_chars)
         given = strict_json(line)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -110,8 +133,17 @@ def _json_row(number: int, line: bytes, column: str, most_chars: int) -> Row:
     return checked(field_row(number, given, column), most_chars)
 
 
-def field_row(number: int, data: dict[str, Any], column: str) -> Row:
-    """A row of named values, asked about one of them."""
+def field_row(number: int, data: dict[str, Any], column: Column) -> Row:
+    """A row of named values, asked about one of them, or about several."""
+    if isinstance(column, Several):
+        own = [field_row(number, data, each) for each in column.columns.values()]
+        error = next((each.error for each in own if each.error is not None), None)
+        if error is not None:
+            return Row(number=number, data=data, error=error)
+        texts = [each.text or "" for each in own]
+        # A template has letters of its own: what is empty is empty before it.
+        whole = column.how.text(dict(zip(column.columns, texts, strict=True)))
+        return Row(number=number, text=whole if any(map(str.strip, texts)) else "", data=data)
     text = data.get(column)
     if isinstance(text, str):
         return Row(number=number, text=text, data=data)

@@ -5,22 +5,22 @@ from typing import Any
 
 import msgspec
 
+from milepost.entities.kinds import KINDS, Kind
+from milepost.entities.prediction import ANSWERS
 from milepost.entities.serving import Verdict
 from milepost.gateway.bulk.delimited import csv_line
 from milepost.gateway.bulk.pipeline import AnsweredRow
 from milepost.gateway.errors import ErrorDetail, refusal
 
-COLUMNS = (
-    "label",
-    "confidence",
-    "abstained",
-    "rung",
-    "tripped",
-    "release",
-    "trace_id",
-    "error",
-)
-"""What is added to the rows of a file. A column of one of these names is kept as input_NAME."""
+_OTHERS = ("confidence", "abstained", "rung", "tripped", "release", "trace_id", "error")
+
+
+def added(kind: Kind) -> tuple[str, ...]:
+    """Columns that are added to the rows of a file: the answer first, by what the kind calls it.
+
+    A column of the file that has one of these names is kept as ``input_NAME``.
+    """
+    return (ANSWERS[KINDS[kind].link].column, *_OTHERS)
 
 
 class AnswerLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +37,8 @@ class AnswerLine(msgspec.Struct, frozen=True, kw_only=True):
         rung: What answered.
         guards: Verdict of each guard by its task.
         trace_id: Under which the answer is recorded.
+        labels: All labels that hold, of a task where any number may; left out otherwise.
+        score: The number, of a task that scores; left out otherwise.
     """
 
     line: int
@@ -49,6 +51,8 @@ class AnswerLine(msgspec.Struct, frozen=True, kw_only=True):
     rung: str
     guards: dict[str, Verdict]
     trace_id: str
+    labels: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    score: float | msgspec.UnsetType = msgspec.UNSET
 
 
 class ErrorLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +92,8 @@ def answer_line(each: AnsweredRow) -> bytes:
             rung=found.rung,
             guards=found.guards,
             trace_id=found.trace_id,
+            labels=found.labels,
+            score=found.score,
         )
     return _encode(line) + b"\n"
 
@@ -96,38 +102,41 @@ def _detail(each: AnsweredRow) -> ErrorDetail:
     return refusal(each.error if each.error is not None else RuntimeError()).detail
 
 
-def columns(each: AnsweredRow) -> dict[str, Any]:
-    """The columns that a row gets, in the order of ``COLUMNS``."""
+def columns(each: AnsweredRow, names: Sequence[str]) -> dict[str, Any]:
+    """The columns that a row gets, in the order of ``names``, which ``added`` gave."""
     if each.answer is None:
         detail = _detail(each)
         said = f"{detail.message} {detail.hint}" if detail.hint else detail.message
-        return dict.fromkeys(COLUMNS[:-1]) | {"error": said}
+        return dict.fromkeys(names[:-1]) | {"error": said}
     found = each.answer
     confidence = round(found.confidence, 6)
     tripped = " ".join(task for task, said in found.guards.items() if said.tripped) or None
-    told = (found.label, confidence, found.abstained, found.rung, tripped)
-    return dict(zip(COLUMNS, (*told, each.release, found.trace_id, None), strict=True))
+    given = getattr(found, names[0])
+    # A guard may have stopped an answer of any kind.
+    answer = None if given is msgspec.UNSET else given
+    told = (answer, confidence, found.abstained, found.rung, tripped)
+    return dict(zip(names, (*told, each.release, found.trace_id, None), strict=True))
 
 
-def _kept(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"input_{name}" if name in COLUMNS else name: data[name] for name in data}
+def _kept(data: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {f"input_{name}" if name in names else name: data[name] for name in data}
 
 
-def row_line(each: AnsweredRow) -> bytes:
+def row_line(each: AnsweredRow, names: Sequence[str]) -> bytes:
     """A row with its answer as a JSON object."""
-    return _encode({**_kept(each.row.data), **columns(each)}) + b"\n"
+    return _encode({**_kept(each.row.data, names), **columns(each, names)}) + b"\n"
 
 
-def csv_head(names: Sequence[str], delimiter: str) -> bytes:
-    """The header of a CSV file of such rows."""
-    return csv_line([*_kept(dict.fromkeys(names)), *COLUMNS], delimiter).encode()
+def csv_head(own: Sequence[str], names: Sequence[str], delimiter: str) -> bytes:
+    """The header of a CSV file of rows with these columns of their own and those added."""
+    return csv_line([*_kept(dict.fromkeys(own), names), *names], delimiter).encode()
 
 
-def csv_row(each: AnsweredRow, names: Sequence[str], delimiter: str) -> bytes:
+def csv_row(each: AnsweredRow, own: Sequence[str], names: Sequence[str], delimiter: str) -> bytes:
     """A row with its answer as a CSV record; what is not there is an empty cell."""
     data = each.row.data
-    cells = [_cell(data.get(name)) for name in names]
-    return csv_line([*cells, *map(_cell, columns(each).values())], delimiter).encode()
+    cells = [_cell(data.get(name)) for name in own]
+    return csv_line([*cells, *map(_cell, columns(each, names).values())], delimiter).encode()
 
 
 def _cell(value: object) -> object:

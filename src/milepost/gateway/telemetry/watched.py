@@ -60,6 +60,12 @@ class Watched:
             span.answered(ask, answers, self._inner.task(ask.task).recording)
         return answers
 
+    async def candidates(
+        self, task: str, queries: Sequence[str], deadline: float | None = None
+    ) -> list[list[str]]:
+        """See ``Answering.candidates``; the pairs that come of it are counted as they are asked."""
+        return await self._inner.candidates(task, queries, deadline)
+
     async def embed(self, texts: Sequence[str], deadline: float | None = None) -> Embedded:
         """See ``Answering.embed``."""
         spans = self._telemetry.spans

@@ -17,6 +17,7 @@ The measures themselves are in ``mean_measures``, ``curves``, ``label_measures``
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,13 +46,14 @@ class Sample:
     """Judged rows.
 
     Attributes:
-        y: ``(n,) int64`` actual labels in ``[-1, k)``; -1 is one that the task does not know.
-        probabilities: ``(n, k)``.
+        y: ``(n,) int64`` actual labels in ``[-1, k)``; -1 is one that the task does not know. Of
+            tasks of other kinds the truths as ``milepost.entities.kinds.truths`` gives them.
+        probabilities: ``(n, k)``; of a score ``(n, 1)``, the answers themselves.
         units: ``(n,) int64``, equal for rows that are not independent of each other; ``None``
             where all are.
     """
 
-    y: NDArray[np.int64]
+    y: NDArray[Any]
     probabilities: NDArray[np.float32]
     units: NDArray[np.int64] | None = None
 
@@ -81,6 +83,7 @@ class Reading:
         centre: What the bounds of the draws lie around, where it is not the value.
         excess: By how much that is too high on average, at most: the lower bound pays for it.
         unseen: Rows in a draw that was not seen: 1, or those of a unit.
+        n: What the value is a mean of, where that is not the rows; ``None`` where it is.
     """
 
     value: float
@@ -92,6 +95,7 @@ class Reading:
     centre: float | None = None
     excess: float = 0.0
     unseen: float = 1.0
+    n: int | None = None
 
     def by_unit(self, units: NDArray[np.int64] | None) -> "Reading":
         """The reading with one draw for each unit; draws that are blocks stay as they are."""
@@ -201,7 +205,8 @@ class Measure:
         """Value and bounds of a sample."""
         if self.read is None and sample.units is None:
             return measure(self.name, _cells(sample))
-        read, n = self.reading(sample), len(sample.y)
+        read = self.reading(sample)
+        n = len(sample.y) if read.n is None else read.n
         if read.share is not None:
             effect = design_effect(read.means, sample.units)
             return read.share if effect <= 1.0 else fewer(read.share, effect)

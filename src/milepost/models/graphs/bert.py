@@ -7,12 +7,12 @@ normalisation are two operators on purpose: ONNX Runtime's fused one is slower o
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from milepost.entities.errors import EncoderError
+from milepost.models.adapters import Adapter
 from milepost.models.folder import EncoderFolder
 from milepost.models.graphs.layout import (
     GRID,
@@ -28,9 +28,7 @@ from milepost.models.graphs.layout import (
 )
 from milepost.models.graphs.parts import FUSED, Arithmetic, Float, Linear, Parts
 from milepost.models.graphs.pooling import OPSET, STATES, VECTORS, pooling_nodes
-
-if TYPE_CHECKING:
-    from onnx import ModelProto, ValueInfoProto
+from milepost.models.graphs.writer import FLOAT, INT32, INT64, Graph, Model, Value, written
 
 Weights = Mapping[str, NDArray[np.generic]]
 
@@ -55,7 +53,7 @@ class Plan:
 
     Attributes:
         arithmetic: Number format of the linear layers.
-        adapts: Which of ``ADAPTABLE`` take low-rank adapters as further inputs.
+        adapts: Linear layers that take low-rank adapters as further inputs, of ``adaptable``.
         watched: Whether the inputs of the linear layers are outputs of the graph too, for
             calibration.
     """
@@ -77,20 +75,59 @@ def supports(folder: EncoderFolder) -> bool:
     )
 
 
-def build(folder: EncoderFolder, plan: Plan | None = None) -> "ModelProto":
+def adaptable(folder: EncoderFolder) -> tuple[str, ...]:
+    """Names of the linear layers that adapters may change: ``0.query``, ``0.key``, ….
+
+    Raises:
+        EncoderError: If the configuration does not say how many layers there are.
+    """
+    layers = _number(folder, "num_hidden_layers")
+    return tuple(f"{layer}.{part}" for layer in range(layers) for part in ADAPTABLE)
+
+
+def merged(folder: EncoderFolder, change: Adapter) -> Weights:
+    """The tensors of a folder with an adapter added to those that it changes.
+
+    Raises:
+        EncoderError: If it changes a layer that is not there, or of another shape.
+    """
+    from safetensors.numpy import load_file
+
+    weights = dict(_without_prefix(load_file(folder.path / "model.safetensors")))
+    for layer, down in change.down.items():
+        index, _, part = layer.partition(".")
+        name = f"encoder.layer.{index}.{_NAMES.get(part, part)}.weight"
+        added = (down @ change.up[layer]).T
+        if name not in weights or weights[name].shape != added.shape:
+            raise EncoderError(
+                f"the adapter changes {layer} by {added.shape}, which the encoder does not have.",
+                where=str(folder.path),
+            )
+        weights[name] = weights[name].astype(np.float32) + added
+    return weights
+
+
+def build(folder: EncoderFolder, plan: Plan | None = None, weights: Weights | None = None) -> Model:
     """The flat graph, with the inputs of ``layout.flat`` → ``vectors``, ``flat_states``.
 
     ``vectors`` is ``(b, d)`` and ``flat_states`` ``(t, d)``. With adapters the inputs of
     ``layout.tiled`` are there too, and for each adapted layer the stacks
     ``adapter.<layer>.<part>.down (a, d_in, r)`` and ``.up (a, r, d_out)``.
 
+    Args:
+        folder: What the encoder is.
+        plan: ``None`` for single precision without adapters.
+        weights: Its tensors by name; ``None`` reads them from the folder.
+
     Raises:
-        EncoderError: If a tensor is missing, not finite, or of another shape than configured.
+        EncoderError: If a tensor is missing, not finite, or of another shape than configured, or
+            the encoder is larger than one ONNX file can be.
     """
-    from onnx import TensorProto, helper
     from safetensors.numpy import load_file
 
-    graph = _Graph(folder, load_file(folder.path / "model.safetensors"), plan or Plan())
+    if weights is None:
+        weights = load_file(folder.path / "model.safetensors")
+    graph = _Graph(folder, weights, plan or Plan())
     graph.embed()
     layers = _number(folder, "num_hidden_layers")
     for layer in range(layers):
@@ -99,30 +136,25 @@ def build(folder: EncoderFolder, plan: Plan | None = None) -> "ModelProto":
     nodes, constants = pooling_nodes(folder.pooling)
     width = graph.width
     values = {VECTORS: ["batch", width], FLAT_STATES: ["tokens", width]}
-    proto = helper.make_graph(
+    whole = Graph(
         graph.parts.nodes + nodes,
-        "encoder",
-        _inputs() + graph.inputs,
-        [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-            for name, shape in (values | graph.watched).items()
-        ],
         [*graph.parts.constants.values(), *constants],
+        _inputs() + graph.inputs,
+        [Value(name, FLOAT, shape) for name, shape in (values | graph.watched).items()],
     )
-    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(FUSED, 1)]
-    return helper.make_model(proto, opset_imports=opsets, ir_version=_IR_VERSION)
+    try:
+        return Model(written(whole, {"": OPSET, FUSED: 1}, _IR_VERSION), width)
+    except ValueError as error:
+        raise EncoderError(
+            "the encoder is larger than one ONNX file can be (2 GB).", where=str(folder.path)
+        ) from error
 
 
-def _inputs() -> "list[ValueInfoProto]":
-    from onnx import TensorProto, helper
-
+def _inputs() -> list[Value]:
     grid, tokens = ["batch", "longest"], ["tokens"]
     shapes = {IDS: tokens, POSITIONS: tokens, PLACES: tokens, GRID: grid, MASK: grid}
-    found = [
-        helper.make_tensor_value_info(name, TensorProto.INT64, shape)
-        for name, shape in shapes.items()
-    ]
-    return [*found, helper.make_tensor_value_info(LENGTHS, TensorProto.INT32, ["batch"])]
+    found = [Value(name, INT64, shape) for name, shape in shapes.items()]
+    return [*found, Value(LENGTHS, INT32, ["batch"])]
 
 
 class _Graph:
@@ -130,7 +162,7 @@ class _Graph:
 
     def __init__(self, folder: EncoderFolder, weights: Weights, plan: Plan) -> None:
         self.parts = Parts()
-        self.inputs: list[ValueInfoProto] = []
+        self.inputs: list[Value] = []
         self.watched: dict[str, list[str | int]] = {}
         self.width = _number(folder, "hidden_size")
         self._inner = _number(folder, "intermediate_size")
@@ -181,8 +213,8 @@ class _Graph:
             self.watched[source] = ["tokens", len(layers[0].weight)]
         results = self._plan.arithmetic.linears(self.parts, source, layers)
         return [
-            self._adapted(layer, source, result) if part in self._plan.adapts else result
-            for layer, part, result in zip(layers, names, results, strict=True)
+            self._adapted(layer, source, result) if layer.name in self._plan.adapts else result
+            for layer, result in zip(layers, results, strict=True)
         ]
 
     def _linear(self, index: int, part: str) -> Linear:
@@ -194,17 +226,15 @@ class _Graph:
 
     def _adapted(self, layer: Linear, source: str, result: str) -> str:
         """``result`` plus the low-rank product of each token's adapter (Hu et al. 2022, LoRA)."""
-        from onnx import TensorProto, helper
-
         parts, name = self.parts, f"adapter.{layer.name}"
         size_in, size_out = layer.weight.shape
         shapes = {"down": ["adapters", size_in, "rank"], "up": ["adapters", "rank", size_out]}
         for side, shape in shapes.items():
             stack = f"{name}.{side}"
-            self.inputs.append(helper.make_tensor_value_info(stack, TensorProto.FLOAT, shape))
+            self.inputs.append(Value(stack, FLOAT, shape))
             parts.node("Gather", [stack, TILE_ADAPTER], f"{stack}.tiles", axis=0)
         tiles = f"{source}.tiles"
-        if all(tiles not in node.output for node in parts.nodes):
+        if all(tiles not in node.results for node in parts.nodes):
             parts.node("Gather", [source, TILES], tiles, axis=0)
         parts.node("MatMul", [tiles, f"{name}.down.tiles"], f"{name}.low")
         parts.node("MatMul", [f"{name}.low", f"{name}.up.tiles"], f"{name}.change.tiles")
@@ -214,13 +244,8 @@ class _Graph:
         return parts.node("Add", [result, f"{name}.change"], f"{name}.result")
 
     def _tile_inputs(self) -> None:
-        from onnx import TensorProto, helper
-
         shapes = {TILES: ["tiles", TILE], TILE_ADAPTER: ["tiles"], UNTILED: ["tokens"]}
-        self.inputs += [
-            helper.make_tensor_value_info(name, TensorProto.INT64, shape)
-            for name, shape in shapes.items()
-        ]
+        self.inputs += [Value(name, INT64, shape) for name, shape in shapes.items()]
 
     def _add_norm(self, source: str, skip: str, name: str, result: str) -> None:
         width = self.width

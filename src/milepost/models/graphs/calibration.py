@@ -5,6 +5,7 @@ it is later judged on. The same encoder gets the same scales on every machine: r
 outwards to sixteenths of an octave, far above what processors differ by.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, cast
@@ -18,6 +19,7 @@ from milepost.models.graphs import bert
 from milepost.models.graphs.layout import flat
 from milepost.models.graphs.parts import Range
 from milepost.models.graphs.pooling import VECTORS
+from milepost.models.graphs.writer import Model
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -43,18 +45,26 @@ def find_ranges(folder: EncoderFolder) -> dict[str, Range]:
     Raises:
         EncoderError: If the encoder's weights are not what its configuration says.
     """
-    import onnxruntime
     from tokenizers import Tokenizer
 
-    proto = bert.build(folder, bert.Plan(watched=True))
+    tokenizer = Tokenizer.from_file(str(folder.path / "tokenizer.json"))
+    return ranges_over(bert.build(folder, bert.Plan(watched=True)), _tokens(tokenizer, folder))
+
+
+def ranges_over(model: Model, tokens: Sequence[Sequence[int]]) -> dict[str, Range]:
+    """Range of every channel of every watched input of a linear layer.
+
+    Args:
+        model: A watched graph.
+        tokens: Ids per text, at least one each; like lengths together go fastest.
+    """
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(model.data, options, providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs() if o.name not in {VECTORS, bert.FLAT_STATES}]
-    tokens = _tokens(Tokenizer.from_file(str(folder.path / "tokenizer.json")), folder)
     lows = {name: np.zeros(1, np.float32) for name in names}
     highs = dict(lows)
     for start in range(0, len(tokens), _BATCH):

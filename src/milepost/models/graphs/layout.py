@@ -17,7 +17,7 @@ TILES, TILE_ADAPTER, UNTILED = "tiles", "tile_adapter", "untiled"
 TILE = 16
 """Tokens of one adapter that are multiplied together; see ``tiled``."""
 
-Layout = Literal["padded", "flat"]
+Layout = Literal["padded", "flat", "pixels"]
 Feeds = dict[str, NDArray[np.generic]]
 
 

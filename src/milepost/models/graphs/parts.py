@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from onnx import NodeProto, TensorProto
+from milepost.models.graphs.writer import Node, Tensor
 
 FUSED = "com.microsoft"
 ALPHA = 0.8
@@ -49,27 +48,24 @@ class Parts:
     """Collects the nodes and constants of a graph."""
 
     def __init__(self) -> None:
-        self.nodes: list[NodeProto] = []
-        self.constants: dict[str, TensorProto] = {}
+        self.nodes: list[Node] = []
+        self.constants: dict[str, Tensor] = {}
 
     def constant(self, name: str, array: NDArray[np.generic]) -> str:
         """Adds a constant unless it is there, and gives its name."""
-        from onnx import numpy_helper
-
         if name not in self.constants:
-            self.constants[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
+            self.constants[name] = Tensor(name, np.asarray(array))
         return name
 
-    def node(self, kind: str, inputs: list[str], result: str, **attributes: Any) -> str:
+    def node(self, kind: str, inputs: list[str], result: str, **attributes: float) -> str:
         """Adds an operator of the standard set and gives the name of its result."""
-        from onnx import helper
-
-        self.nodes.append(helper.make_node(kind, inputs, [result], **attributes))
+        self.nodes.append(Node(kind, inputs, [result], attributes=attributes))
         return result
 
-    def fused(self, kind: str, inputs: list[str], result: str, **attributes: Any) -> str:
+    def fused(self, kind: str, inputs: list[str], result: str, **attributes: float) -> str:
         """Adds an operator of ONNX Runtime's own set."""
-        return self.node(kind, inputs, result, domain=FUSED, **attributes)
+        self.nodes.append(Node(kind, inputs, [result], FUSED, attributes))
+        return result
 
 
 class Arithmetic(Protocol):

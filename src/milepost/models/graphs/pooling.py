@@ -1,11 +1,9 @@
 """Appends pooling and normalisation to an ONNX graph, for every exporter alike."""
 
-from typing import TYPE_CHECKING
+import numpy as np
 
 from milepost.models.graphs.layout import MASK
-
-if TYPE_CHECKING:
-    from onnx import NodeProto, TensorProto
+from milepost.models.graphs.writer import BOOL, FLOAT, Node, Tensor
 
 STATES, VECTORS = "token_states", "vectors"
 OPSET = 18
@@ -15,7 +13,7 @@ _TINY = 1e-12
 _NEGATIVE = -3.0e38
 
 
-def pooling_nodes(pooling: str) -> "tuple[list[NodeProto], list[TensorProto]]":
+def pooling_nodes(pooling: str) -> tuple[list[Node], list[Tensor]]:
     """Nodes from ``token_states (b, s, d)`` and ``attention_mask (b, s)`` to ``vectors (b, d)``.
 
     The vectors have unit length, so that the mean need not divide by the number of tokens: it is
@@ -27,31 +25,31 @@ def pooling_nodes(pooling: str) -> "tuple[list[NodeProto], list[TensorProto]]":
     Returns:
         The nodes and their constants; all names begin with ``pool.``.
     """
-    import numpy as np
-    from onnx import TensorProto, helper, numpy_helper
 
-    def constant(name: str, value: object, kind: type) -> "TensorProto":
-        return numpy_helper.from_array(np.asarray(value, kind), f"pool.{name}")
+    def constant(name: str, value: object, kind: type) -> Tensor:
+        return Tensor(f"pool.{name}", np.asarray(value, kind))
+
+    def node(kind: str, inputs: list[str], results: list[str], **attributes: float) -> Node:
+        return Node(kind, inputs, results, attributes=attributes)
 
     constants = [
         constant("axis1", [1], np.int64),
         constant("tiny", _TINY, np.float32),
     ]
-    node = helper.make_node
     if pooling == "cls":
         constants.append(constant("first", 0, np.int64))
         nodes = [node("Gather", [STATES, "pool.first"], ["pool.raw"], axis=1)]
     elif pooling == "max":
         constants += [constant("axis2", [2], np.int64), constant("low", _NEGATIVE, np.float32)]
         nodes = [
-            node("Cast", [MASK], ["pool.keep"], to=TensorProto.BOOL),
+            node("Cast", [MASK], ["pool.keep"], to=BOOL),
             node("Unsqueeze", ["pool.keep", "pool.axis2"], ["pool.keep3"]),
             node("Where", ["pool.keep3", STATES, "pool.low"], ["pool.kept"]),
             node("ReduceMax", ["pool.kept", "pool.axis1"], ["pool.raw"], keepdims=0),
         ]
     else:
         nodes = [
-            node("Cast", [MASK], ["pool.weights"], to=TensorProto.FLOAT),
+            node("Cast", [MASK], ["pool.weights"], to=FLOAT),
             node("Unsqueeze", ["pool.weights", "pool.axis1"], ["pool.row"]),
             node("MatMul", ["pool.row", STATES], ["pool.sum"]),
             node("Squeeze", ["pool.sum", "pool.axis1"], ["pool.raw"]),

@@ -10,12 +10,13 @@ from milepost.entities.errors import EncoderError
 from milepost.models.folder import EncoderFolder
 from milepost.models.graphs.layout import IDS, MASK
 from milepost.models.graphs.pooling import OPSET, STATES, VECTORS, pooling_nodes
+from milepost.models.graphs.writer import Model
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 
-def build(folder: EncoderFolder) -> "ModelProto":
+def build(folder: EncoderFolder) -> Model:
     """The graph: ``input_ids``, ``attention_mask`` (b, s) int64 → ``vectors``, ``token_states``.
 
     Raises:
@@ -42,7 +43,8 @@ def build(folder: EncoderFolder) -> "ModelProto":
             attn_implementation="eager",
             dtype=torch.float32,
         ).eval()
-        proto = _export(_states_only(model))
+        proto = _with_pooling(_export(_states_only(model)), folder.pooling)
+        return Model(proto.SerializeToString(), _width(proto))
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EncoderError(
@@ -50,7 +52,6 @@ def build(folder: EncoderFolder) -> "ModelProto":
             where=str(folder.path),
             advice="Use an encoder of type bert, or one that `torch.onnx.export` supports.",
         ) from error
-    return _with_pooling(proto, folder.pooling)
 
 
 def _states_only(model: Any) -> Any:
@@ -96,13 +97,21 @@ def _export(module: Any) -> "ModelProto":
 
 
 def _with_pooling(proto: "ModelProto", pooling: str) -> "ModelProto":
-    from onnx import TensorProto, helper
+    from onnx import TensorProto, helper, numpy_helper
 
     nodes, constants = pooling_nodes(pooling)
-    proto.graph.node.extend(nodes)
-    proto.graph.initializer.extend(constants)
-    width = proto.graph.output[0].type.tensor_type.shape.dim[2].dim_value
+    for each in nodes:
+        settings: dict[str, Any] = dict(each.attributes)
+        proto.graph.node.append(helper.make_node(each.kind, each.inputs, each.results, **settings))
+    proto.graph.initializer.extend(
+        numpy_helper.from_array(each.array, each.name) for each in constants
+    )
     proto.graph.output.insert(
-        0, helper.make_tensor_value_info(VECTORS, TensorProto.FLOAT, ["batch", width])
+        0, helper.make_tensor_value_info(VECTORS, TensorProto.FLOAT, ["batch", _width(proto)])
     )
     return proto
+
+
+def _width(proto: "ModelProto") -> int:
+    """Length of a token's state, and so of a vector."""
+    return proto.graph.output[-1].type.tensor_type.shape.dim[2].dim_value

@@ -10,6 +10,7 @@ import msgspec
 from milepost._base.own_code import load_own, said
 from milepost.entities.errors import InputError
 from milepost.entities.preparation import OWN, check_step, own_parts
+from milepost.models.images.store import Images
 from milepost.predictors.preparation.steps import BUILT_IN, Step
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -44,9 +45,18 @@ class Preparation:
         steps: Names, own steps with the digest of their file.
         functions: The function of each step.
         most: Most characters of a prepared text.
+        images: Where inputs that are images are read and kept; ``None`` holds those that are asked
+            about, and keeps none.
     """
 
-    def __init__(self, steps: tuple[str, ...], functions: Sequence[Step], most: int) -> None:
+    def __init__(
+        self,
+        steps: tuple[str, ...],
+        functions: Sequence[Step],
+        most: int,
+        images: Images | None = None,
+    ) -> None:
+        self.images = Images() if images is None else images
         self.steps = steps
         self._functions = tuple(zip(steps, functions, strict=True))
         self.most = most
@@ -117,7 +127,9 @@ def require_something(texts: Sequence[str], prepared: Sequence[str]) -> None:
     )
 
 
-def preparation(steps: Steps, root: Path | None, most: int, where: str = "") -> Preparation:
+def preparation(
+    steps: Steps, root: Path | None, most: int, where: str = "", images: Images | None = None
+) -> Preparation:
     """Steps ready to be applied.
 
     Args:
@@ -126,6 +138,7 @@ def preparation(steps: Steps, root: Path | None, most: int, where: str = "") -> 
         root: Folder that own files are relative to; ``None`` where there are none.
         most: Most characters of a prepared text, > 0.
         where: What the steps are of, for errors, such as ``tasks/mail.yaml: inputs.text.prepare``.
+        images: As of :class:`Preparation`.
 
     Raises:
         UnknownNameError: If there is no such step; carries the nearest.
@@ -134,7 +147,7 @@ def preparation(steps: Steps, root: Path | None, most: int, where: str = "") -> 
     names = () if isinstance(steps, msgspec.UnsetType) else tuple(steps)
     loaded = [_loaded(step, root, where) for step in names]
     return Preparation(
-        tuple(name for name, _ in loaded), [function for _, function in loaded], most
+        tuple(name for name, _ in loaded), [function for _, function in loaded], most, images
     )
 
 

@@ -5,7 +5,7 @@ from collections import OrderedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from milepost.serving.engine.work import Outcome, Stack, TrunkKey
+from milepost.serving.engine.work import Outcome, Stack, TrunkKey, Vectors
 
 LONGEST = 8192
 """Longest text that is kept, in characters: a longer one hardly comes twice."""
@@ -21,10 +21,10 @@ _ANSWER = 1100
 
 
 class _Entry:
-    __slots__ = ("answers", "size", "tokens", "vector")
+    __slots__ = ("answers", "size", "tokens", "vectors")
 
-    def __init__(self, vector: NDArray[np.float32] | None, tokens: int) -> None:
-        self.vector = vector
+    def __init__(self, tokens: int) -> None:
+        self.vectors: dict[str | None, NDArray[np.float32]] = {}
         self.tokens = tokens
         self.size = 0
         self.answers: dict[str, Outcome] = {}
@@ -57,10 +57,10 @@ class Cache:
         self._entries.move_to_end(key)
         return entry.answers.get(stack.key)
 
-    def vector(self, text: str, trunk: TrunkKey | None) -> tuple[NDArray[np.float32] | None, int]:
-        """The vector of a text ``(d,) float32``, and its tokens."""
+    def vectors(self, text: str, trunk: TrunkKey | None) -> tuple[Vectors, int]:
+        """The vectors of a text by space, and its tokens."""
         entry = self._entries.get((trunk, text))
-        return (None, 0) if entry is None else (entry.vector, entry.tokens)
+        return ({}, 0) if entry is None else (entry.vectors, entry.tokens)
 
     def keep(self, text: str, stack: Stack, outcome: Outcome) -> None:
         """Keep an answer and its vector, unless something in it failed."""
@@ -71,16 +71,19 @@ class Cache:
         tokens = outcome.tokens + outcome.spared
         entry = self._entries.get(key)
         if entry is None:
-            entry = self._entries[key] = _Entry(outcome.vector, tokens)
+            entry = self._entries[key] = _Entry(tokens)
             # Four bytes a character is the most that Python takes.
             self._grow(entry, _ENTRY + (size if text.isascii() else 4 * size))
-            if outcome.vector is not None:
-                self._grow(entry, outcome.vector.nbytes)
+        for name, vector in outcome.vectors.items():
+            # States of words take as much as the vectors of twenty texts; their answer is kept.
+            if name not in entry.vectors and vector.ndim == 1:
+                entry.vectors[name] = vector
+                self._grow(entry, vector.nbytes)
         if stack.key in entry.answers:
             return
         if len(entry.answers) >= STACKS:
             self._shrink(entry)
-        kept = Outcome(outcome.probabilities, outcome.vector, spared=tokens, cached=True)
+        kept = Outcome(outcome.probabilities, outcome.vectors, spared=tokens, cached=True)
         entry.answers[stack.key] = kept
         self._grow(entry, _bytes(kept))
         while self.size > self.most:

@@ -320,8 +320,10 @@ class Engine:
         self._tokens += length
         job = Job(text, length, self._number, now, waiter)
         if lane.trunk is not None and not stack.states:
-            job.vector, job.spared = self._cache.vector(text, stack.trunk)
-            if job.vector is not None:
+            known, spared = self._cache.vectors(text, stack.trunk)
+            job.vectors.update(known)
+            if known and job.wanted.keys() <= known.keys():
+                job.spared = spared
                 self.counters.known += 1
                 self._lanes[None].add(job, single=False)
                 return

@@ -14,12 +14,14 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from milepost.models.words import ragged
 from milepost.predictors.base import Batch, Predictor
 from milepost.predictors.linear import LinearPredictor
+from milepost.predictors.reading import space_name
 from milepost.serving.driving import is_driven
 
 if TYPE_CHECKING:
-    from milepost.serving.engine.work import Head, Stack
+    from milepost.serving.engine.work import Head, Stack, Vectors
 
 Probabilities = NDArray[np.float32]
 
@@ -30,18 +32,21 @@ class Block:
     Never changes, shared by all threads and by all stacks that ask the same heads.
 
     Args:
-        predictors: What answers, at least one; all linear, or a single one.
+        predictors: What answers, at least one; all linear on the same space and linked by a
+            softmax, or a single one.
     """
 
     __slots__ = (
-        "__weakref__", "bias", "linear", "predictors", "spans", "temperature",
+        "__weakref__", "bias", "linear", "link", "predictors", "spaces", "spans", "temperature",
         "transposed", "weights", "width", "widths",
     )  # fmt: skip
 
     def __init__(self, predictors: Sequence[Predictor]) -> None:
         self.predictors = tuple(predictors)
+        self.link = self.predictors[0].link
         self.linear = all(type(each) is LinearPredictor for each in self.predictors)
-        widths = [len(each.labels) for each in self.predictors]
+        self.spaces = tuple(space_name(each) for each in self.predictors[0].spaces)
+        widths = [each.width for each in self.predictors]
         ends = np.cumsum(widths).tolist()
         self.width: int = ends[-1]
         self.widths = np.array(widths, np.int64)
@@ -76,11 +81,20 @@ def blocks_of(heads: "Sequence[Head]", own: int) -> tuple[tuple[Block, tuple[int
     Heads that are driven stand in no block: the engine only gets them their vectors.
     """
     asked = [at for at, head in enumerate(heads) if not is_driven(head.predictor)]
-    together = [at for at in asked if type(heads[at].predictor) is LinearPredictor]
-    shared = tuple(at for at in together if at >= own)
-    alone = [(at,) for at in asked if at not in shared]
+    together = [
+        at
+        for at in asked
+        if type(heads[at].predictor) is LinearPredictor and heads[at].predictor.link == "softmax"
+    ]
+    shared: dict[tuple[str | None, ...], list[int]] = {}
+    for at in together:
+        if at >= own:
+            spaces = tuple(space_name(each) for each in heads[at].predictor.spaces)
+            shared.setdefault(spaces, []).append(at)
+    alone = [[at] for at in asked if at < own or at not in together]
     return tuple(
-        (_block([heads[at] for at in places]), places) for places in (*alone, shared) if places
+        (_block([heads[at] for at in places]), tuple(places))
+        for places in (*alone, *shared.values())
     )
 
 
@@ -102,6 +116,49 @@ class _Group:
         self.block = block
         self.rows: list[int] = []
         self.places: list[tuple[int, tuple[int, ...]]] = []  # which answer, and where in it
+
+
+class _Read:
+    """The vectors of a batch: of each text one per space.
+
+    Args:
+        known: Per text its vectors by the name of the space.
+    """
+
+    def __init__(self, known: "Sequence[Vectors]") -> None:
+        self._at = {
+            key: at
+            for at, key in enumerate((row, name) for row, own in enumerate(known) for name in own)
+        }
+        vectors = [vector for own in known for vector in own.values()]
+        # States of words are a matrix of each text, and stand beside vectors of the same pass.
+        alike = len({each.shape for each in vectors}) < 2 and all(e.ndim == 1 for e in vectors)
+        self._matrix = (np.array(vectors) if alike else ragged(vectors)) if vectors else None
+        self._all = list(range(len(vectors)))
+
+    def finite(self) -> "_Read":
+        """These, or none where one of them is not finite."""
+        parts = () if self._matrix is None else self._matrix
+        whole = isinstance(parts, np.ndarray) and parts.dtype != np.object_
+        fine = np.isfinite(parts).all() if whole else all(np.isfinite(each).all() for each in parts)
+        return self if fine else _Read(())
+
+    def of(self, rows: Sequence[int], spaces: Sequence[str | None]) -> NDArray[np.float32] | None:
+        """Vectors of texts ``(n, d) float32``, spaces side by side; ``None`` if one lacks."""
+        if self._matrix is None or not spaces:
+            return None
+        parts: list[NDArray[np.float32]] = []
+        for space in spaces:
+            at = [self._at.get((row, space), -1) for row in rows]
+            if -1 in at:
+                return None
+            if len(at) == 1:
+                parts.append(self._matrix[at[0] : at[0] + 1])
+            else:
+                parts.append(self._matrix if at == self._all else self._matrix[at])
+        if parts[0].dtype == np.object_ and parts[0][0].ndim == 1:
+            parts = [np.stack(list(each)) for each in parts]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 class Answers:
@@ -130,7 +187,7 @@ class Answers:
 
 def answer_rows(
     texts: Sequence[str],
-    vectors: NDArray[np.float32] | None,
+    known: "Sequence[Vectors]",
     asked: "Sequence[tuple[int, Stack]]",
 ) -> list[Answers]:
     """What all heads say.
@@ -139,7 +196,7 @@ def answer_rows(
 
     Args:
         texts: ``n`` prepared texts.
-        vectors: ``(n, d) float32``; ``None`` where no encoder ran.
+        known: Of each its vectors by space; empty where no encoder ran.
         asked: Row and stack of each answer.
 
     Returns:
@@ -154,13 +211,17 @@ def answer_rows(
                 group = groups[block] = _Group(block)
             group.rows.append(row)
             group.places.append((at, places))
-    finite = vectors is not None and bool(np.isfinite(vectors).all())
+    read = _Read(known)
     try:
-        _answer(list(groups.values()), texts, vectors if finite else None, answers)
+        finite = read.finite()
+        _answer([g for g in groups.values() if g.block.link == "softmax"], texts, finite, answers)
+        for group in groups.values():
+            if group.block.link != "softmax":
+                _answer_linked(group, texts, finite, answers)
     except Exception:  # noqa: BLE001 - which row is to blame shows when each is asked alone
         for group in groups.values():
             for row, place in zip(group.rows, group.places, strict=True):
-                _answer_alone(group.block, row, place, (texts, vectors), answers)
+                _answer_alone(group.block, row, place, (texts, read), answers)
     return answers
 
 
@@ -168,16 +229,16 @@ def _answer_alone(
     block: Block,
     row: int,
     place: tuple[int, tuple[int, ...]],
-    batch: tuple[Sequence[str], NDArray[np.float32] | None],
+    batch: tuple[Sequence[str], _Read],
     answers: list[Answers],
 ) -> None:
     """One row, head by head, so that each fails alone."""
     at, places = place
-    texts, vectors = batch
+    texts, read = batch
+    vectors = read.of([row], block.spaces)
     for head, where in zip(block.predictors, places, strict=True):
-        alone = None if vectors is None else vectors[row : row + 1]
         try:
-            found = head.predict(Batch((texts[row],), _read(head, alone))).probabilities
+            found = head.predict(Batch((texts[row],), vectors)).probabilities
             _check_shape(head, found, 1)
             answers[at].probabilities[where] = found[0]
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this head's alone
@@ -187,7 +248,7 @@ def _answer_alone(
 def _answer(
     groups: Sequence[_Group],
     texts: Sequence[str],
-    vectors: NDArray[np.float32] | None,
+    read: _Read,
     answers: list[Answers],
 ) -> None:
     """Fill in the answers of all groups.
@@ -203,15 +264,16 @@ def _answer(
     at = 0
     for group, size in zip(groups, sizes, strict=True):
         block, rows = group.block, group.rows
+        vectors = read.of(rows, block.spaces)
         if block.linear and vectors is not None:
             out = products[at : at + size]
             if len(rows) == 1:
-                block.weights.dot(vectors[rows[0]], out=out)
+                block.weights.dot(vectors[0], out=out)
             else:
-                chosen = vectors if rows == list(range(len(vectors))) else vectors[rows]
-                chosen.dot(block.transposed, out=out.reshape(len(rows), -1))
+                vectors.dot(block.transposed, out=out.reshape(len(rows), -1))
         else:
-            others.append((at, at + size, _logits(block, rows, texts, vectors)))
+            batch = Batch(tuple(texts[row] for row in rows), vectors)
+            others.append((at, at + size, _logits(block, batch)))
         at += size
     # The same in the same order as in the predictor: bias in float32, temperature in float64.
     products += _joined(groups, "bias")
@@ -222,18 +284,22 @@ def _answer(
     _spread(groups, _softmax(logits, _joined(groups, "widths")), answers)
 
 
-def _logits(
-    block: Block,
-    rows: list[int],
-    texts: Sequence[str],
-    vectors: NDArray[np.float32] | None,
-) -> NDArray[np.float64]:
+def _answer_linked(
+    group: _Group, texts: Sequence[str], read: _Read, answers: list[Answers]
+) -> None:
+    """Fill in the answers of a predictor that is not linked by a softmax."""
+    (predictor,) = group.block.predictors
+    vectors = read.of(group.rows, group.block.spaces)
+    found = predictor.predict(Batch(tuple(texts[row] for row in group.rows), vectors)).probabilities
+    _check_shape(predictor, found, len(group.rows))
+    _spread([group], found.ravel(), answers)
+
+
+def _logits(block: Block, batch: Batch) -> NDArray[np.float64]:
     """Logits ``(rows * k,)`` of a predictor that is no plain product."""
     (predictor,) = block.predictors
-    chosen = None if vectors is None else vectors[rows]
-    batch = Batch(tuple(texts[row] for row in rows), _read(predictor, chosen))
     logits = predictor.logits(batch)
-    _check_shape(predictor, logits, len(rows))
+    _check_shape(predictor, logits, len(batch))
     return logits.ravel()
 
 
@@ -243,13 +309,9 @@ def _check_shape(predictor: Predictor, found: NDArray[Any], rows: int) -> None:
     Raises:
         ValueError: If it has another shape.
     """
-    expected = (rows, len(predictor.labels))
+    expected = (rows, predictor.width)
     if found.shape != expected:
         raise ValueError(f"{predictor.kind} gave an answer {found.shape}; expected {expected}.")
-
-
-def _read(predictor: Predictor, vectors: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-    return vectors if predictor.uses == "vectors" else None
 
 
 def _joined(groups: Sequence[_Group], name: str) -> NDArray[Any]:

@@ -2,11 +2,13 @@
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from milepost.models.adapters import Adapter
+from milepost.models.words import WordSpace
 from milepost.serving.engine.tickets import Waiter
 from milepost.serving.engine.work import Encoding
 
@@ -36,16 +38,18 @@ class Job:
         waiters: Who wants what of it.
         states: Whether somebody wants the states of its tokens.
         running: Whether a thread has begun with it.
-        vector: ``(d,) float32`` once it is known; known before where it was in the cache.
-        tokens: Tokens that were read for the vector.
-        spared: Its tokens where the vector was known.
+        wanted: Spaces whose vectors somebody wants, by name.
+        vectors: ``(d,) float32`` by space once they are known; some before, from the cache. Of
+            the space of words ``(words, d)``.
+        tokens: Tokens that were read for the vectors.
+        spared: Its tokens where all vectors were known.
         found: ``(tokens, d) float32`` states, once they are known and where they were wanted.
         error: Why its encoder failed.
     """
 
     __slots__ = (
         "error", "found", "length", "number", "running", "since", "spared", "states", "text",
-        "tokens", "vector", "waiters",
+        "tokens", "vectors", "waiters", "wanted",
     )  # fmt: skip
 
     def __init__(self, text: str, length: int, number: int, since: float, waiter: Waiter) -> None:
@@ -56,17 +60,20 @@ class Job:
         self.waiters = [waiter]
         self.states = waiter.stack.states
         self.running = False
-        self.vector: NDArray[np.float32] | None = None
+        self.wanted: Mapping[str | None, Adapter | WordSpace | None] = waiter.stack.spaces
+        self.vectors: dict[str | None, NDArray[np.float32]] = {}
         self.tokens = self.spared = 0
         self.found: NDArray[np.float32] | None = None
         self.error: Exception | None = None
 
     def join(self, waiter: Waiter) -> bool:
         """Let one more wait for it, unless it began without what that one needs."""
-        if waiter.stack.states and not self.states:
+        stack = waiter.stack
+        if (stack.states and not self.states) or not stack.spaces.keys() <= self.wanted.keys():
             if self.running:
                 return False
-            self.states = True
+            self.states |= stack.states
+            self.wanted = {**self.wanted, **stack.spaces}
         self.waiters.append(waiter)
         return True
 

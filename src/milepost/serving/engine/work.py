@@ -1,15 +1,21 @@
 """What is asked of the engine and what it answers. Knows no thread and no queue."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from milepost.models.adapters import Adapter
 from milepost.models.trunk import Passed
+from milepost.models.words import WordTokens
 from milepost.predictors.base import Predictor
+from milepost.predictors.reading import space_name, spaces_of
 from milepost.serving.engine.heads import blocks_of
+
+Vectors = Mapping[str | None, NDArray[np.float32]]
+"""Vectors of one text by the name of the space, see ``space_name``; states of its words, too."""
 
 TrunkKey = tuple[str, str]
 """Digest and variant of an encoder."""
@@ -37,8 +43,18 @@ class Encoding(Protocol):
         """Token ids per text; any thread may call."""
         ...
 
-    def forward(self, tokens: Sequence[Sequence[int]], *, states: bool = False) -> Passed:
-        """One pass on the calling thread."""
+    def forward(
+        self,
+        tokens: Sequence[Sequence[int]],
+        *,
+        states: bool = False,
+        adapters: Sequence[Adapter | None] | None = None,
+    ) -> Passed:
+        """One pass on the calling thread, each row with its adapter."""
+        ...
+
+    def word_tokens(self, texts: Sequence[str]) -> list[WordTokens]:
+        """Tokens of each text by word; any thread may call."""
         ...
 
     def padded_cost(self, lengths: Sequence[int]) -> int:
@@ -68,7 +84,8 @@ class Head(Protocol):
 class Stack:
     """All that is asked of one text: the answering head, then shadow and guards.
 
-    Built once per plan, never changes, shared by all threads.
+    Built once per plan, never changes, shared by all threads. Heads of one trunk that run with
+    different adapters are asked together: the text is then a row per adapter of the same pass.
 
     Args:
         heads: In the order of the answers; those that read vectors share one trunk. None where
@@ -76,13 +93,13 @@ class Stack:
         trunk: Whose vectors are wanted; ``None`` takes that of the heads.
         own: How many of the first heads no other stack asks, such as answering head and shadow;
             the rest, such as guards, is in memory once for all stacks that ask the same.
-        states: Whether the states of the tokens are wanted too.
+        states: Whether the states of the tokens are wanted too, of the trunk without an adapter.
 
     Raises:
         ValueError: If the heads read vectors of several trunks, or states are wanted of none.
     """
 
-    __slots__ = ("__weakref__", "blocks", "heads", "key", "states", "trunk")
+    __slots__ = ("__weakref__", "blocks", "heads", "key", "spaces", "states", "trunk")
 
     def __init__(
         self,
@@ -101,6 +118,10 @@ class Stack:
         if states and self.trunk is None:
             raise ValueError("a stack without a trunk has no states of tokens.")
         self.states = states
+        spaces = spaces_of([each.predictor for each in self.heads])
+        if self.trunk is not None and (states or not spaces):
+            spaces = (*spaces, None)
+        self.spaces = {space_name(each): each for each in spaces}
         self.blocks = blocks_of(self.heads, own)
         self.key = "|".join(each.bundle for each in self.heads)
 
@@ -126,7 +147,7 @@ class Outcome:
 
     Attributes:
         probabilities: Per head ``(k,) float32``, calibrated; ``None`` for a head that failed.
-        vector: ``(d,) float32``; ``None`` where nothing reads vectors.
+        vectors: ``(d,) float32`` of each space that was read, by its name.
         tokens: Encoder tokens that were read for it, special tokens included; 0 from the cache.
         spared: Its tokens where they were not read, because it or its vector was in the cache.
         cached: Whether it came from the cache.
@@ -138,7 +159,7 @@ class Outcome:
     """
 
     probabilities: tuple[NDArray[np.float32] | None, ...] = ()
-    vector: NDArray[np.float32] | None = None
+    vectors: Vectors = field(default_factory=dict[str | None, NDArray[np.float32]])
     tokens: int = 0
     spared: int = 0
     cached: bool = False
@@ -146,3 +167,15 @@ class Outcome:
     failures: dict[int, Exception] | None = None
     states: NDArray[np.float32] | None = None
     told: object = None
+
+    @property
+    def vector(self) -> NDArray[np.float32] | None:
+        """That of the trunk without an adapter; ``None`` where nothing reads it."""
+        return self.vectors.get(None)
+
+    def read_by(self, predictor: Predictor) -> NDArray[np.float32] | None:
+        """What a predictor reads of the vectors, ``(d,)`` or side by side; ``None`` for text."""
+        names = [space_name(each) for each in predictor.spaces]
+        if not names or not all(name in self.vectors for name in names):
+            return None
+        return np.concatenate([self.vectors[name] for name in names])

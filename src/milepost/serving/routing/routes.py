@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from milepost.entities.errors import InputError
 from milepost.entities.serving import Guard
 from milepost.predictors.preparation.preparing import Preparation
+from milepost.predictors.reading import space_name
 from milepost.serving.driving import is_driven
 from milepost.serving.engine.work import Stack
 from milepost.serving.loaded import Loaded, Seat
@@ -32,11 +33,11 @@ class _Heads:
             return False
         if not head.variants or not self.variants:
             return True
-        return head.manifest.encoder == self.encoder and bool(self._common(head))
+        return head.encoder == self.encoder and bool(self._common(head))
 
     def add(self, head: Loaded) -> int:
         if head.variants:
-            self.encoder = head.manifest.encoder
+            self.encoder = head.encoder
             self.variants = self._common(head) if self.variants else head.variants
         if head not in self.heads:
             self.heads.append(head)
@@ -81,6 +82,8 @@ def make_route(
     along = shadow is not None and bool(first.variants) and first.takes(shadow)
     along = along and shadow is not None and first.variants[0] in shadow.variants
     along = along and shadow is not None and not is_driven(shadow.predictor)
+    # With another adapter it would be a further row of the pass, for which the answer waits.
+    along = along and shadow is not None and _spaces([shadow]) <= _spaces(first.heads)
     at = Place(0, first.add(shadow)) if shadow is not None and along else None
     aside = None
     if shadow is not None and at is None:
@@ -105,6 +108,10 @@ def make_route(
             if is_driven(seat.predictor)
         ),
     )
+
+
+def _spaces(heads: Sequence[Loaded]) -> set[str | None]:
+    return {space_name(space) for head in heads for space in head.predictor.spaces}
 
 
 def tripping(guard: Guard, head: Loaded) -> tuple[int, ...]:

@@ -162,6 +162,23 @@ class _Space:
             ) from error
         return name
 
+    def drop(self, wanted: frozenset[bytes]) -> int:
+        """Writes every segment that holds one of the keys anew, without it."""
+        dropped = 0
+        with self._lock:
+            for name in sorted(_listed(self._folder)):
+                file = self._folder / name
+                segment = _read(file, _width(file))
+                if segment is None:
+                    continue
+                gone = np.asarray([key.tobytes() in wanted for key in segment.keys], np.bool_)
+                if gone.any():
+                    dropped += int(gone.sum())
+                    if not gone.all():
+                        self._write(segment.keys[~gone], segment.vectors[~gone])
+                    _remove(file)
+        return dropped
+
     def _merge_small(self, dimensions: int) -> None:
         """Turns many small segments into one, so that opening a space stays fast."""
         small = {
@@ -213,6 +230,19 @@ class FileVectorStore:
         _check(keys, vectors)
         if len(keys):
             self._space(space).put(keys, vectors)
+
+    def drop(self, keys: _Keys) -> int:
+        """Forgets the vectors of ``keys (n, 16) uint8`` in every space, for good.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            StorageError: If a segment cannot be written anew.
+        """
+        wanted = frozenset(key.tobytes() for key in keys)
+        folders = sorted(self._root.iterdir()) if self._root.is_dir() else []
+        return sum(self._space(each.name).drop(wanted) for each in folders if each.is_dir())
 
     def _space(self, name: str) -> _Space:
         with self._lock:
@@ -303,6 +333,15 @@ def _read(file: Path, dimensions: int) -> _Segment | None:
     keys = np.array(mapped[:split]).reshape(rows, KEY_BYTES)
     vectors = mapped[split:].view("<f4").reshape(rows, width)
     return _Segment(file, keys, vectors)
+
+
+def _width(file: Path) -> int:
+    """Dimensions that a segment names; 0 where it names none."""
+    try:
+        with file.open("rb") as opened:
+            return int(_HEADER.unpack(opened.read(_HEADER.size))[2])
+    except (OSError, struct.error):
+        return 0
 
 
 def _remove(file: Path) -> None:

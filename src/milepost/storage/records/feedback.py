@@ -3,7 +3,7 @@
 import math
 from datetime import timedelta
 
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 
 from milepost._base.digest import digest_of
 from milepost.entities.errors import OverloadedError
@@ -54,21 +54,7 @@ class FeedbackRecords(Records):
                         retry_after=math.ceil((earliest + _DAY - feedback.at).total_seconds()),
                         own=True,
                     )
-            self._require_task(connection, feedback.task)
-            connection.execute(
-                insert(table).values(
-                    tenant=self.tenant,
-                    id=feedback.id,
-                    task=feedback.task,
-                    trace=feedback.trace,
-                    release=feedback.release,
-                    channel=feedback.channel,
-                    key=feedback.key,
-                    digest=digest,
-                    at=feedback.at,
-                    record=to_json(feedback),
-                )
-            )
+            self._store_feedback(connection, feedback)
         return feedback, True
 
     def feedback(
@@ -101,6 +87,23 @@ class FeedbackRecords(Records):
                 .limit(limit)
             ).all()
         return tuple(from_json(row.record, Feedback, where=f"feedback {row.id}") for row in rows)
+
+    def _store_feedback(self, connection: Connection, feedback: Feedback) -> None:
+        self._require_task(connection, feedback.task)
+        connection.execute(
+            insert(tables.feedback).values(
+                tenant=self.tenant,
+                id=feedback.id,
+                task=feedback.task,
+                trace=feedback.trace,
+                release=feedback.release,
+                channel=feedback.channel,
+                key=feedback.key,
+                digest=content_digest(feedback),
+                at=feedback.at,
+                record=to_json(feedback),
+            )
+        )
 
 
 def content_digest(feedback: Feedback) -> str:

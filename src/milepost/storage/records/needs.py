@@ -43,6 +43,7 @@ class _Split(msgspec.Struct, frozen=True):
     """What matters here of a contest's record."""
 
     split: Digest | None = None
+    needs: tuple[Digest, ...] = ()
 
 
 class Needs(NamedTuple):
@@ -262,10 +263,11 @@ def _digests(
 
 
 def _splits(connection: Connection) -> frozenset[Digest]:
-    """The splits of all contests of all tenants, without which no number can be recomputed."""
+    """The splits of all contests of all tenants, and what else their numbers rest on."""
     records = connection.scalars(select(tables.contests.c.record)).all()
-    found = (from_json(each, _Split, where="contests").split for each in records)
-    return frozenset(digest for digest in found if digest is not None)
+    found = [from_json(each, _Split, where="contests") for each in records]
+    splits = (each.split for each in found if each.split is not None)
+    return frozenset((*splits, *(digest for each in found for digest in each.needs)))
 
 
 def _superseded(tenant: str, keep_contests: int) -> Select[str]:

@@ -11,8 +11,8 @@ from milepost.metrics.risk.cascading import Ladder
 from milepost.metrics.risk.costs import Costs
 from milepost.metrics.scoring.calibration import fit_temperature
 from milepost.metrics.scoring.deciding import decided, is_right
-from milepost.predictors.base import Batch, Predictor, softmax
-from milepost.strategies.problems import encode
+from milepost.predictors.base import Predictor, softmax
+from milepost.predictors.reading import batch_for
 from milepost.strategy import Contender, DeclinedError, Problem
 
 CERTIFIED_BY = 0.4
@@ -137,8 +137,7 @@ def fitted(problem: Problem, parts: Parts, rung: Rung) -> Rung:
 
 def _logits(problem: Problem, predictor: Predictor, rows: Rows) -> Array:
     texts = tuple(problem.texts[row] for row in rows.tolist())
-    vectors = encode(problem.encoder, texts) if predictor.uses == "vectors" else None
-    return predictor.logits(Batch(texts, vectors))
+    return predictor.logits(batch_for(predictor, texts, problem.encoder))
 
 
 def ladder_of(problem: Problem, rows: Rows, rungs: Sequence[Rung]) -> Ladder:

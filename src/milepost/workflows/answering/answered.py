@@ -9,7 +9,8 @@ from typing import TextIO
 
 import msgspec
 
-from milepost.entities.prediction import Predictions
+from milepost.entities.learning import HeadUpdate
+from milepost.entities.prediction import Predictions, Scores, Spans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class Answered:
         columns: Columns of the input file, by name; empty for bare texts.
         cover: What the sets of labels promise that were asked for; ``None`` for none.
         may_withhold: Whether an answer may be withheld.
+        update: What the release learned and forgot since it was made, where that answered.
     """
 
     task: str
@@ -47,6 +49,7 @@ class Answered:
     columns: Mapping[str, Sequence[object]]
     cover: float | None = None
     may_withhold: bool = False
+    update: HeadUpdate | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -59,6 +62,9 @@ class Answered:
     def table(self) -> dict[str, Sequence[object]]:
         """The input's columns, then ``label``, ``confidence`` and ``release``.
 
+        Where any number of labels hold it is ``labels``, of a score ``score`` alone, and of spans
+        ``spans``, each of which says how likely it is.
+
         Where answers may be withheld there is ``abstained`` too, and ``label`` is ``None`` then.
         Of a cascade ``rung`` says who answered, ``person`` where people are to. Where sets of
         labels were asked for there is ``set``.
@@ -66,9 +72,14 @@ class Answered:
         An input column of one of these names is kept as ``input_<name>``.
         """
         confidence = [round(float(c), 6) for c in self.predictions.confidence]
+        answers: dict[str, Sequence[object]] = {self.predictions.column: self.predictions.answers}
+        if isinstance(self.predictions, Spans):
+            answers = {"spans": self.predictions.in_texts(self.texts)}
+        unsure = isinstance(self.predictions, Scores | Spans)
+        stated = {} if unsure else {"confidence": confidence}
         added: dict[str, Sequence[object]] = {
-            "label": self.predictions.answers,
-            "confidence": confidence,
+            **answers,
+            **stated,
             "release": [self.release] * len(self),
         }
         if self.may_withhold or self.predictions.abstain_below is not None:
@@ -104,13 +115,14 @@ class Answered:
 
 
 def write_csv(out: TextIO, table: Mapping[str, Sequence[object]], *, header: bool) -> None:
-    """Rows as CSV; a set of labels is a JSON array in its cell."""
+    """Rows as CSV; labels and spans are a JSON array in their cell."""
     cells = dict(table)
-    if "set" in cells:
-        cells["set"] = [
-            each if isinstance(each, str) else msgspec.json.encode(each).decode()
-            for each in cells["set"]
-        ]
+    for name in ("labels", "set", "spans"):
+        if name in cells:
+            cells[name] = [
+                msgspec.json.encode(each).decode() if isinstance(each, tuple) else each
+                for each in cells[name]
+            ]
     writer = csv.writer(out, lineterminator="\n")
     if header:
         writer.writerow(cells)

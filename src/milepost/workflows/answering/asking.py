@@ -10,13 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost.data.clean import Kind, Plain, as_text, plain
+from milepost.data.composing import inputs_in
 from milepost.data.load import Table
 from milepost.data.streaming.stream import Stream, as_kind, open_stream
 from milepost.entities.errors import DataError, InputError
 from milepost.entities.example import Examples, Finding
+from milepost.entities.inputs import Composition
+from milepost.entities.kinds import Kind as TaskKind
 from milepost.entities.prediction import Predictions, set_threshold
 from milepost.entities.task import Task
 from milepost.evaluation.slices import where_mask
+from milepost.models.images.store import Holding
 from milepost.predictors.exported import as_released
 from milepost.predictors.preparation import Preparation
 from milepost.predictors.preparation.preparing import StepError, require_something
@@ -56,10 +60,11 @@ def answer_texts(context: Context, name: str, inputs: object, which: Which) -> A
         InputError: If there is no such task, release or candidate, or a text is missing, empty or
             no string.
     """
-    texts = _texts_of(inputs)
+    task = current_task(context, name)
+    holding = Holding(context.images)  # until they are answered
+    texts = _texts_of(inputs, task.composition, holding)
     if texts is None:
         return replace(answer_table(context, name, inputs, which, None), columns={})
-    current_task(context, name)
     answerer = _answerer(context, name, which)
     prepared = context.preparation(answerer.manifest.prepare)(texts)
     require_something(texts, prepared)
@@ -78,11 +83,13 @@ def answer_table(
     task = current_task(context, name)
     answerer = _answerer(context, name, which)
     prepare = context.preparation(answerer.manifest.prepare)
-    with open_stream(source, (task.input_column, task.input_name)) as stream:
+    held: list[object] = []
+    with open_stream(source, _wanted(task)) as stream:
         texts: list[str] = []
         columns: dict[str, list[object]] = {name: [] for name in stream.kinds}
-        for part in _Rows(stream, task, prepare, where).parts():
+        for part in _Rows(stream, task, prepare, where, folder_of(source)).parts():
             texts.extend(part.texts)
+            held.append(part.held)
             for column, values in part.columns.items():
                 columns[column].extend(values)
     return _answered(context, name, answerer, (texts, columns), which)
@@ -110,8 +117,8 @@ def answer_into(
     answerer = _answerer(context, name, which)
     prepare = context.preparation(answerer.manifest.prepare)
     rows = done = 0
-    with open_stream(source, (task.input_column, task.input_name)) as stream:
-        reading = _Rows(stream, task, prepare, where)
+    with open_stream(source, _wanted(task)) as stream:
+        reading = _Rows(stream, task, prepare, where, folder_of(source))
         kinds: dict[str, Kind] = {
             k: kind if stream.typed else "text" for k, kind in stream.kinds.items()
         }
@@ -136,46 +143,61 @@ class _Part:
         texts: Their prepared texts.
         columns: The columns of the input.
         read: Rows of the input that were read for it, those included that the filter left out.
+        held: Holds their images.
     """
 
     texts: list[str]
     columns: Mapping[str, Sequence[object]]
     read: int
+    held: Holding | None = None
 
 
 class _Rows:
-    """The rows of a stream that are to be answered.
+    """The rows of a stream that are to be answered; paths of images start from ``base``.
 
     Raises:
         InputError: If the text column is missing.
     """
 
-    def __init__(self, stream: Stream, task: Task, prepare: Preparation, where: str | None) -> None:
+    def __init__(
+        self, stream: Stream, task: Task, prepare: Preparation, where: str | None, base: Path
+    ) -> None:
         self._stream = stream
+        self._base = base
         self._prepare = prepare
         self._where = where
         self._input = task.input_name
-        found = (c for c in (task.input_column, task.input_name) if c in stream.kinds)
-        self._column = next(found, "")
-        if not self._column:
-            next(stream.parts()).column(task.input_column, "column")
+        self._how = task.composition
+        self._task_kind: TaskKind = task.kind
+        self._columns = {
+            input_name: next((c for c in (column, input_name) if c in stream.kinds), column)
+            for input_name, column in task.input_columns.items()
+        }
+        self._column = " and ".join(self._columns.values())
+        for column in self._columns.values():
+            if column not in stream.kinds:
+                next(stream.parts()).column(column, "column")
 
     def parts(self) -> Iterator[_Part]:
         """The parts in order; at least one, which may be empty."""
         for table in self._stream.parts():
-            texts = self._texts(table)
+            holding = Holding(self._prepare.images)
+            texts = self._texts(replace(table, base=self._base), holding)
             if self._where is None:
                 self._require_something(table, texts, range(len(texts)))
-                yield _Part(texts, table.columns, len(table))
+                yield _Part(texts, table.columns, len(table), holding)
                 continue
             kept = np.flatnonzero(self._mask(table, texts, self._where)).tolist()
             self._require_something(table, texts, kept)
             columns = {k: [v[i] for i in kept] for k, v in table.columns.items()}
-            yield _Part([texts[i] for i in kept], columns, len(table))
+            yield _Part([texts[i] for i in kept], columns, len(table), holding)
 
-    def _texts(self, table: Table) -> list[str]:
+    def _texts(self, table: Table, holding: Holding) -> list[str]:
         try:
-            return self._prepare([as_text(value) for value in table.columns[self._column]])
+            given = inputs_in(
+                table, self._columns, self._how, self._prepare.most, self._task_kind, holding
+            )
+            return self._prepare([as_text(value) for value in given])
         except StepError as error:
             raise DataError(
                 error.what, where=f"{table.name}:{table.rows[error.row]}", advice=error.advice
@@ -196,7 +218,7 @@ class _Rows:
         metadata: dict[str, list[Plain]] = {}
         stands_in = False
         for column, values in table.columns.items():
-            if column == self._column:
+            if column == (self._column if self._how is None else self._input):
                 continue
             kind = stream.kinds[column]
             typed = as_kind(values, kind, typed=stream.typed)
@@ -229,7 +251,7 @@ def _examples(texts: Sequence[str], metadata: Mapping[str, Sequence[Plain]]) -> 
 
 def _answerer(context: Context, name: str, which: Which) -> Answerer:
     """What answers; refuses sets of labels that nobody examined before anything is encoded."""
-    answerer = find_answerer(context, name, which.release, which.candidate)
+    answerer = find_answerer(context, name, which.release, which.candidate, updated=True)
     known = answerer.manifest.set_thresholds
     if which.cover is not None:
         set_threshold({} if isinstance(known, msgspec.UnsetType) else known, which.cover)
@@ -255,13 +277,13 @@ def _answered(
 
 def _joined(answerer: Answerer, parts: Sequence[Predictions]) -> Predictions:
     """Answers of several parts as one."""
-    labels = answerer.predictor.labels
     rungs = [each.rungs for each in parts if each.rungs is not None]
-    return Predictions(
-        labels,
-        np.concatenate(
-            [np.zeros((0, len(labels)), np.float32), *(each.probabilities for each in parts)]
-        ),
+    every = [
+        np.zeros((0, answerer.predictor.width), np.float32),
+        *(each.probabilities for each in parts),
+    ]
+    return replace(
+        answerer.predictor.meaning(np.concatenate(every)),
         rungs=np.concatenate(rungs) if rungs else None,
         rung_names=parts[0].rung_names if rungs else (),
     )
@@ -278,6 +300,7 @@ def _of(name: str, answerer: Answerer, which: Which, part: _Part, found: Predict
         cover=which.cover,
         # A language model may give none of the labels, and the last rung may be a person.
         may_withhold=bool(answerer.predictor.upstreams) or hasattr(answerer.predictor, "rungs"),
+        update=answerer.update,
     )
 
 
@@ -285,12 +308,32 @@ def _tell(context: Context, name: str, done: int, total: int) -> None:
     context.on_event(name, f"answering {done:,} of {total:,} texts", done / max(1, total))
 
 
-def _texts_of(inputs: object) -> list[str] | None:
+def _wanted(task: Task) -> tuple[str, ...]:
+    """Columns by which a file is known to be one of inputs."""
+    return (*task.input_columns.values(), *task.input_columns)
+
+
+def folder_of(source: object) -> Path:
+    """The folder that paths in a source start from: its own, or the current one."""
+    named = isinstance(source, Path) or (isinstance(source, str) and source != "-")
+    return Path(str(source)).parent if named else Path()
+
+
+def _texts_of(
+    inputs: object, how: Composition | None = None, holding: Holding | None = None
+) -> list[str] | None:
     """Texts of a sequence or a column; ``None`` for what has columns.
+
+    Args:
+        inputs: Texts; of a task with several inputs a mapping each, from name to text.
+        how: How several inputs become one text.
+        holding: Holds their images.
 
     Raises:
         InputError: If the inputs are one text, or one of them is none.
     """
+    if how is not None and isinstance(inputs, Sequence) and not isinstance(inputs, str):
+        return [_composed(at, each, how, holding) for at, each in enumerate(cast("Any", inputs))]
     if isinstance(inputs, str):
         raise InputError("the inputs are one text.", advice="Give a list, such as [text].")
     if isinstance(inputs, Sequence):
@@ -303,6 +346,41 @@ def _texts_of(inputs: object) -> list[str] | None:
         return [str(text) for text in given]
     column = _column_of(inputs)
     return None if column is None else [as_text(plain(value)) for value in column]
+
+
+def _composed(at: int, fields: object, how: Composition, holding: Holding | None = None) -> str:
+    named = ", ".join(how.names)
+    if len(how.names) == 1 and not isinstance(fields, Mapping):
+        fields = {how.names[0]: fields}  # a lone image needs no name
+    if not isinstance(fields, Mapping):
+        raise InputError(
+            f"input {at} is {type(fields).__name__}, and this task has the inputs {named}.",
+            advice=f"Give a mapping with {named} for each.",
+        )
+    given = dict(cast("Mapping[object, object]", fields))
+    for name in how.pictures if holding is not None else ():
+        given[name] = _shown(at, name, given.get(name), holding)
+    missing = [name for name in how.names if not isinstance(given.get(name), str)]
+    if missing:
+        raise InputError(
+            f"input {at} has no text {missing[0]!r}.", advice=f"It needs {named}, each a text."
+        )
+    return how.text({name: str(given[name]) for name in how.names})
+
+
+def _shown(at: int, name: str, given: object, holding: Holding | None) -> object:
+    """What stands for an image that somebody gave as a path, a data URI or bytes."""
+    if isinstance(given, Path):
+        given = str(given)
+    if holding is None or not isinstance(given, str | bytes) or not given:
+        return None
+    try:
+        return holding(given, Path())
+    except InputError as error:
+        raise InputError(
+            error.what, where=f"input {at}, {name}: {error.where or ''}".rstrip(": "),
+            advice=error.advice,
+        ) from error  # fmt: skip
 
 
 def _column_of(inputs: object) -> list[object] | None:

@@ -12,16 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost.contests.asking import Language, asked_predictions
-from milepost.entities.errors import EncoderError, InputError
+from milepost.entities.errors import EncoderError
 from milepost.entities.prediction import Predictions
 from milepost.models.cached import CachedEncoder
 from milepost.models.encoder import Encoder
+from milepost.models.pairs import reads
 from milepost.predictors.base import Batch, Predictor
+from milepost.predictors.reading import batch_for
 from milepost.serving.driving import is_driven
 from milepost.serving.engine.engine import Engine
 from milepost.serving.engine.work import Encoding, Outcome, Stack, TrunkKey, Work
 from milepost.workflows.answering.speaking import language_of
 from milepost.workflows.context import Context
+from milepost.workflows.encoders import require_encoder
 from milepost.workflows.release.bundles import Answerer
 
 PART_TEXTS = 1024
@@ -60,9 +63,11 @@ class Bulk:
         self._predictor = predictor
         self._encoder = encoder
         self._keep = keep
-        self._cached = encoder if isinstance(encoder, CachedEncoder) else None
+        cached = encoder if isinstance(encoder, CachedEncoder) else None
+        # The workspace keeps vectors of the encoder alone.
+        self._cached = cached if predictor.spaces == (None,) else None
         self._looks: list[float] = []
-        inner = self._cached.inner if self._cached is not None else encoder
+        inner = cached.inner if cached is not None else encoder
         # An encoder of another kind has no trunk, and encodes for itself.
         trunk = cast("Encoding | None", getattr(inner, "trunk", None))
         self._engine = None
@@ -93,15 +98,18 @@ class Bulk:
             begun.append((label, self._begin(texts)))
             if len(begun) > 1:
                 first, pending = begun.popleft()
-                yield first, Predictions(self._predictor.labels, self._finish(pending))
+                yield first, self._made(self._finish(pending))
         for label, pending in begun:
-            yield label, Predictions(self._predictor.labels, self._finish(pending))
+            yield label, self._made(self._finish(pending))
+
+    def _made(self, found: NDArray[np.float32]) -> Predictions:
+        return self._predictor.meaning(found)
 
     def _begin(self, texts: Sequence[str]) -> "_Pending":
-        pending = _Pending(texts, len(self._predictor.labels))
+        pending = _Pending(texts, self._predictor.width)
         if self._engine is None:
-            vectors = None if self._encoder is None else self._encoder.encode(texts)
-            pending.found[:] = self._predictor.predict(Batch(tuple(texts), vectors)).probabilities
+            batch = _batch(self._predictor, texts, self._encoder)
+            pending.found[:] = self._predictor.predict(batch).probabilities
             return pending
         missing = self._look_up(pending)
         if missing:
@@ -148,11 +156,15 @@ class Bulk:
 class _Pending:
     """A part under way: its texts, what is found, and the rows that the engine answers."""
 
-    def __init__(self, texts: Sequence[str], labels: int) -> None:
+    def __init__(self, texts: Sequence[str], width: int) -> None:
         self.texts = texts
-        self.found = np.empty((len(texts), labels), np.float32)
+        self.found = np.empty((len(texts), width), np.float32)
         self.rows: list[int] = []
         self.arrived: queue.SimpleQueue[list[Outcome]] = queue.SimpleQueue()
+
+
+def _batch(predictor: Predictor, texts: Sequence[str], encoder: Encoder | None) -> Batch:
+    return Batch(tuple(texts)) if encoder is None else batch_for(predictor, texts, encoder)
 
 
 def _probabilities(outcome: Outcome) -> NDArray[np.float32]:
@@ -185,8 +197,7 @@ class _Driven:
             UpstreamError: If no further call can be made at all.
         """
         for label, texts in parts:
-            vectors = None if self._encoder is None else self._encoder.encode(texts)
-            batch = Batch(tuple(texts), vectors)
+            batch = _batch(self._predictor, texts, self._encoder)
             if self._predictor.upstreams:
                 yield label, asked_predictions(self._predictor, batch, self._language)[0]
             else:
@@ -203,7 +214,8 @@ def opened(context: Context, answerer: Answerer, *, keep: bool) -> Generator[Bul
     """
     encoder = None
     if answerer.predictor.uses == "vectors":
-        encoder = context.encoder()
+        own = context.reading(answerer.manifest.encoder).encoder()
+        encoder = reads(answerer.manifest.inputs, own)
         check_encoder(answerer, encoder.digest)
     if answerer.predictor.upstreams:
         task = answerer.manifest.task
@@ -234,9 +246,4 @@ def check_encoder(answerer: Answerer, digest: str) -> None:
     Raises:
         InputError: If it is another.
     """
-    if answerer.manifest.encoder != digest:
-        raise InputError(
-            "the workspace's encoder is not the one that this predictor was measured with.",
-            where="milepost.toml: encoder",
-            advice="Set the encoder back, or run `milepost improve` with the new one.",
-        )
+    require_encoder(answerer.manifest.encoder, digest)

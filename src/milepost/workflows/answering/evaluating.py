@@ -7,21 +7,24 @@ import msgspec
 import numpy as np
 
 from milepost.contests.asking import asked_predictions
-from milepost.contests.runner import batch_for
 from milepost.data.duplicates import regroup
+from milepost.data.ranking import at_home
 from milepost.data.read import read_examples
 from milepost.entities.asked import Answering
 from milepost.entities.contest import Evaluation
 from milepost.entities.errors import DataError
 from milepost.entities.example import Examples
+from milepost.entities.kinds import truths
 from milepost.entities.prediction import Predictions
 from milepost.entities.task import Task
-from milepost.evaluation.measuring import measure_of, row_units
+from milepost.evaluation.measuring import row_units, task_measure
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.evaluation.slices import slice_masks, where_mask
 from milepost.metrics.inference.intervals import Sampling, estimate_of
 from milepost.metrics.scoring.measures import Sample
 from milepost.models.encoder import Encoder
+from milepost.models.pairs import reads
+from milepost.predictors.reading import batch_for
 from milepost.workflows.answering.answered import Which
 from milepost.workflows.answering.bulk import check_encoder
 from milepost.workflows.answering.speaking import language_of
@@ -50,7 +53,7 @@ def evaluate(
     answerer = find_answerer(context, name, which.release, which.candidate)
     read = read_examples(
         [source],
-        task,
+        at_home(task, context.root),
         context.settings,
         unknown_labels="keep",
         prepare=context.preparation(answerer.manifest.prepare),
@@ -75,14 +78,14 @@ def evaluate(
 
 def _evaluation(context: Context, task: Task, answerer: Answerer, examples: Examples) -> Evaluation:
     predictor = answerer.predictor
-    encoder = context.encoder()
+    context = context.reading(answerer.manifest.encoder)
+    encoder = reads(answerer.manifest.inputs, context.encoder())
     if predictor.uses == "vectors":
         check_encoder(answerer, encoder.digest)
-    position = {label: i for i, label in enumerate(predictor.labels)}
-    y = np.asarray([position.get(str(label), -1) for label in examples.labels], np.int64)
+    y = truths(task.kind, examples.labels, predictor.labels)
     given, answering = _given(context, answerer, examples, encoder)
-    probabilities = given.probabilities
-    measure = measure_of(task.objective, predictor.labels, context.root)
+    probabilities = given.judged
+    measure = task_measure(task, predictor.labels, context.root)
     sampling = Sampling(
         confidence=context.settings.confidence, resamples=context.settings.bootstrap
     )
@@ -91,10 +94,12 @@ def _evaluation(context: Context, task: Task, answerer: Answerer, examples: Exam
     card = build_scorecard(
         Evidence(
             labels=predictor.labels,
+            kind=task.kind,
             objective=task.objective,
             regime="test_file",
             y=y,
-            probabilities=probabilities,
+            probabilities=given.probabilities,
+            judged=given.judged,
             ids=examples.ids,
             texts=examples.texts,
             slice_masks=slice_masks(examples, task.input_name, task.objective.slices),
@@ -109,7 +114,7 @@ def _evaluation(context: Context, task: Task, answerer: Answerer, examples: Exam
             },
         )
     )
-    encoders = Encoders(context.bare_encoder(), encoder)
+    encoders = Encoders(reads(answerer.manifest.inputs, context.bare_encoder()), encoder)
     known = {} if answering is None else {"this": answering}
     timed = latencies({"this": predictor}, examples.texts, encoders, context.settings, known)
     return Evaluation(

@@ -118,7 +118,7 @@ class _ParquetWriter:
         for name, values in answered.table().items():
             given = names.get(name)
             if given is None:
-                columns[name] = pa.array(list(values), type=_ADDED[name]())
+                columns[name] = pa.array(msgspec.to_builtins(list(values)), type=_ADDED[name]())
                 continue
             kind = self._kinds.get(given) or kind_of_values(values)
             column = as_kind(values, kind, typed=True)
@@ -151,12 +151,22 @@ def _texts() -> Any:
     return pa.list_(pa.string())
 
 
+def _spans() -> Any:
+    import pyarrow as pa
+
+    fields = {"start": pa.int64(), "end": pa.int64(), "label": pa.string()}
+    return pa.list_(pa.struct({**fields, "probability": pa.float64(), "text": pa.string()}))
+
+
 _ADDED: Mapping[str, Callable[[], Any]] = {
     "label": lambda: _types()["text"],
+    "labels": _texts,
+    "score": lambda: _types()["float"],
     "confidence": lambda: _types()["float"],
     "release": lambda: _types()["int"],
     "abstained": lambda: _types()["bool"],
     "set": _texts,
+    "spans": _spans,
 }
 """Arrow type of each column that is added."""
 

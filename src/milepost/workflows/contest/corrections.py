@@ -9,16 +9,24 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from milepost._base.digest import digest_of
 from milepost.data.clean import as_text
 from milepost.data.duplicates import group_texts, text_keys
 from milepost.data.read import TaskData
+from milepost.data.spans import fits
 from milepost.data.split import Sides
+from milepost.data.truths import names_of
 from milepost.data.wording import SHOWN, number_of, quote, verb
 from milepost.entities.example import Examples, Finding
 from milepost.entities.ids import Digest
+from milepost.entities.images import images_in
+from milepost.entities.kinds import Kind, names_in
+from milepost.entities.learning import LEARNED, WAITING
 from milepost.entities.serving import Feedback
 from milepost.entities.task import Task
+from milepost.models.images.store import Images
 from milepost.predictors.preparation import Preparation
 from milepost.workflows.context import Context
 
@@ -66,7 +74,14 @@ class Corrections:
 
 def feedback_for(context: Context, task: Task) -> tuple[Feedback, ...]:
     """All that was said of a task's answers and could be trained on, newest first."""
+    if task.kind == "rank":
+        return ()  # that an order is right says of no candidate how relevant it is
     return tuple(said for said in context.ledger.feedback(task.name) if _right(said) is not None)
+
+
+def taught(said: Sequence[Feedback]) -> tuple[Feedback, ...]:
+    """What the workspace's own people taught: contests train on it without being asked to."""
+    return tuple(each for each in said if each.channel in {LEARNED, WAITING})
 
 
 def said_digest(said: Sequence[Feedback]) -> Digest:
@@ -93,18 +108,29 @@ def corrections(
         prepare: Prepares an input as the task does.
     """
     own = data.examples.examples
-    labels = set(task.labels) or {label for label in own.labels if label is not None}
+    labels = set(task.labels) or set(names_of(own, task))
     left: Counter[str] = Counter()
-    found = resolved(said, labels, prepare, left)
+    said = of_images_kept(context.images, said, left)
+    found = resolved(said, (task.kind, labels), prepare, left)
     found, groups = _apart(context, data, sides, found, left)
     most = max(FEWEST, int(context.settings.feedback_share * len(_trained(own, sides))))
     found = _capped(found, most, left)
     return Corrections(_examples(own, found, groups), _findings(found, left))
 
 
+def of_images_kept(
+    images: Images, said: Sequence[Feedback], left: Counter[str]
+) -> Sequence[Feedback]:
+    """What was said of texts, and of images that the workspace has: served ones are not written."""
+    kept = [each for each in said if all(map(images.has, images_in(each.text or "")))]
+    if len(kept) < len(said):
+        left["with an image that nobody kept"] = len(said) - len(kept)
+    return kept
+
+
 def resolved(
     said: Sequence[Feedback],
-    labels: set[str],
+    known_as: tuple[Kind, set[str]],
     prepare: Preparation,
     left: Counter[str],
 ) -> list[Correction]:
@@ -116,7 +142,7 @@ def resolved(
 
     Args:
         said: Feedback, newest first.
-        labels: Labels that the task knows.
+        known_as: Kind of the task, and the labels that it knows.
         prepare: Prepares an input as the task does.
         left: Counts what is left out, by reason.
     """
@@ -124,7 +150,7 @@ def resolved(
     for each in said:
         if each.text is None:
             left["without an input, because nobody kept it"] += 1
-        elif _right(each) not in labels:
+        elif not _known(known_as, _right(each), each.text):
             left["with a label that the task has no more"] += 1
         else:
             known.append(each)
@@ -171,6 +197,17 @@ def _right(said: Feedback) -> str | None:
     if said.label is not None:
         return said.label
     return said.answered if said.rating is not None and said.rating >= 1.0 else None
+
+
+def _known(known_as: tuple[Kind, set[str]], right: str | None, text: str) -> bool:
+    """Whether what is said to be right is a truth of the task as it is now."""
+    kind, labels = known_as
+    try:
+        if right is None or (kind == "extract" and not fits(right, len(text))):
+            return False
+        return all(name in labels for name in names_in(kind, right))
+    except msgspec.MsgspecError:
+        return False  # it was said when the task was of another kind
 
 
 def _winner(votes: Mapping[str | None, Correction]) -> str | None:

@@ -9,22 +9,25 @@ from milepost.contests.runner import Entry
 from milepost.data.splitting.folding import fold_examples
 from milepost.entities.contest import CurvePoint
 from milepost.entities.estimate import Estimate
+from milepost.entities.kinds import strata
 from milepost.evaluation.measuring import units_of
 from milepost.metrics.inference.intervals import estimate_of
 from milepost.metrics.scoring.measures import Sample
 from milepost.strategies.head_closed_form import HeadClosedForm
+from milepost.strategies.head_ridge import HeadRidge
 from milepost.strategy import Problem
 from milepost.workflows.contest.judge import Bench
 
 
 def curve_of(bench: Bench, problem: Problem, entries: Sequence[Entry]) -> tuple[CurvePoint, ...]:
     """Points with intervals, in the objective's measure; empty where the head did not compete."""
-    strategy = HeadClosedForm()
+    strategy = HeadClosedForm() if problem.link == "softmax" else HeadRidge()
     entry = next((e for e in entries if e.strategy == strategy.name), None)
     if entry is None or entry.fitted is None:
         return ()
+    parts = strata(problem.kind, problem.y)
     folding = (
-        fold_examples(bench.train, problem.y, bench.settings.folds, problem.seed, bench.own)
+        fold_examples(bench.train, parts, bench.settings.folds, problem.seed, bench.own)
         if bench.train.times
         else None
     )

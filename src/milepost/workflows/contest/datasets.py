@@ -5,7 +5,8 @@ never moves a group to the other side.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,13 +14,17 @@ from numpy.typing import NDArray
 
 from milepost._base.digest import canonical_json, sha256_bytes
 from milepost.data.read import Reading, TaskData, read_task
-from milepost.data.snapshot import read_snapshot, snapshot_digest, write_snapshot
+from milepost.data.snapshot import snapshot_digest, write_snapshot
 from milepost.data.split import Sides, assign_sides
 from milepost.data.splitting.columns import group_column, time_column
 from milepost.data.splitting.owned import check_owners
+from milepost.data.splitting.unlabeled import Unlabeled, read_unlabeled
+from milepost.data.truths import names_of
 from milepost.entities.errors import DataError, UnknownNameError
 from milepost.entities.example import Dataset, Examples, Finding, QualityReport
 from milepost.entities.ids import ContestId, Digest
+from milepost.entities.inputs import Composition
+from milepost.entities.kinds import KINDS, Kind, columns_of, fewest_labels, strata, truths
 from milepost.entities.scorecard import Regime
 from milepost.entities.serving import Feedback
 from milepost.entities.task import Task
@@ -29,6 +34,7 @@ from milepost.evaluation.slices import slice_masks
 from milepost.predictors.preparation import Preparation
 from milepost.workflows.contest.cases import case_files, read_cases
 from milepost.workflows.contest.corrections import corrections, with_corrections
+from milepost.workflows.contest.snapshots import stored_examples
 from milepost.workflows.context import Context
 from milepost.workflows.prompts.using import prompt_for
 from milepost.workflows.tasks.guarding import check_guards
@@ -49,7 +55,7 @@ class Material:
         labels: Label names in column order.
         regime: How numbers are certified.
         train: Labelled training examples, ``n`` of them; those that came of feedback stand last.
-        train_y: ``(n,) int64``.
+        train_y: ``(n,) int64``, or the truths of another kind.
         holdout: Labelled examples to certify on; ``None`` when cross-fitted.
         holdout_y: ``(m,) int64``, -1 for unknown labels; ``None`` when cross-fitted.
         examples_digest: Digest of the snapshot of all examples.
@@ -60,22 +66,29 @@ class Material:
         split: How it follows from the stored snapshots.
         own: How many of ``train`` are the task's own examples: only they are ever judged.
         cases: Cases of the files that declared tests of behaviour name, by file.
+        unlabeled: Further inputs without a label, none of which says what a labelled one says.
     """
 
     labels: tuple[str, ...]
     regime: Regime
     train: Examples
-    train_y: NDArray[np.int64]
+    train_y: NDArray[Any]
     holdout: Examples | None
-    holdout_y: NDArray[np.int64] | None
+    holdout_y: NDArray[Any] | None
     examples_digest: Digest
     holdout_digest: Digest | None
     quality: QualityReport
     leaks: Examples
-    leaks_y: NDArray[np.int64]
+    leaks_y: NDArray[Any]
     split: "Split"
     own: int
     cases: Mapping[str, Examples] = field(default_factory=dict[str, Examples])
+    unlabeled: tuple[str, ...] = ()
+
+    @property
+    def strata(self) -> NDArray[np.int64]:
+        """Part of each training example, ``(n,)``: folds have equal shares of all parts."""
+        return strata(self.split.task_kind, self.train_y)
 
 
 class Split(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +111,11 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
             where there are none.
         feedback: Rows of the examples that came of feedback: trained on, never judged on; left out
             where feedback was not asked for.
+        unlabeled: Artifact of the snapshot of the unlabelled inputs; left out where there are none.
+        together: Artifact of the record of tasks that were tuned together, this one among them;
+            left out where they were not.
+        kind: Kind of the task; left out of one that classifies.
+        inputs: How several inputs became one text; left out where there is one.
     """
 
     labels: tuple[str, ...]
@@ -113,6 +131,15 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
     cases: dict[str, Digest] = {}
     prepare: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     feedback: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
+    unlabeled: Digest | msgspec.UnsetType = msgspec.UNSET
+    together: Digest | msgspec.UnsetType = msgspec.UNSET
+    kind: Kind | msgspec.UnsetType = msgspec.UNSET
+    inputs: Composition | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def task_kind(self) -> Kind:
+        """Kind of the task."""
+        return "classify" if isinstance(self.kind, msgspec.UnsetType) else self.kind
 
     @property
     def trained(self) -> tuple[int, ...]:
@@ -206,9 +233,11 @@ def prepare(
         more = corrections(context, task, data, sides, said, steps)
         whole = with_corrections(examples, more.examples)
         quality = _with_findings(quality, more.findings)
+    more_inputs = unlabeled_of(context, task, data)
+    quality = with_unlabeled(quality, more_inputs)
     kept = _keep(context, task, "examples", data.examples._replace(examples=whole, quality=quality))
     train = _labelled(examples, sides.rows("train"))
-    if len({examples.labels[i] for i in train} & set(labels)) < 2:
+    if _alike(task, examples.take(train), labels):
         raise DataError(
             "what is left to train on has a single label.",
             where=f"tasks/{task.name}.yaml",
@@ -242,10 +271,62 @@ def prepare(
         leaks=_labelled(examples, sides.rows("leak")),
         cases={f: _keep(context, task, "cases", each).artifact for f, each in read.items()},
         prepare=task_preparation(context, task).steps or msgspec.UNSET,
+        kind=msgspec.UNSET if task.kind == "classify" else task.kind,
+        inputs=task.composition or msgspec.UNSET,
         feedback=msgspec.UNSET if said is None else tuple(range(len(examples), len(whole))),
+        unlabeled=_kept_unlabeled(context, task, more_inputs, quality),
     )
     tested = data.test.examples if data.test is not None else None
-    return _material(split, whole, tested, cases)
+    return _material(split, whole, tested, cases, more_inputs.examples.texts)
+
+
+def unlabeled_of(context: Context, task: Task, data: TaskData) -> Unlabeled:
+    """The task's unlabelled inputs: those of its files, and the rows of its examples without one.
+
+    Raises:
+        DataError: If a file cannot be used.
+    """
+    examples = data.examples.examples
+    labelled = set(examples.labelled_rows)
+    texts = [examples.texts[row] for row in sorted(labelled)]
+    if data.test is not None:
+        texts += data.test.examples.texts
+    rest = [row for row in range(len(examples)) if row not in labelled]
+    return read_unlabeled(
+        task,
+        texts,
+        context.settings,
+        among=examples.take(rest) if rest else None,
+        root=context.root,
+        prepare=task_preparation(context, task),
+    )
+
+
+def with_unlabeled(quality: QualityReport, found: Unlabeled) -> QualityReport:
+    """The report with what is said of the unlabelled inputs, where there are any."""
+    return quality if found.finding is None else _with_findings(quality, (found.finding,))
+
+
+def _kept_unlabeled(
+    context: Context, task: Task, found: Unlabeled, quality: QualityReport
+) -> Digest | msgspec.UnsetType:
+    """Where the snapshot of the unlabelled inputs is stored, where there are any."""
+    if not len(found.examples):
+        return msgspec.UNSET
+    counted = msgspec.structs.replace(
+        quality, rows=found.rows, used=len(found.examples), labelled=0, label_counts={}, findings=()
+    )
+    return _keep(
+        context, task, "unlabeled", Reading(found.examples, found.sources, counted)
+    ).artifact
+
+
+def _alike(task: Task, examples: Examples, labels: Sequence[str]) -> bool:
+    """Whether nothing is to be told apart."""
+    if not KINDS[task.kind].labelled:
+        return len(set(examples.labels)) < 2
+    named = {name for name in names_of(examples, task) if name in labels}
+    return len(named) < fewest_labels(task.kind)
 
 
 def check_groups(context: Context, task: Task, data: TaskData) -> None:
@@ -274,7 +355,19 @@ def planned_sides(context: Context, task: Task, examples: Examples) -> Sides:
         known = recorded_sides(context, task)
     except UnknownNameError:
         known = {}
-    return assign_sides(examples, known, context.settings, seed=SIDES_SEED)
+    return assign_sides(_parted(task, examples), known, context.settings, seed=SIDES_SEED)
+
+
+def _parted(task: Task, examples: Examples) -> Examples:
+    """Examples as sides are drawn of them: with their part where truths are no single labels."""
+    if KINDS[task.kind].link == "softmax":
+        return examples
+    rows = examples.labelled_rows
+    written = [examples.labels[row] for row in rows]
+    parts = strata(task.kind, truths(task.kind, written, label_names(task, examples)))
+    said = dict(zip(rows, parts.tolist(), strict=True))
+    labels = tuple(str(said[row]) if row in said else None for row in range(len(examples)))
+    return replace(examples, labels=labels)
 
 
 def declared_cases(context: Context, task: Task, data: TaskData) -> dict[str, Reading]:
@@ -306,20 +399,28 @@ def prepared(context: Context, split: Split) -> Material:
     Raises:
         StorageError: If a snapshot is gone or is not what it was.
     """
-    examples = read_snapshot(context.artifacts.get(split.examples_artifact))
+    examples = stored_examples(context, split.examples_artifact)
     test = split.test_artifact
-    cases = {f: read_snapshot(context.artifacts.get(each)) for f, each in split.cases.items()}
-    tested = read_snapshot(context.artifacts.get(test)) if test else None
-    return _material(split, examples, tested, cases)
+    cases = {f: stored_examples(context, each) for f, each in split.cases.items()}
+    tested = stored_examples(context, test) if test else None
+    unlabeled: tuple[str, ...] = ()
+    if not isinstance(split.unlabeled, msgspec.UnsetType):
+        found = stored_examples(context, split.unlabeled).texts
+        unlabeled = tuple(text for text in found if text)
+    return _material(split, examples, tested, cases, unlabeled)
 
 
 def label_names(task: Task, examples: Examples) -> tuple[str, ...]:
     """Label names in column order: those of the task file, else those of the data, sorted."""
-    return tuple(task.labels) or tuple(sorted({c for c in examples.labels if c is not None}))
+    return columns_of(task.kind, tuple(task.labels) or sorted(names_of(examples, task)))
 
 
 def _material(
-    split: Split, examples: Examples, test: Examples | None, cases: Mapping[str, Examples]
+    split: Split,
+    examples: Examples,
+    test: Examples | None,
+    cases: Mapping[str, Examples],
+    unlabeled: tuple[str, ...],
 ) -> Material:
     train, holdout = examples.take(split.trained), None
     leaks = examples.take(split.leaks)
@@ -329,17 +430,20 @@ def _material(
         labels=split.labels,
         regime=split.regime,
         train=train,
-        train_y=label_indices(train.labels, split.labels),
+        train_y=truths(split.task_kind, train.labels, split.labels),
         holdout=holdout,
-        holdout_y=None if holdout is None else label_indices(holdout.labels, split.labels),
+        holdout_y=None
+        if holdout is None
+        else truths(split.task_kind, holdout.labels, split.labels),
         examples_digest=split.examples,
         holdout_digest=split.holdout_digest,
         quality=split.quality,
         leaks=leaks,
-        leaks_y=label_indices(leaks.labels, split.labels),
+        leaks_y=truths(split.task_kind, leaks.labels, split.labels),
         split=split,
         own=len(split.train),
         cases=cases,
+        unlabeled=unlabeled,
     )
 
 
@@ -357,20 +461,20 @@ def once_per_message(examples: Examples) -> NDArray[np.int64]:
 
 def label_indices(names: Sequence[str | None], labels: Sequence[str]) -> NDArray[np.int64]:
     """Column of each label name, ``(n,) int64``; -1 where the task does not know it."""
-    position = {label: i for i, label in enumerate(labels)}
-    return np.asarray([position.get(name or "", -1) for name in names], np.int64)
+    return truths("classify", names, labels)
 
 
 def _drawn(context: Context, task: Task, examples: Examples, contest: ContestId) -> Sides:
     """Sides by what the ledger has recorded; sides of new groups are recorded."""
     known, scheme = recorded_sides(context, task), _scheme(task)
-    sides = assign_sides(examples, known, context.settings, seed=SIDES_SEED)
+    parted = _parted(task, examples)
+    sides = assign_sides(parted, known, context.settings, seed=SIDES_SEED)
     new = {scheme + key: side for key, side in sides.new.items()}
     in_force = context.ledger.record_sides(task.name, new, contest=contest, actor=context.actor)
     if any(in_force.get(key) != side for key, side in new.items()):
         # Another process recorded some of these groups first; its draw stands.
         known = {**known, **{key.removeprefix(scheme): side for key, side in in_force.items()}}
-        return assign_sides(examples, known, context.settings, seed=SIDES_SEED)
+        return assign_sides(parted, known, context.settings, seed=SIDES_SEED)
     return sides
 
 

@@ -11,6 +11,7 @@ from milepost._base.clock import Deadline
 from milepost.contests.held import HeldVectors
 from milepost.contests.runner import predict
 from milepost.contests.runner import refit as refit_like
+from milepost.contests.training import trains
 from milepost.entities.contest import Candidate
 from milepost.entities.examination import Examination
 from milepost.entities.example import Examples
@@ -29,6 +30,8 @@ def examine_chosen(
     strategies: Sequence[Strategy],
     judgement: Judgement,
     out_of_fold: NDArray[np.float32],
+    *,
+    brief: bool = False,
 ) -> Examination:
     """Examine the candidate that goes before the gate.
 
@@ -38,9 +41,10 @@ def examine_chosen(
         strategies: Those of the contest; the chosen one's is among them.
         judgement: Its predictor and its answers.
         out_of_fold: ``(n, k) float32``, its out-of-fold answers to the training examples.
+        brief: Whether to find only what the gate checks, and what the release promises.
     """
     chosen = judgement.chosen
-    if chosen is None:
+    if chosen is None or bench.link != "softmax":
         return Examination()
     # What a task demands is checked however little time the candidates were given.
     problem = replace(problem, deadline=Deadline())
@@ -48,6 +52,10 @@ def examine_chosen(
         problem.encoder.lift_deadline()
     strategy = next(each for each in strategies if each.name == chosen.strategy)
     predictor = judgement.predictors[chosen.strategy]
+    # What trains for minutes is not trained many times over to be looked at.
+    can_refit = not (
+        predictor.upstreams or isinstance(strategy, Combining) or trains(strategy) is not None
+    )
 
     def refit(rows: NDArray[np.int64]) -> Answering:
         return _answering(bench, refit_like(problem.take(rows), strategy, predictor))
@@ -66,12 +74,13 @@ def examine_chosen(
             train=bench.train.take(range(bench.own)),
             train_y=bench.train_y[: bench.own],
             out_of_fold=out_of_fold[: bench.own],
-            refit=None if predictor.upstreams or isinstance(strategy, Combining) else refit,
+            refit=refit if can_refit else None,
             detector=predictor if isinstance(predictor, ScopedPredictor) else None,
             cases=bench.cases,
             chars=bench.settings.examine_chars,
             sampling=bench.sampling,
-        )
+        ),
+        brief=brief,
     )
 
 

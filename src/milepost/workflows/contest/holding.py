@@ -5,7 +5,7 @@ Each step is kept as soon as it is done, so that another process goes on where o
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import msgspec
@@ -14,7 +14,8 @@ from milepost._base.clock import Deadline
 from milepost._base.digest import canonical_json
 from milepost.contests.asking import Language
 from milepost.contests.runner import Entry, Fitted, combine, run
-from milepost.entities.contest import Contest
+from milepost.contests.searching.searched import settled
+from milepost.entities.contest import Contest, CurvePoint, Moving
 from milepost.entities.decision import Decision
 from milepost.entities.ids import ContestId
 from milepost.entities.money import MICRO
@@ -22,6 +23,7 @@ from milepost.entities.release import Channel, Manifest
 from milepost.entities.scorecard import Latency
 from milepost.entities.task import Task
 from milepost.evaluation.forecast import forecast
+from milepost.models.pairs import reads
 from milepost.releases.gate import decide
 from milepost.strategy import Problem, Strategy
 from milepost.workflows.contest.asking.combining import combining, contenders, with_times
@@ -54,6 +56,7 @@ from milepost.workflows.contest.timing import Encoders, latencies
 from milepost.workflows.context import Context
 from milepost.workflows.looking.looks import take_look
 from milepost.workflows.tasks.current import version_of
+from milepost.workflows.together.stored import kept_with
 from milepost.workflows.upkeep.jobs import Work
 from milepost.workflows.versions import code_version
 
@@ -62,12 +65,17 @@ CHANNEL = "production"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """What a contest was asked for: the task, who competes, how, and whom they may ask."""
+    """What a contest was asked for: the task, who competes, how, and whom they may ask.
+
+    A contest whose task is to move to another encoder compares the same strategy on both: it draws
+    no learning curve, and examines only what the gate and the release need.
+    """
 
     task: Task
     strategies: Sequence[Strategy]
     options: Options
     language: Language
+    moving: Moving | None = None
 
 
 class _Entered(NamedTuple):
@@ -80,6 +88,14 @@ class _Entered(NamedTuple):
 
 def hold(context: Context, work: Work, asked: Asked, material: Material) -> Contest:
     """Hold the contest, as far as no earlier process did, and conclude it."""
+    contest, standing = held(context, work, asked, material)
+    return _conclude(context, work, contest, standing)
+
+
+def held(
+    context: Context, work: Work, asked: Asked, material: Material
+) -> tuple[Contest, Channel | None]:
+    """The contest before it is concluded, and where production pointed when it began."""
     task, options = asked.task, asked.options
     spent, started = work.spent, time.monotonic()
     budget = options.budget
@@ -89,6 +105,7 @@ def hold(context: Context, work: Work, asked: Asked, material: Material) -> Cont
     entries = _entries(context, work, asked, material, problem)
     came = _enter_all(context, asked, material, entries)
     entered = came.entries
+    asked = _settled(asked, entered)
     work.tell("judging", 0.8)
     named = contest_id(work)
     bench = work.reach(lambda: bench_with_look(context, task, material, problem, named))
@@ -102,9 +119,12 @@ def hold(context: Context, work: Work, asked: Asked, material: Material) -> Cont
             work, lambda: naive_of(bench, problem, material, asked.strategies, judgement)
         )
         judgement = with_naive(judgement, naive, len(material.leaks))
-    work.tell("learning curve", 0.9)
-    curve = keep_curve(work, problem, lambda: curve_of(bench, problem, entered))
+    curve: tuple[CurvePoint, ...] = ()
+    if asked.moving is None:
+        work.tell("learning curve", 0.9)
+        curve = keep_curve(work, problem, lambda: curve_of(bench, problem, entered))
     work.tell("recording", 0.95)
+    decision, moving = weighed(context, bench, judgement, standing, asked.moving)
     contest = Contest(
         id=named,
         task=task.name,
@@ -120,13 +140,15 @@ def hold(context: Context, work: Work, asked: Asked, material: Material) -> Cont
         candidates=store_candidates(context, bench, judgement, entries),
         curve=curve,
         forecast=forecast(bench.measure, curve, context.settings.confidence),
-        decision=decided(context, bench, judgement, standing),
+        decision=decision,
         code=code_version(),
         actors=work.job.actors,
         budget_micro_usd=None if options.budget_usd is None else round(options.budget_usd * MICRO),
         spent_micro_usd=spent_by(context, work, asked.language) if asked.language else 0,
+        moving=moving,
+        needs=kept_with(context, material),
     )
-    return _conclude(context, work, contest, standing)
+    return contest, standing
 
 
 def _entries(
@@ -171,6 +193,13 @@ def _enter_all(context: Context, asked: Asked, material: Material, entries: Entr
     return _Entered(entered, timed, entries.purse.foreseen)
 
 
+def _settled(asked: Asked, entered: Sequence[Entry]) -> Asked:
+    """With what was chosen for each strategy in it: what is fitted from here on keeps it."""
+    found = {entry.strategy: entry.parameters for entry in entered}
+    strategies = [settled(each, found.get(each.name, {})) for each in asked.strategies]
+    return replace(asked, strategies=strategies)
+
+
 def times_of(
     context: Context, material: Material, problem: Problem, entered: Sequence[Entry]
 ) -> dict[str, Latency]:
@@ -179,7 +208,7 @@ def times_of(
     return latencies(
         {name: each.predictor for name, each in fitted.items()},
         material.train.texts,
-        Encoders(context.bare_encoder(), problem.encoder),
+        Encoders(reads(material.split.inputs, context.bare_encoder()), problem.encoder),
         context.settings,
         {n: each.answering for n, each in fitted.items() if each.answering is not None},
     )
@@ -200,7 +229,15 @@ def _examined(
     work.tell("examining", 0.85)
     out_of_fold = fitted[chosen.strategy].out_of_fold
     found = keep_examination(
-        work, lambda: examine_chosen(bench, problem, asked.strategies, judgement, out_of_fold)
+        work,
+        lambda: examine_chosen(
+            bench,
+            problem,
+            asked.strategies,
+            judgement,
+            out_of_fold,
+            brief=asked.moving is not None,
+        ),
     )
     return with_examination(judgement, found)
 
@@ -231,6 +268,8 @@ def _template(task: Task, material: Material, seed: int) -> Manifest:
         seed=seed,
         code=code_version(),
         prepare=material.split.prepare,
+        answers=msgspec.UNSET if task.kind == "classify" else task.kind,
+        inputs=task.composition or msgspec.UNSET,
     )
 
 
@@ -243,9 +282,24 @@ def bench_with_look(
 
 
 def decided(
-    context: Context, bench: Bench, judgement: Judgement, standing: Channel | None
+    context: Context,
+    bench: Bench,
+    judgement: Judgement,
+    standing: Channel | None,
+    moving: Moving | None = None,
 ) -> Decision:
     """What the gate says of the chosen candidate, against the release that stands."""
+    return weighed(context, bench, judgement, standing, moving)[0]
+
+
+def weighed(
+    context: Context,
+    bench: Bench,
+    judgement: Judgement,
+    standing: Channel | None,
+    moving: Moving | None,
+) -> tuple[Decision, Moving | None]:
+    """What the gate says, and what a task that is to move would lose or gain."""
     chosen = judgement.chosen
     late = [c.strategy for c in judgement.candidates if c.error and "budget" in c.error]
     left_out = (
@@ -260,15 +314,20 @@ def decided(
                 f"Nothing but `{FLOOR_STRATEGY}` could be fitted, so there is nothing to release.",
                 *left_out,
             ),
-        )
+        ), moving
+    standing_now = incumbent_evidence(context, bench, judgement, standing, fixed=moving is not None)
     decision = decide(
         bench.task.objective,
         chosen.scorecard,
         judgement.against_majority,
-        incumbent_evidence(context, bench, judgement, standing),
+        standing_now,
         bench.sampling.deciding,
+        loss=None if moving is None else moving.loss,
     )
-    return msgspec.structs.replace(decision, reasons=(*decision.reasons, *left_out))
+    if moving is not None and standing_now is not None and standing_now.scorecard is not None:
+        before = standing_now.scorecard.objective
+        moving = msgspec.structs.replace(moving, against=standing_now.comparison, before=before)
+    return msgspec.structs.replace(decision, reasons=(*decision.reasons, *left_out)), moving
 
 
 def contest_id(work: Work) -> ContestId:

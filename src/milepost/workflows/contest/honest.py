@@ -15,13 +15,14 @@ from milepost.contests.runner import predict
 from milepost.data.duplicates import regroup, text_keys
 from milepost.data.snapshot import read_snapshot
 from milepost.entities.contest import Candidate, Contest
-from milepost.entities.errors import InputError
 from milepost.entities.example import Examples
 from milepost.workflows.answering.speaking import language_of
 from milepost.workflows.contest.datasets import Split
 from milepost.workflows.contest.stored_predictions import load_predictions
 from milepost.workflows.context import Context
+from milepost.workflows.encoders import require_encoder
 from milepost.workflows.release.bundles import inputs_for, load_bundle
+from milepost.workflows.together.stored import with_others
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -151,7 +152,7 @@ def trained_on(context: Context, contest: Contest) -> Examples:
     snapshot = read_snapshot(context.artifacts.get(dataset.artifact))
     if contest.split is not None:
         split = msgspec.json.decode(context.artifacts.get(contest.split), type=Split)
-        return snapshot.take(split.trained)
+        return with_others(context, contest.task, snapshot.take(split.trained), split.together)
     if contest.regime != "holdout":
         return snapshot
     sides = context.ledger.sides(contest.task)
@@ -192,14 +193,9 @@ def _asked(
     bundle = competitor.candidate.bundle
     assert bundle is not None  # noqa: S101 — a competitor has one, for the type checker
     predictor, manifest = load_bundle(context, bundle)
-    encoder = context.encoder()
-    if manifest.encoder is not None and manifest.encoder != encoder.digest:
-        raise InputError(
-            f"{competitor.name} reads vectors of another encoder than the workspace's, so that it "
-            f"cannot be asked about {len(examples):,} examples.",
-            where="milepost.toml: encoder",
-            advice="Set the encoder back, or compare two of the same encoder.",
-        )
+    encoder = context.reading(manifest.encoder).encoder()
+    if manifest.encoder is not None:
+        require_encoder(manifest.encoder, encoder.digest, competitor.name)
     with language_of(context, manifest.task, predictor, "evaluate") as language:
         answers = predict(predictor, inputs_for(context, manifest, examples), encoder, language)
     return aligned(predictor.labels, labels, answers)

@@ -7,7 +7,9 @@ is a job: however its process ends, the next one goes on after the last finished
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from milepost.entities.contest import Contest
 from milepost.entities.errors import DataError, UnknownNameError
@@ -17,11 +19,12 @@ from milepost.entities.job import Plan
 from milepost.entities.serving import Feedback
 from milepost.entities.task import Task
 from milepost.workflows.contest.asking.money import speakers_of, upstreams_for
-from milepost.workflows.contest.corrections import feedback_for
+from milepost.workflows.contest.corrections import feedback_for, taught
 from milepost.workflows.contest.datasets import Material, prepare
 from milepost.workflows.contest.holding import Asked, contest_id, hold
 from milepost.workflows.contest.options import (
     Options,
+    by_hand,
     check_options,
     check_paid,
     competing,
@@ -32,6 +35,7 @@ from milepost.workflows.contest.steps import STRATEGY, keep_material
 from milepost.workflows.context import Context
 from milepost.workflows.listening import announced
 from milepost.workflows.looking.looks import require_unworn
+from milepost.workflows.migrating.naming import remember_encoder
 from milepost.workflows.prompts.keeping import keep_prompts
 from milepost.workflows.serving.fidelity import Chosen, check_released
 from milepost.workflows.tasks.current import current_task
@@ -71,13 +75,16 @@ def improve(context: Context, name: str, options: Options) -> Improvement:
     """
     check_options(options)
     task = current_task(context, name)
-    strategies = competing(options.strategies)
+    parameters = by_hand(task, options)
+    strategies = competing(options.strategies, parameters)
     check_paid(options, strategies)
+    context = context.for_task(task)
     context.encoder()  # one that cannot be opened is found before anything is recorded
+    remember_encoder(context, task)
     context.record_configuration()
     upstreams = upstreams_for(context, task, options.budget_usd)
     # Read once: what is said while the contest runs is for the next one.
-    said = feedback_for(context, task) if options.with_feedback else None
+    said = said_of(context, task, options)
 
     def key() -> Digest:
         return work_key(context, task, options, strategies, said, upstreams)
@@ -92,6 +99,7 @@ def improve(context: Context, name: str, options: Options) -> Improvement:
             "strategies": [strategy.name for strategy in strategies],
             **({} if said is None else {"feedback": len(said)}),
             **({} if options.budget_usd is None else {"budget_usd": options.budget_usd}),
+            **({"parameters": parameters} if parameters else {}),
         },
     )
     with (
@@ -105,13 +113,16 @@ def improve(context: Context, name: str, options: Options) -> Improvement:
         material = keep_material(
             context,
             work,
-            lambda: _read(context, task, contest_id(work), said, lambda: key() == plan.key),
+            lambda: _joined(
+                _read(context, task, contest_id(work), said, lambda: key() == plan.key), options
+            ),
         )
         contest = _concluded(context, work)
         if contest is None:
             require_unworn(context, task, material, contest_id(work))
             names = tuple(each.name for each in upstreams)
-            entered = entering(task, strategies, names, named=options.strategies is not None)
+            begun = [step.removeprefix(STRATEGY) for step in work.finished]
+            entered = entering(task, strategies, names, options, begun)
             with speakers_of(context, work, task, options.budget_usd) as language:
                 asked = Asked(task, entered, options, language)
                 contest = hold(context, work, asked, material)
@@ -119,6 +130,20 @@ def improve(context: Context, name: str, options: Options) -> Improvement:
     # The release stands; a server that finds this done already starts the sooner.
     serves = check_released(context, contest)
     return Improvement(contest=contest, quality=material.quality, serves=serves)
+
+
+def said_of(context: Context, task: Task, options: Options) -> tuple[Feedback, ...] | None:
+    """What was said of served answers and is trained on; ``None`` where nothing is."""
+    said = feedback_for(context, task)
+    return said if options.with_feedback else taught(said) or None
+
+
+def _joined(material: Material, options: Options) -> Material:
+    """The material with the record of the tasks that were tuned together, if they were."""
+    if options.together is None:
+        return material
+    split = msgspec.structs.replace(material.split, together=options.together)
+    return replace(material, split=split)
 
 
 def _read(

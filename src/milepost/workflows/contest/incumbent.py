@@ -5,23 +5,27 @@ out-of-fold answer, or a fresh one on an example that is new to it.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from milepost.contests.asking import UnaskedError, asked_predictions
-from milepost.contests.runner import batch_for
 from milepost.data.duplicates import text_keys
 from milepost.data.snapshot import read_snapshot
 from milepost.entities.contest import Contest
 from milepost.entities.errors import UpstreamError
 from milepost.entities.example import Examples
+from milepost.entities.kinds import Link, width_of
 from milepost.entities.release import Channel, Manifest, Release
+from milepost.entities.spans import relabelled
 from milepost.evaluation.measuring import row_units
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.evaluation.slices import slice_masks
+from milepost.models.encoder import Encoder
 from milepost.predictors.base import Predictor
+from milepost.predictors.reading import batch_for
 from milepost.releases.gate import IncumbentEvidence
 from milepost.workflows.contest.honest import trained_on
 from milepost.workflows.contest.judge import Bench, Judgement, compare_answers
@@ -29,14 +33,30 @@ from milepost.workflows.contest.stored_predictions import load_predictions
 from milepost.workflows.context import Context
 from milepost.workflows.release.bundles import inputs_for, load_bundle
 
+NO_ENCODER = "it reads vectors of an encoder that milepost.toml names no more"
+"""Why a release has no answer where the encoder was changed by hand."""
+
 
 def incumbent_evidence(
-    context: Context, bench: Bench, judgement: Judgement, standing: Channel | None
+    context: Context,
+    bench: Bench,
+    judgement: Judgement,
+    standing: Channel | None,
+    *,
+    fixed: bool = False,
 ) -> IncumbentEvidence | None:
     """The release in production against the chosen candidate on the judged examples.
 
     What it asks language models is asked within what is left of the contest's money. Where they
     cannot be asked it is compared by its recorded answers, and that is said.
+
+    Args:
+        context: The workspace.
+        bench: What both are judged on.
+        judgement: The candidates.
+        standing: Where production points.
+        fixed: Whether it was settled before which candidate is compared, so that no choosing is
+            paid for; the interval is then as sure as the decision.
 
     Returns:
         ``None`` where there is no release yet.
@@ -45,6 +65,8 @@ def incumbent_evidence(
     if standing is None or chosen is None:
         return None
     release = context.ledger.release(bench.task.name, standing.release)
+    if release.number in context.ledger.forgotten_by(bench.task.name):
+        return _forgets(release)
     contest = context.ledger.contest(release.contest)
     answerer = load_bundle(context, release.bundle)
     predictor = answerer[0]
@@ -55,12 +77,17 @@ def incumbent_evidence(
     mine = judgement.probabilities[chosen.strategy]
     other = np.zeros_like(mine)
     other[rows] = probabilities
-    others = sum(c.scorecard is not None for c in judgement.candidates)
-    comparison = compare_answers(bench, f"release {release.number}", (mine, other), rows, others)
+    others = 1 if fixed else sum(c.scorecard is not None for c in judgement.candidates)
+    sampling = bench.sampling
+    if fixed:
+        sampling = replace(sampling, confidence=2.0 * sampling.deciding - 1.0)
+    name = f"release {release.number}"
+    comparison = compare_answers(bench, name, (mine, other), rows, others, sampling)
     judged = bench.judged.take(rows.tolist())
     scorecard = build_scorecard(
         Evidence(
             labels=bench.labels,
+            kind=bench.task.kind,
             objective=bench.task.objective,
             regime=bench.regime,
             y=bench.judged_y[rows],
@@ -76,7 +103,12 @@ def incumbent_evidence(
         )
     )
     note = ""
-    if found.missing:
+    if found.missing and found.why == NO_ENCODER:
+        note = (
+            f"Release {release.number} cannot answer any more: {NO_ENCODER}. It is compared on the "
+            f"{len(rows):,} examples that it has a recorded answer to."
+        )
+    elif found.missing:
         note = (
             f"Release {release.number} asks {_names(predictor)}, and not all could be asked now "
             f"({found.why}): {found.missing:,} examples without a recorded answer are left out of "
@@ -85,6 +117,15 @@ def incumbent_evidence(
     return IncumbentEvidence(
         release=release.number, scorecard=scorecard, comparison=comparison, note=note
     )
+
+
+def _forgets(release: Release) -> IncumbentEvidence:
+    """A release that learned from forgotten examples is compared with nothing: it goes."""
+    note = (
+        f"Release {release.number} learned from examples that were forgotten since, so that this "
+        "candidate takes its place."
+    )
+    return IncumbentEvidence(release=release.number, scorecard=None, comparison=None, note=note)
 
 
 def _not_compared(
@@ -98,6 +139,8 @@ def _not_compared(
             f"{who} was not compared: it may have been trained on every example that judges, or "
             "on their like."
         )
+    elif found.why == NO_ENCODER:
+        note = f"{who} cannot answer: {NO_ENCODER}; this candidate takes its place."
     elif gone:
         note = (
             f"{who} asks {_names(predictor)}, which is registered no more, so it cannot answer; "
@@ -160,29 +203,41 @@ def _honest_answers(
         # What was asked of a language model was paid for, and is not asked again.
         again = bench.cross_fitted or (asks and group not in trained)
         if again and same_text and identity in stored[1]:
-            answers[row] = _aligned(stored[0], bench.labels, stored[1][identity])
+            answers[row] = _aligned(stored[0], bench.labels, stored[1][identity], bench.link)
         elif group not in trained:
             fresh.append(row)
     why = ""
     if fresh:
         texts = inputs_for(context, manifest, bench.judged.take(fresh))
-        found, why = _answers_now(predictor, texts, bench)
+        encoder = _encoder_of(context, bench, manifest)
+        found, why = [None] * len(texts), NO_ENCODER
+        if encoder is not None:
+            found, why = _answers_now(predictor, texts, bench, encoder)
         for row, answer in zip(fresh, found, strict=True):
             if answer is not None:
-                answers[row] = _aligned(predictor.labels, bench.labels, answer)
+                answers[row] = _aligned(predictor.labels, bench.labels, answer, bench.link)
     rows = sorted(answers)
-    probabilities = [answers[row] for row in rows] or np.zeros((0, len(bench.labels)), np.float32)
+    width = width_of(bench.link, len(bench.labels))
+    probabilities = [answers[row] for row in rows] or np.zeros((0, width), np.float32)
     missing = sum(row not in answers for row in fresh)
     return _Honest(np.asarray(rows, np.int64), np.asarray(probabilities), missing, why)
 
 
+def _encoder_of(context: Context, bench: Bench, manifest: Manifest) -> Encoder | None:
+    """The encoder whose vectors the release reads; ``None`` where the workspace has it no more."""
+    if manifest.encoder in {None, bench.encoder.digest}:
+        return bench.encoder
+    encoder = context.reading(manifest.encoder).encoder()
+    return encoder if encoder.digest == manifest.encoder else None
+
+
 def _answers_now(
-    predictor: Predictor, texts: Sequence[str], bench: Bench
+    predictor: Predictor, texts: Sequence[str], bench: Bench, encoder: Encoder
 ) -> tuple[Sequence[NDArray[np.float32] | None], str]:
     """Fresh answers, ``None`` where a language model did not answer, and why it did not."""
-    batch = batch_for(predictor, texts, bench.encoder)
+    batch = batch_for(predictor, texts, encoder)
     if not predictor.upstreams:
-        return list(predictor.predict(batch).probabilities), ""
+        return list(predictor.predict(batch).judged), ""
     try:
         found, costs = asked_predictions(predictor, batch, bench.language)
     except (UpstreamError, UnaskedError) as error:
@@ -227,10 +282,15 @@ def _training_groups(context: Context, bench: Bench, contest: Contest) -> set[st
 
 
 def _aligned(
-    labels: tuple[str, ...], wanted: tuple[str, ...], answer: NDArray[np.float32]
+    labels: tuple[str, ...],
+    wanted: tuple[str, ...],
+    answer: NDArray[np.float32],
+    link: Link = "softmax",
 ) -> NDArray[np.float32]:
     """Probabilities re-ordered to ``wanted``; a label that is not known gets 0."""
     if labels == wanted:
         return answer
+    if link == "spans":
+        return relabelled(answer, labels, wanted)
     position = {label: i for i, label in enumerate(labels)}
     return np.asarray([answer[position[w]] if w in position else 0.0 for w in wanted], np.float32)

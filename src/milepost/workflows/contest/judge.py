@@ -7,6 +7,7 @@ and every number comes from the holdout.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,12 +15,15 @@ from numpy.typing import NDArray
 
 from milepost._base.settings import Settings
 from milepost.contests.asking import Language
-from milepost.contests.runner import Entry, Fitted, batch_for
+from milepost.contests.runner import Entry, Fitted
+from milepost.contests.thresholds import answers_out_of_fold
+from milepost.data.splitting.folding import Folding
 from milepost.entities.cascade import CascadeScore
 from milepost.entities.contest import Candidate
 from milepost.entities.decision import Comparison
 from milepost.entities.example import Examples
 from milepost.entities.ids import CandidateId, ContestId
+from milepost.entities.kinds import KINDS, Link
 from milepost.entities.money import MICRO
 from milepost.entities.prediction import Predictions
 from milepost.entities.scorecard import Latency, Regime, Spending
@@ -32,14 +36,15 @@ from milepost.evaluation.slices import slice_masks
 from milepost.metrics.inference.intervals import Sampling, estimate_of
 from milepost.metrics.inference.multiplicity import holm
 from milepost.metrics.inference.selection import Selection, Ties, best_by, best_of
-from milepost.metrics.scoring.classification import log_loss_rows
 from milepost.metrics.scoring.deciding import decided
+from milepost.metrics.scoring.links import loss_rows
 from milepost.metrics.scoring.measures import Measure, Sample
 from milepost.models.encoder import Encoder
 from milepost.models.language.asking import Speaker
 from milepost.predictors.base import Predictor
 from milepost.predictors.cascade import CascadePredictor
 from milepost.predictors.preparation import Preparation
+from milepost.predictors.reading import batch_for
 from milepost.strategies.registry import trust_of
 from milepost.workflows.contest.corrections import noted
 from milepost.workflows.contest.timing import Encoders, latencies
@@ -58,6 +63,7 @@ class Bench:
         regime: How numbers are certified.
         train: Labelled training examples, those that came of feedback last.
         train_y: ``(n,) int64``.
+        folding: Which of them answered which out of fold.
         counted: Rows of ``train`` that count as evidence: one per message.
         own: How many of ``train`` are the task's own examples.
         judged: Examples that numbers come from: the counted rows of ``train`` when cross-fitted.
@@ -81,11 +87,12 @@ class Bench:
     labels: tuple[str, ...]
     regime: Regime
     train: Examples
-    train_y: NDArray[np.int64]
+    train_y: NDArray[Any]
+    folding: Folding
     counted: NDArray[np.int64]
     own: int
     judged: Examples
-    judged_y: NDArray[np.int64]
+    judged_y: NDArray[Any]
     encoder: Encoder
     bare_encoder: Encoder
     settings: Settings
@@ -110,6 +117,18 @@ class Bench:
         )
 
     @property
+    def link(self) -> Link:
+        """From a predictor's numbers to an answer."""
+        return KINDS[self.task.kind].link
+
+    def out_of_fold(self, fitted: Fitted) -> Predictions:
+        """Answers to the counted training examples, each by what saw nothing of its group."""
+        asked = (self.train_y, self.task.objective.metric)
+        return answers_out_of_fold(
+            fitted.predictor, fitted.out_of_fold, asked, self.folding, self.counted
+        )
+
+    @property
     def cross_fitted(self) -> bool:
         """Whether nothing was set aside."""
         return self.regime == "cross_fitted"
@@ -122,7 +141,7 @@ class Judgement:
     Attributes:
         candidates: Best first, failures last; without bundles and stored predictions.
         predictors: Fitted predictor of each candidate that has one, by strategy.
-        probabilities: ``(m, k) float32`` on ``Bench.judged``, by strategy.
+        probabilities: ``(m, k) float32`` on ``Bench.judged``, as measures read them, by strategy.
         against_majority: The chosen candidate against ``majority``; ``None`` when it is
             ``majority``, or nothing was chosen.
     """
@@ -159,7 +178,7 @@ def judge(
     timed = timed_entries(bench, entries, timed)
     selection, eligible = choose(bench, fitted, timed)
     answers = {name: _judged_answers(bench, each) for name, each in fitted.items()}
-    probabilities = {name: each.probabilities for name, each in answers.items()}
+    probabilities = {name: each.judged for name, each in answers.items()}
     chosen = eligible[selection.chosen] if selection else None
 
     masks = slice_masks(bench.judged, bench.task.input_name, bench.task.objective.slices)
@@ -206,9 +225,7 @@ def judged_again(
     return Judgement(
         candidates=candidates,
         predictors={name: each.predictor for name, each in fitted.items()},
-        probabilities={
-            name: _judged_answers(bench, each).probabilities for name, each in fitted.items()
-        },
+        probabilities={name: _judged_answers(bench, each).judged for name, each in fitted.items()},
         against_majority=against_majority,
     )
 
@@ -242,7 +259,7 @@ def compare_answers(
 
 def _judged_answers(bench: Bench, fitted: Fitted) -> Predictions:
     if bench.cross_fitted:
-        return Predictions(bench.labels, fitted.out_of_fold[bench.counted])
+        return bench.out_of_fold(fitted)
     if fitted.held is not None:
         return fitted.held
     batch = batch_for(fitted.predictor, bench.judged.texts, bench.encoder)
@@ -271,11 +288,12 @@ def choose(
         ]
         eligible = leaving or eligible
     y = bench.train_y[bench.counted]
-    out_of_fold = np.stack([fitted[name].out_of_fold[bench.counted] for name in eligible])
+    given = [bench.out_of_fold(fitted[name]) for name in eligible]
     ties = Ties(
-        losses=np.stack([log_loss_rows(y, each) for each in out_of_fold]),
+        losses=np.stack([loss_rows(bench.link, y, each.probabilities) for each in given]),
         trust=np.array(trust_of(eligible), np.int64),
     )
+    out_of_fold = np.stack([each.judged for each in given])
     units = row_units(bench.train.take(bench.counted.tolist()).groups)
     if bench.measure.read is not None or units is not None:
         samples = [Sample(y, each, units) for each in out_of_fold]
@@ -321,10 +339,12 @@ def _candidate(
     card = build_scorecard(
         Evidence(
             labels=bench.labels,
+            kind=bench.task.kind,
             objective=bench.task.objective,
             regime=bench.regime,
             y=bench.judged_y,
             probabilities=given.probabilities,
+            judged=given.judged,
             ids=bench.judged.ids,
             texts=bench.judged.texts,
             slice_masks=masks,
@@ -341,7 +361,7 @@ def _candidate(
             ),
         )
     )
-    out_of_fold = entry.fitted.out_of_fold[bench.counted]
+    out_of_fold = bench.out_of_fold(entry.fitted).judged
     return Candidate(
         id=identity,
         strategy=entry.strategy,

@@ -1,8 +1,8 @@
 """What a contest is asked for: options, who competes, and when two contests are the same work."""
 
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,14 +11,17 @@ import msgspec
 from milepost._base.digest import digest_of, sha256_file
 from milepost.contests.per_upstream import asks, per_upstream
 from milepost.contests.scoped import scoped
-from milepost.entities.errors import InputError
+from milepost.contests.searching.searched import searched
+from milepost.entities.errors import InputError, UnknownNameError
 from milepost.entities.ids import Digest
+from milepost.entities.kinds import KINDS
 from milepost.entities.serving import Feedback
 from milepost.entities.task import Task
 from milepost.entities.upstream import Upstream
 from milepost.evaluation.measuring import own_file
+from milepost.strategies.multitask import Multitask
 from milepost.strategies.registry import strategy_named, with_plugins
-from milepost.strategy import Combining, Strategy
+from milepost.strategy import Combining, Strategy, Training, kinds_of, reads_images
 from milepost.workflows.contest.cases import case_files
 from milepost.workflows.contest.corrections import said_digest
 from milepost.workflows.contest.datasets import task_preparation
@@ -47,6 +50,10 @@ class Options:
         budget_usd: What language models may cost, in USD, an interrupted run included; ``None``
             asks none.
         with_feedback: Whether to train also on what was said of served answers.
+        parameters: Parameters of strategies that are set by hand, by strategy; they come before
+            those of the task file. A strategy that is named here was asked for.
+        together: Where the record is stored of tasks that were tuned together, this one among
+            them: what they came to competes, too. ``None`` where they were not.
     """
 
     budget: float | None = None
@@ -54,6 +61,14 @@ class Options:
     strategies: Sequence[str] | None = None
     with_feedback: bool = False
     budget_usd: float | None = None
+    parameters: Mapping[str, Mapping[str, object]] = field(
+        default_factory=dict[str, Mapping[str, object]]
+    )
+    together: Digest | None = None
+
+    def names(self, strategy: str) -> bool:
+        """Whether somebody asked for this strategy rather than for all."""
+        return self.strategies is not None or strategy in self.parameters
 
 
 def check_options(options: Options) -> None:
@@ -119,50 +134,113 @@ def check_paid(options: Options, strategies: Sequence[Strategy]) -> None:
             )
 
 
-def competing(names: Sequence[str] | None) -> list[Strategy]:
-    """The competing strategies, those of plug-ins last; ``majority`` always takes part.
+def by_hand(task: Task, options: Options) -> dict[str, dict[str, object]]:
+    """Parameters that somebody set, by strategy: those of the task file, then those of the call.
 
     Raises:
-        UnknownNameError: If a name is not known.
-        InputError: If an installed plug-in cannot be used.
+        UnknownNameError: If there is no such strategy.
+        InputError: If one is set for the call and does not take part in it.
     """
+    told = {} if isinstance(task.strategies, msgspec.UnsetType) else task.strategies
     table = with_plugins()
+    given = {f"tasks/{task.name}.yaml: strategies": told, "set": options.parameters}
+    for where, names in given.items():
+        for name in names:
+            if name not in table:
+                raise UnknownNameError("strategy", name, table, where=where)
+    for name in options.parameters:
+        if options.strategies is not None and name not in options.strategies:
+            raise InputError(
+                f"a parameter of '{name}' is set, and it does not take part.",
+                where="set",
+                advice=f"Name it, too (--strategy {name}), or leave it out.",
+            )
+    return {
+        name: {**told.get(name, {}), **options.parameters.get(name, {})}
+        for name in (*told, *options.parameters)
+    }
+
+
+def competing(
+    names: Sequence[str] | None, parameters: Mapping[str, Mapping[str, object]] | None = None
+) -> list[Strategy]:
+    """The competing strategies, those of plug-ins last; ``majority`` always takes part.
+
+    Args:
+        names: Those that compete; ``None`` for all.
+        parameters: Those that are not the defaults, by strategy.
+
+    Raises:
+        UnknownNameError: If a name is not known, or a parameter.
+        InputError: If a parameter is out of range, or an installed plug-in cannot be used.
+    """
+    table, given = with_plugins(), parameters or {}
     wanted = list(table) if names is None else [FLOOR_STRATEGY, *names]
-    return [strategy_named(name, table=table) for name in dict.fromkeys(wanted)]
+    return [strategy_named(name, given.get(name), table=table) for name in dict.fromkeys(wanted)]
 
 
 def entering(
     task: Task,
     strategies: Sequence[Strategy],
     upstreams: Sequence[str] = (),
-    *,
-    named: bool = False,
+    options: Options | None = None,
+    begun: Collection[str] = (),
 ) -> list[Strategy]:
     """The strategies as they enter a contest: with a detector each where the task has a scope.
 
     The floor stays what it is: it is what everything is compared with. A strategy that asks
     language models enters once for each upstream and tells inputs out of scope by itself; without
-    one it does not enter. Those that are made of others enter where a language model takes part,
-    where the task says what they must promise, or where they were named.
+    one it does not enter. Those that offer ``Training`` enter where time was given, or they were
+    asked for. Cascades enter where a language model takes part, where
+    the task says what they must promise, or where they were asked for. With time given, what can
+    be searched is; a task with a scope searches nothing.
 
     Args:
         task: The task.
         strategies: Those that compete.
         upstreams: Names of the upstreams that may be asked, preferred ones first.
-        named: Whether somebody named the strategies.
+        options: How the contest is run; ``None`` where each of the strategies was asked for.
+        begun: Names of strategies that an earlier process of the contest finished.
     """
-    rule, declared = task.out_of_scope, not isinstance(task.cascade, msgspec.UnsetType)
+    chosen = options or Options(strategies=[each.name for each in strategies])
+    rule, timed = task.out_of_scope, chosen.budget is not None
+    told = {} if isinstance(task.strategies, msgspec.UnsetType) else task.strategies
+    classes = KINDS[task.kind].link == "softmax"
     entered: list[Strategy] = []
     for each in strategies:
+        joined = each.name == Multitask.name and chosen.together is not None
+        wanted = joined or chosen.names(each.name) or each.name in begun
+        fits = task.kind in kinds_of(each) and (reads_images(each) or not task.images)
+        if not fits and not wanted:
+            continue
         if asks(each):
             entered += per_upstream(each, upstreams)
-        elif isinstance(each, Combining):
-            entered += [each] if upstreams or declared or named else []
-        elif each.name == FLOOR_STRATEGY or isinstance(rule, msgspec.UnsetType):
+        elif not wanted and (
+            each.name == Multitask.name or (isinstance(each, Training) and not timed)
+        ):
+            continue
+        elif isinstance(each, Training) and isinstance(each, Combining):
             entered.append(each)
-        else:
+        elif isinstance(each, Combining):
+            declared = not isinstance(task.cascade, msgspec.UnsetType)
+            entered += [each] if upstreams or declared or wanted else []
+        elif each.name == FLOOR_STRATEGY:
+            entered.append(each)
+        elif not isinstance(rule, msgspec.UnsetType):
             entered.append(scoped(each, rule))
+        else:
+            set_by_hand = {*told.get(each.name, ()), *chosen.parameters.get(each.name, ())}
+            entered.append(searched(each, tuple(set_by_hand)) if timed and classes else each)
     return entered
+
+
+def with_parameters(strategy: Strategy, recorded: Mapping[str, object]) -> Strategy:
+    """The strategy with the parameters that a candidate's record tells, as far as it has them."""
+    if not is_dataclass(strategy):
+        return strategy
+    plain = asdict(cast("Any", strategy))
+    known = {name: value for name, value in recorded.items() if name in plain}
+    return cast("Strategy", msgspec.convert({**plain, **known}, type(strategy)))
 
 
 def work_key(
@@ -177,7 +255,13 @@ def work_key(
 
     The budget is no part of it: it decides when to stop, not what comes out of a strategy.
     """
-    files = [*task.data.example_files, *task.data.test_files, *case_files(task)]
+    named = (
+        task.data.example_files,
+        task.data.test_files,
+        task.data.unlabeled_files,
+        task.data.candidate_files,
+    )
+    files = [*(file for each in named for file in each), *case_files(task)]
     encoder, measure = context.encoder(), own_file(task.objective, context.root)
     prompt = prompt_for(context, task) if upstreams else None
     return Digest(
@@ -193,6 +277,7 @@ def work_key(
                 "settings": context.settings,
                 "code": code_version(),
                 **({} if said is None else {"feedback": said_digest(said)}),
+                **({} if options.together is None else {"together": options.together}),
                 **({"upstreams": list(upstreams)} if upstreams else {}),
                 **({} if prompt is None else {"prompt": prompt}),
             }

@@ -13,13 +13,15 @@ from milepost.contests.runner import Events
 from milepost.data.splitting.folding import Folding, fold_examples
 from milepost.entities.scorecard import Spending
 from milepost.entities.task import Task
-from milepost.evaluation.measuring import cost_table, measure_of, own_file
+from milepost.evaluation.measuring import cost_table, own_file, task_measure
+from milepost.models.pairs import reads
 from milepost.strategy import Problem
 from milepost.workflows.contest.asking.money import within
 from milepost.workflows.contest.datasets import Material, once_per_message
 from milepost.workflows.contest.judge import Bench
 from milepost.workflows.context import Context
 from milepost.workflows.prompts.using import prompt_for
+from milepost.workflows.together.stored import joint_of
 from milepost.workflows.versions import code_version
 
 
@@ -45,24 +47,36 @@ def problem_of(
         instruction=task.instruction,
         texts=texts,
         y=material.train_y,
-        encoder=HeldVectors(context.encoder(), [*texts, *held], encoding, deadline),
+        encoder=HeldVectors(
+            reads(task.composition, context.encoder()), [*texts, *held], encoding, deadline
+        ),
         seed=seed,
         deadline=deadline,
         language=language or {},
         prompt=prompt_for(context, task, material.labels),
         input_name=task.input_name,
+        kind=task.kind,
+        metric=task.objective.metric,
+        images=bool(task.images),
         cascade=task.cascade_rule,
         costs=cost_table(task.objective, material.labels)
         if task.objective.metric == "utility"
         else None,
+        unlabeled=material.unlabeled,
+        weights=context.weights,
+        joint=joint_of(context, task.name, material),
     )
     return replace(problem, evidence=evidence_rows(context, material, problem))
 
 
 def folding_of(context: Context, material: Material, problem: Problem) -> Folding:
-    """Which rows answer which out of fold."""
+    """Which rows answer which out of fold; of tasks tuned together the folds that they share."""
+    if problem.joint is not None:
+        shared = [problem.joint.fold_of[text] for text in problem.texts]
+        own = np.unique(shared, return_inverse=True)[1]
+        return Folding(own.astype(np.int64), np.ones(len(shared), np.bool_))
     return fold_examples(
-        material.train, problem.y, context.settings.folds, problem.seed, material.own
+        material.train, material.strata, context.settings.folds, problem.seed, material.own
     )
 
 
@@ -118,19 +132,20 @@ def bench_of(
         regime=material.regime,
         train=material.train,
         train_y=material.train_y,
+        folding=folding_of(context, material, problem),
         counted=counted,
         own=material.own,
         judged=judged,
         judged_y=judged_y,
         encoder=problem.encoder,
-        bare_encoder=context.bare_encoder(),
+        bare_encoder=reads(task.composition, context.bare_encoder()),
         settings=context.settings,
         seed=problem.seed,
         looks=spent.look if spent else 0,
         spent=spent,
         one_sided=1.0 - spent.alpha if spent else None,
         provenance=provenance,
-        measure=measure_of(task.objective, material.labels, context.root),
+        measure=task_measure(task, material.labels, context.root),
         cases=material.cases,
         prepare=context.preparation(material.split.prepare) if material.split.prepare else None,
         language=within(problem.language),

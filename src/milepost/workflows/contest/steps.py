@@ -204,7 +204,8 @@ def keep_material(context: Context, work: Work, prepare: Callable[[], Material])
         # With many rows the record is large: it is stored beside the ledger, not in it.
         split = context.artifacts.put(canonical_json(material.split))
         stored = material.split
-        parts = (stored.examples_artifact, stored.test_artifact, *stored.cases.values())
+        more = stored.unlabeled or None
+        parts = (stored.examples_artifact, stored.test_artifact, *stored.cases.values(), more)
         return Kept({"split": split}, (split, *(part for part in parts if part is not None)))
 
     def load(step: Step) -> Material:
@@ -295,12 +296,14 @@ def store_candidates(
             set_thresholds=_set_thresholds(candidate),
         )
         probabilities = judgement.probabilities[candidate.strategy]
-        same = bench.cross_fitted and len(bench.counted) == len(bench.train)
+        moved = bool(judgement.predictors[candidate.strategy].thresholds)
+        same = bench.cross_fitted and len(bench.counted) == len(bench.train) and not moved
         predictions = kept.out_of_fold if same else None
         stored.append(
             msgspec.structs.replace(
                 candidate,
                 bundle=context.artifacts.put(canonical_json(manifest)),
+                size_bytes=sum(file.size for file in manifest.files),
                 predictions=predictions
                 or store_predictions(context, bench.judged.ids, bench.labels, probabilities),
             )

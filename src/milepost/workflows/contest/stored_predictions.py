@@ -24,7 +24,7 @@ def store_predictions(
     table = pa.table(
         {
             "id": pa.array(ids, pa.string()),
-            "probabilities": pa.FixedSizeListArray.from_arrays(flat, len(labels)),
+            "probabilities": pa.FixedSizeListArray.from_arrays(flat, probabilities.shape[1]),
         }
     )
     out = io.BytesIO()
@@ -45,6 +45,7 @@ def load_predictions(
     table = pq.read_table(io.BytesIO(context.artifacts.get(digest)))
     metadata = table.schema.metadata or {}
     labels = msgspec.json.decode(metadata[b"labels"], type=tuple[str, ...])
+    width = table.schema.field("probabilities").type.list_size
     flat = table["probabilities"].combine_chunks().values.to_numpy()
     ids = tuple(str(value) for value in table["id"].to_pylist())
-    return ids, labels, flat.reshape(len(ids), len(labels)).astype(np.float32)
+    return ids, labels, flat.reshape(len(ids), width).astype(np.float32)

@@ -1,13 +1,10 @@
-"""Latency of predictors on real inputs: the encoder timed once, every head on its vectors.
+"""Latency of predictors on real inputs: the encoder once per adapter, every head on its vectors.
 
 Who asks language models is not timed again: its answers took what they took as they were given.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from milepost._base.settings import Settings
 from milepost.entities.asked import Answering
@@ -16,6 +13,7 @@ from milepost.entities.scorecard import Latency
 from milepost.evaluation.latency import Stage, Timing, time_stage, total_latency
 from milepost.models.encoder import Encoder
 from milepost.predictors.base import Batch, Predictor
+from milepost.predictors.reading import batch_for, encoder_for
 
 
 class Encoders(NamedTuple):
@@ -45,24 +43,21 @@ def latencies(
     most = 4 * settings.latency_samples
     texts = texts[:: max(1, len(texts) // most)][:most]
     samples, price = settings.latency_samples, settings.cpu_usd_per_hour
-    encoding: list[Timing] = []
-    vectors = np.zeros((len(texts), 0), np.float32)
-    if any(predictor.uses == "vectors" for predictor in predictors.values()):
-        encoding = [
-            time_stage(
-                lambda rows: encoders.bare.encode([texts[i] for i in rows]), len(texts), samples
-            )
-        ]
-        vectors = encoders.cached.encode(texts)
     found: dict[str, Latency] = {}
+    timed: dict[str, Timing] = {}
     for name, predictor in predictors.items():
+        bare = encoder_for(predictor, encoders.bare)
+        encoding: list[Timing] = []
+        if bare is not None:
+            if bare.digest not in timed:
+                timed[bare.digest] = time_stage(_encoding(bare, texts), len(texts), samples)
+            encoding = [timed[bare.digest]]
         if name in known:
-            reads = encoding if predictor.uses == "vectors" else []
-            found[name] = _as_asked(known[name], reads, price)
+            found[name] = _as_asked(known[name], encoding, price)
             continue
-        head = time_stage(_head(predictor, texts, vectors), len(texts), samples)
-        stages = [*encoding, head] if predictor.uses == "vectors" else [head]
-        found[name] = total_latency(stages, price)
+        batch = batch_for(predictor, texts, encoders.cached)
+        head = time_stage(_head(predictor, batch), len(texts), samples)
+        found[name] = total_latency([*encoding, head], price)
     return found
 
 
@@ -79,9 +74,18 @@ def _as_asked(answering: Answering, encoding: Sequence[Timing], price: float) ->
     )
 
 
-def _head(predictor: Predictor, texts: Sequence[str], vectors: NDArray[np.float32]) -> Stage:
+def _encoding(encoder: Encoder, texts: Sequence[str]) -> Stage:
+    encoder.encode(texts[:1])  # the first text may open a graph
+
     def stage(rows: Sequence[int]) -> object:
-        given = vectors[list(rows)] if predictor.uses == "vectors" else None
-        return predictor.predict(Batch(tuple(texts[i] for i in rows), given))
+        return encoder.encode([texts[i] for i in rows])
+
+    return stage
+
+
+def _head(predictor: Predictor, batch: Batch) -> Stage:
+    def stage(rows: Sequence[int]) -> object:
+        vectors = None if batch.vectors is None else batch.vectors[list(rows)]
+        return predictor.predict(Batch(tuple(batch.texts[i] for i in rows), vectors))
 
     return stage

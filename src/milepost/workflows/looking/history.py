@@ -19,6 +19,7 @@ from milepost.entities.release import Look
 from milepost.entities.scorecard import Scorecard, Spending
 from milepost.metrics.inference.spending import left, level, margin
 from milepost.workflows.contest.datasets import Material, Split
+from milepost.workflows.contest.snapshots import stored_examples
 from milepost.workflows.context import Context
 
 
@@ -152,7 +153,7 @@ def judged_keys(context: Context, contest: Contest) -> frozenset[str]:
         split = msgspec.json.decode(context.artifacts.get(contest.split), type=Split)
         rows = split.train if split.holdout is None else split.holdout
         kept = split.test_artifact or split.examples_artifact
-        return _keys(read_snapshot(context.artifacts.get(kept)).take(rows))
+        return _keys(stored_examples(context, kept).take(rows))
     digest = contest.holdout if contest.regime == "test_file" else None
     dataset = context.ledger.dataset(digest or contest.examples)
     examples = read_snapshot(context.artifacts.get(dataset.artifact))

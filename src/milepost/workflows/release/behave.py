@@ -23,6 +23,7 @@ from milepost.workflows.contest.cases import case_files, read_cases
 from milepost.workflows.contest.datasets import Split, load, prepared
 from milepost.workflows.contest.examining import known_texts, prepared_where_new
 from milepost.workflows.context import Context
+from milepost.workflows.encoders import require_encoder
 from milepost.workflows.release.bundles import Answerer, find_answerer
 from milepost.workflows.tasks.current import current_task
 
@@ -145,14 +146,10 @@ def _examples(context: Context, task: Task, answerer: Answerer) -> tuple[Example
 
 
 def _answering(context: Context, answerer: Answerer, known: frozenset[str]) -> Answering:
-    predictor, encoder = answerer.predictor, context.encoder()
-    if predictor.uses == "vectors" and answerer.manifest.encoder != encoder.digest:
-        raise InputError(
-            "the workspace's encoder is not the one that this predictor was measured with.",
-            where="milepost.toml: encoder",
-            advice="Set the encoder back, or run `milepost improve` with the new one.",
-        )
-
+    manifest, predictor = answerer.manifest, answerer.predictor
+    encoder = context.reading(manifest.encoder).encoder()
+    if predictor.uses == "vectors":
+        require_encoder(manifest.encoder, encoder.digest)
     prepare = context.preparation(answerer.manifest.prepare)
 
     def answer(texts: Sequence[str]) -> NDArray[np.float32]:

@@ -7,8 +7,11 @@ from pathlib import Path
 from milepost.entities.errors import InputError, UnknownNameError, WorkspaceError
 from milepost.entities.example import Examples
 from milepost.entities.ids import CandidateId, Digest
+from milepost.entities.inputs import Composition
+from milepost.entities.learning import HeadUpdate
 from milepost.entities.release import Manifest
 from milepost.models.catalog import save_encoder
+from milepost.models.export import export_merged
 from milepost.predictors.base import Predictor
 from milepost.predictors.bundle import (
     MANIFEST,
@@ -18,18 +21,20 @@ from milepost.predictors.bundle import (
     write_bundle,
 )
 from milepost.predictors.exported import ENCODER, PREDICTOR, SUMS, sums
+from milepost.predictors.reading import adapters_of
 from milepost.workflows.context import Context
 from milepost.workflows.tasks.files import cannot_write, write_whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answerer:
-    """A predictor with what it is: which candidate, and which release if any."""
+    """A predictor with what it is: which candidate, and which release if any, and how updated."""
 
     predictor: Predictor
     manifest: Manifest
     candidate: CandidateId
     release: int | None
+    update: HeadUpdate | None = None
 
 
 def store_bundle(context: Context, predictor: Predictor, manifest: Manifest) -> Digest:
@@ -60,9 +65,22 @@ def bundle_bytes(context: Context, digest: Digest) -> dict[str, bytes]:
 
 
 def find_answerer(
-    context: Context, task: str, release: int | None, candidate: str | None
+    context: Context,
+    task: str,
+    release: int | None,
+    candidate: str | None,
+    *,
+    updated: bool = False,
 ) -> Answerer:
     """What answers: a candidate, a numbered release, or else what is in production.
+
+    Args:
+        context: The workspace.
+        task: Name of the task.
+        release: Number of a release.
+        candidate: Id of a candidate.
+        updated: Whether production answers with what it learned and forgot since its contest;
+            without it, and under its number, it is what was released.
 
     Raises:
         WorkspaceError: If there is no release yet.
@@ -75,14 +93,16 @@ def find_answerer(
         _require_kept(context, candidate)
         predictor, manifest = load_bundle(context, record.bundle)
         return Answerer(predictor, manifest, record.id, None)
+    update = None
     if release is None:
         channel = context.ledger.channel(task, "production")
         if channel is None:
             raise nothing_live(context, task)
         release = channel.release
+        update = context.ledger.release_update(task, release) if updated else None
     row = context.ledger.release(task, release)
-    predictor, manifest = load_bundle(context, row.bundle)
-    return Answerer(predictor, manifest, row.candidate, row.number)
+    predictor, manifest = load_bundle(context, update.bundle if update else row.bundle)
+    return Answerer(predictor, manifest, row.candidate, row.number, update)
 
 
 def inputs_for(context: Context, manifest: Manifest, examples: Examples) -> list[str]:
@@ -94,6 +114,15 @@ def inputs_for(context: Context, manifest: Manifest, examples: Examples) -> list
     if not examples.originals and not manifest.prepare:
         return list(examples.texts)
     return context.preparation(manifest.prepare)(examples.asked)
+
+
+def _require_lone_image(how: Composition) -> None:
+    """Raise ``InputError`` for inputs of which an export could not read every part."""
+    if len(how.names) > 1:
+        raise InputError(
+            "a release that reads images beside other inputs is not exported yet.",
+            advice="Serve it from its workspace.",
+        )
 
 
 def nothing_live(context: Context, task: str) -> WorkspaceError:
@@ -128,13 +157,22 @@ def _tried(context: Context, task: str) -> list[str]:
     return [c.id for contest in contests for c in contest.candidates if c.bundle is not None]
 
 
-def export_bundle(context: Context, digest: Digest, directory: Path) -> None:
+def export_bundle(
+    context: Context, digest: Digest, directory: Path, *, merge: bool = False
+) -> None:
     """Write a bundle as a folder that answers outside its workspace.
 
     The folder holds ``predictor/`` and, where the predictor reads vectors, ``encoder/``, and
     ``SHA256SUMS``, written last; ``milepost.predictors.exported`` loads it.
 
+    Args:
+        context: The workspace.
+        digest: Of the bundle.
+        directory: Must not exist, or be empty.
+        merge: Whether the adapter of the predictor is added to the encoder's weights.
+
     Raises:
+        InputError: If it is to be merged, and the predictor has not just one adapter.
         WorkspaceError: If the folder exists and is not empty, is a file, or cannot be written.
     """
     try:
@@ -145,10 +183,23 @@ def export_bundle(context: Context, digest: Digest, directory: Path) -> None:
         what = "the folder is not empty." if directory.is_dir() else "this is a file."
         raise WorkspaceError(what, where=str(directory), advice="Name a new folder.")
     predictor, manifest = load_bundle(context, digest)
+    if isinstance(manifest.inputs, Composition) and manifest.inputs.pictures:
+        _require_lone_image(manifest.inputs)
+    adapters = adapters_of(predictor.spaces)
+    if merge and not len(adapters) == len(predictor.spaces) == 1:
+        raise InputError(
+            "there is nothing to merge: this release does not read the encoder with one adapter.",
+            where="merge",
+            advice="Leave --merge out.",
+        )
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if manifest.encoder is not None:
-            save_encoder(context.bare_encoder(), directory / ENCODER)
+            own = context.reading(manifest.encoder)
+            if merge:
+                export_merged(own.weights(), adapters[0], directory / ENCODER)
+            else:
+                save_encoder(own.bare_encoder(), directory / ENCODER, adapters)
         write_bundle(directory / PREDICTOR, predictor, manifest)
         write_whole(directory / SUMS, sums(directory))
     except BaseException as error:

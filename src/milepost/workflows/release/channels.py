@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from milepost.entities.errors import WorkspaceError
+from milepost.entities.errors import InputError, WorkspaceError
 from milepost.entities.release import ApprovalState, Approved, Channel, Release
 from milepost.entities.serving import Fidelity
 from milepost.storage.records.releases import PRODUCTION
@@ -95,6 +95,11 @@ class _Asked:
         load_bundle(self.context, self.context.ledger.release(self.task, number).bundle)
 
     def move(self, to: int, now: Channel | None, *, back: bool = False) -> Channel:
+        if to in self.context.ledger.forgotten_by(self.task):
+            raise InputError(
+                f"release {to} of {self.task!r} learned from examples that were forgotten since.",
+                advice=f"`milepost improve {self.task}` makes one that did not.",
+            )
         self.verify(to)
         self.context.record_configuration()
         return self.context.ledger.move_channel(
@@ -166,17 +171,20 @@ def rollback(context: Context, name: str, reason: str, key: str | None = None) -
     return asked.move(back, now, back=True)
 
 
-def export(context: Context, name: str, directory: Path, number: int | None) -> int:
+def export(
+    context: Context, name: str, directory: Path, number: int | None, *, merge: bool = False
+) -> int:
     """Write a release with its encoder and its model card as a folder; returns its number.
 
     Raises:
+        InputError: If its adapter is to be merged, and it has not just one.
         WorkspaceError: If there is no release, or the folder is not empty.
     """
     if number is None:
         number = _live(context, name).release
     release = context.ledger.release(name, number)
     described = card(context, name, number)
-    export_bundle(context, release.bundle, directory)
+    export_bundle(context, release.bundle, directory, merge=merge)
     described.write(directory / "README.md")
     return number
 

@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost.data.duplicates import regroup
+from milepost.data.ranking import at_home
 from milepost.data.read import read_examples
 from milepost.entities.difference import Difference, Side
 from milepost.entities.errors import DataError, InputError
 from milepost.entities.example import Examples
+from milepost.entities.kinds import KINDS
 from milepost.entities.task import Task
 from milepost.evaluation.differences import Answers, differences
-from milepost.evaluation.measuring import measure_of, row_units
+from milepost.evaluation.measuring import row_units, task_measure
 from milepost.evaluation.slices import slice_masks
 from milepost.metrics.inference.intervals import Sampling, estimate_of
 from milepost.metrics.scoring.calibration import calibration
@@ -98,6 +100,14 @@ def compare(
         raise InputError(f"{top} examples cannot be shown.", where="top",
                          advice=f"Give 0 to {MOST_SHOWN:,}.")  # fmt: skip
     task = current_task(context, name)
+    facts = KINDS[task.kind]
+    if facts.link != "softmax":
+        raise InputError(
+            f"a task of the kind {task.kind} answers with {facts.answer}, and what is compared is "
+            "which label is right.",
+            where=name,
+            advice="`milepost evaluate` measures each of the two on a labelled file.",
+        )
     pair = (find_competitor(context, name, first), find_competitor(context, name, second))
     if pair[0].candidate.id == pair[1].candidate.id:
         raise InputError(
@@ -157,7 +167,7 @@ def _on_file(
 ) -> _Shared:
     read = read_examples(
         [on],
-        task,
+        at_home(task, context.root),
         context.settings,
         unknown_labels="keep",
         prepare=context.preparation(task.prepare),
@@ -211,7 +221,7 @@ def _compared(
     sampling = Sampling(
         confidence=context.settings.confidence, resamples=context.settings.bootstrap
     )
-    measure = measure_of(task.objective, shared.labels, context.root)
+    measure = task_measure(task, shared.labels, context.root)
     answers = Answers(
         task=task.name,
         measure=measure,

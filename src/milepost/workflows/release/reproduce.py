@@ -21,14 +21,17 @@ from milepost.contests.asking import Language
 from milepost.contests.held import HeldVectors
 from milepost.contests.per_upstream import PerUpstream, asks
 from milepost.contests.runner import Events, combine, run
+from milepost.contests.searching.searched import as_recorded
 from milepost.data.snapshot import snapshot_digest
 from milepost.entities.contest import Candidate, Contest
+from milepost.entities.decision import Decision
 from milepost.entities.errors import InputError, UnknownNameError
 from milepost.entities.ids import Digest
 from milepost.entities.release import Channel, Manifest, Release
 from milepost.entities.reproduction import Reproduction, Unequal
 from milepost.entities.task import Task
 from milepost.models.language.asking import Terms
+from milepost.models.pairs import reads
 from milepost.predictors.base import Predictor
 from milepost.predictors.bundle import MANIFEST, bundle_files
 from milepost.strategies.registry import STRATEGIES
@@ -40,10 +43,11 @@ from milepost.workflows.contest.examining import examine_chosen, with_examinatio
 from milepost.workflows.contest.holding import CHANNEL, decided
 from milepost.workflows.contest.judge import Bench, Judgement, judge
 from milepost.workflows.contest.naive import naive_of, with_naive
-from milepost.workflows.contest.options import competing, entering
+from milepost.workflows.contest.options import competing, entering, with_parameters
 from milepost.workflows.contest.setting import bench_of, folding_of, problem_of
 from milepost.workflows.contest.stored_predictions import load_predictions
 from milepost.workflows.context import Context
+from milepost.workflows.encoders import require_encoder
 from milepost.workflows.release.bundles import load_bundle
 from milepost.workflows.tasks.current import current_task
 from milepost.workflows.versions import code_version
@@ -109,12 +113,12 @@ def reproduce(context: Context, name: str, number: int, tolerance: float = 0.0) 
         bench = _bench(then, past, problem)
         judgement = _judged(then, past, problem, bench)
     again = next(c for c in judgement.candidates if c.strategy == past.candidate.strategy)
-    decision = decided(then, bench, judgement, _standing(context, past.contest))
+    decision = _decision(then, past, bench, judgement)
     numbers, texts, unequal = held_against(
         _record(past.candidate, past.contest.decision), _record(again, decision), tolerance
     )
     answers, apart = _answers(context, past, judgement, bench)
-    vectors, vectors_apart = _vectors(context, past, problem, judgement)
+    vectors, vectors_apart = _vectors(then, past, problem, judgement)
     return Reproduction(
         task=name,
         release=number,
@@ -236,6 +240,10 @@ def _past(context: Context, name: str, number: int) -> tuple[_Past, list[str]]:
         "Not recomputed: latency and cost, which a clock measured, and the contest's learning "
         "curve and forecast."
     ]
+    if contest.moving is not None and contest.moving.together:
+        notes.append(
+            "The decision was taken for several tasks together, and is not recomputed from one."
+        )
     if contest.code != code_version():
         notes.append(
             f"Made by milepost {contest.code}, recomputed by {code_version()}: another version may "
@@ -244,14 +252,15 @@ def _past(context: Context, name: str, number: int) -> tuple[_Past, list[str]]:
     took_part = {c.strategy: c for c in contest.candidates if c.scorecard is not None}
     order = _order(context, contest, list(took_part))
     try:
-        strategies = {each.name: each for each in competing([_own(name) for name in took_part])}
+        strategies = competing([_own(name) for name in took_part])
+        by_name = {each.name: each for each in strategies}
     except UnknownNameError as error:
         raise InputError(
             f"the strategy {error.name!r} took part, and is not installed.",
             where=f"{name}#{number}",
             advice="Install the plug-in that it comes from.",
         ) from error
-    entered = [_entered(task, strategies[_own(each)], took_part[each]) for each in order]
+    entered = [_entered(task, by_name[_own(each)], took_part[each]) for each in order]
     if any(asks(each) for each in entered):
         notes.append("Language models were not asked again: their answers are those kept then.")
     return _Past(release, contest, candidate, task, material, entered), notes
@@ -263,9 +272,10 @@ def _own(entry: str) -> str:
 
 
 def _entered(task: Task, strategy: Strategy, candidate: Candidate) -> Strategy:
-    """The strategy as it entered."""
+    """The strategy as it entered, with the parameters that it had and those that it chose."""
+    strategy = with_parameters(strategy, candidate.parameters)
     if not asks(strategy):
-        return entering(task, [strategy], named=True)[0]
+        return as_recorded(entering(task, [strategy])[0], candidate.parameters)
     upstream = str(candidate.parameters.get("upstream", ""))
     first = candidate.strategy == strategy.name
     return cast("Strategy", PerUpstream(strategy, upstream, first=first))
@@ -311,8 +321,17 @@ def _check_material(contest: Contest, material: Material, where: str) -> None:
     """Hold the digests of what was read against those that the contest recorded.
 
     Raises:
-        InputError: If they differ.
+        InputError: If they differ, or some were forgotten.
     """
+    judged = material.holdout.texts if material.holdout is not None else ()
+    forgotten = sum(not text for text in (*material.train.texts, *judged))
+    if forgotten:
+        raise InputError(
+            f"{forgotten:,} of its examples were forgotten since, so that its numbers cannot be "
+            "recomputed.",
+            where=where,
+            advice=_AGAIN,
+        )
     found = {material.examples_digest: contest.examples}
     if material.holdout is not None and contest.regime == "holdout":
         found[snapshot_digest(material.holdout)] = contest.holdout or Digest("")
@@ -329,17 +348,13 @@ def _as_it_was(context: Context, past: _Past, notes: list[str]) -> Context:
     """The workspace with the settings of then, and the encoder that was measured with.
 
     Raises:
-        InputError: If the workspace's encoder is another one.
+        InputError: If that encoder is not there.
     """
     card = past.candidate.scorecard
     wanted = card.provenance.get("encoder") if card is not None else None
-    encoder = context.encoder()
-    if wanted is not None and wanted != encoder.digest:
-        raise InputError(
-            "the workspace's encoder is not the one that this release was measured with.",
-            where="milepost.toml: encoder",
-            advice="Set the encoder back, and ask again.",
-        )
+    if wanted is not None:
+        context = context.reading(wanted)
+        require_encoder(wanted, context.encoder().digest, "release")
     settings = context.ledger.settings_at(past.contest.started)
     if settings is None:
         notes.append("The settings of then were not recorded; those of now were used.")
@@ -384,7 +399,14 @@ def _judged(context: Context, past: _Past, problem: Problem, bench: Bench) -> Ju
         out_of_fold = next(
             e.fitted.out_of_fold for e in entries if e.strategy == chosen.strategy and e.fitted
         )
-        examination = examine_chosen(bench, problem, past.strategies, judgement, out_of_fold)
+        examination = examine_chosen(
+            bench,
+            problem,
+            past.strategies,
+            judgement,
+            out_of_fold,
+            brief=past.contest.moving is not None,
+        )
         judgement = with_examination(judgement, examination)
     if not len(past.material.leaks):
         return judgement
@@ -411,6 +433,15 @@ def _bench(context: Context, past: _Past, problem: Problem) -> Bench:
     # Another version of the code is told as a note; as a number it is that of then.
     provenance = {**bench.provenance, "code": past.contest.code}
     return with_fields(bench, provenance=provenance, looks=card.looks if card else 0)
+
+
+def _decision(context: Context, past: _Past, bench: Bench, judgement: Judgement) -> Decision:
+    """What the gate says now; what several tasks decided together stands as it was."""
+    contest = past.contest
+    if contest.moving is not None and contest.moving.together:
+        return contest.decision
+    standing = _standing(context, contest)
+    return decided(context, bench, judgement, standing, contest.moving)
 
 
 def _standing(context: Context, contest: Contest) -> Channel | None:
@@ -458,7 +489,9 @@ def _vectors(
     held = past.material.holdout.texts if past.material.holdout is not None else ()
     texts = list(dict.fromkeys([*past.material.train.texts, *held]))
     context.on_event(past.task.name, f"encoding {len(texts):,} texts anew", 0.9)
-    fresh = HeldVectors(context.bare_encoder(), texts).encode(texts)
+    fresh = HeldVectors(reads(past.material.split.inputs, context.bare_encoder()), texts).encode(
+        texts
+    )
     used = problem.encoder.encode(texts)
     return len(texts), float(np.abs(fresh - used).max(initial=0.0))
 

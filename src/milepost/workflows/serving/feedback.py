@@ -4,10 +4,12 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from dataclasses import replace
 
 import msgspec
 
 from milepost.entities.errors import InputError, OverloadedError, UnknownNameError
+from milepost.entities.kinds import Kind, said_truth
 from milepost.entities.release import Manifest
 from milepost.entities.serving import Feedback, Trace, passed_upstream
 from milepost.serving.asking import Said
@@ -60,10 +62,10 @@ def give_feedback(context: Context, sink: TraceSink, said: Said) -> tuple[Feedba
             advice="What is to be learned from goes to a task: label what "
             f"`milepost traces {trace.task}` shows, and give it to one with `milepost add`.",
         )
+    text = _text(trace, said)
     if said.label is not None:
-        labels = _labels(context, trace)
-        if said.label not in labels:
-            raise UnknownNameError("label", said.label[:200], labels, where=f"task {trace.task}")
+        kind, labels = _labels(context, trace)
+        said = replace(said, label=said_truth(kind, said.label, labels, text))
     feedback = Feedback(
         id=new_feedback_id(),
         trace=trace.id,
@@ -75,7 +77,7 @@ def give_feedback(context: Context, sink: TraceSink, said: Said) -> tuple[Feedba
         label=said.label,
         rating=said.rating,
         comment=said.comment,
-        text=_text(trace, said),
+        text=text,
         answered=trace.label,
     )
     return context.ledger.add_feedback(feedback, most=context.settings.feedback_per_key)
@@ -107,13 +109,15 @@ def _check(said: Said) -> None:
             raise InputError("it holds half a character.", where=name) from None
 
 
-def _labels(context: Context, trace: Trace) -> tuple[str, ...]:
-    """Labels of the task as it is now; those of the release where the task file names none."""
+def _labels(context: Context, trace: Trace) -> tuple[Kind, tuple[str, ...]]:
+    """Kind and labels of the task now; labels of the release where the task file names none."""
     task = context.ledger.task(trace.task).task
     if task.labels:
-        return tuple(task.labels)
+        return task.kind, tuple(task.labels)
     release = context.ledger.release(trace.task, trace.release)
-    return msgspec.json.decode(context.artifacts.get(release.bundle), type=Manifest).labels
+    return task.kind, msgspec.json.decode(
+        context.artifacts.get(release.bundle), type=Manifest
+    ).labels
 
 
 def _text(trace: Trace, said: Said) -> str | None:

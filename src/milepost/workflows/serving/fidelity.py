@@ -10,20 +10,22 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from milepost._base.digest import digest_of
 from milepost.entities.contest import Contest
 from milepost.entities.errors import EncoderError, MilepostError
 from milepost.entities.ids import Digest
+from milepost.entities.kinds import KINDS
 from milepost.entities.release import Manifest
 from milepost.entities.serving import Fidelity
 from milepost.metrics.scoring.deciding import decided
 from milepost.models.cached import CachedEncoder
+from milepost.models.encoder import Encoder
 from milepost.models.export import Variant
 from milepost.models.onnx_encoder import OnnxEncoder
+from milepost.models.pairs import reads
 from milepost.models.trunk import Trunk
-from milepost.predictors.base import Batch, Predictor
+from milepost.predictors.reading import batch_for
 from milepost.serving.driving import is_driven
 from milepost.storage.files.vectors import FileVectorStore
 from milepost.workflows.context import Context
@@ -96,6 +98,9 @@ def variant_for(context: Context, bundle: Digest, manifest: Manifest) -> Chosen:
     Raises:
         StorageError: If the ledger cannot be read or written.
     """
+    context = context.reading(manifest.encoder)
+    if manifest.answers and KINDS[manifest.answers].link != "softmax":
+        return Chosen(REFERENCE, "answers of its kind are given as they were measured")
     if context.settings.serve_variant == REFERENCE:
         return Chosen(REFERENCE, "the setting serve_variant says so")
     try:
@@ -147,8 +152,12 @@ def check(context: Context, bundle: Digest) -> Fidelity:
         MilepostError: If the texts are gone, or the encoder has no such variant.
     """
     predictor, manifest = load_bundle(context, bundle)
+    context = context.reading(manifest.encoder)
     texts, labels = _texts(context, bundle, manifest)
-    slow, fast = (_answers(context, predictor, texts, each) for each in (REFERENCE, FAST))
+    slow, fast = (
+        decided(predictor.predict(batch_for(predictor, texts, each)).probabilities)
+        for each in (reads(manifest.inputs, _encoder(context, v)) for v in (REFERENCE, FAST))
+    )
     agree = int((slow == fast).sum())
     column = {label: i for i, label in enumerate(predictor.labels)}
     known = [row for row, label in enumerate(labels) if label in column]
@@ -234,7 +243,7 @@ def _texts(
     context: Context, bundle: Digest, manifest: Manifest
 ) -> tuple[list[str], list[str | None]]:
     """Prepared texts of the task with their labels."""
-    from milepost.data.snapshot import read_snapshot
+    from milepost.workflows.contest.snapshots import stored_examples
 
     contest = _contest_of(context, bundle, manifest)
     rows: tuple[int, ...] | None = None
@@ -243,9 +252,10 @@ def _texts(
         split = msgspec.json.decode(context.artifacts.get(contest.split), type=_Rows)
         rows = split.train if split.holdout is None else split.holdout
         artifact = split.test_artifact or split.examples_artifact
-    examples = read_snapshot(context.artifacts.get(artifact))
+    examples = stored_examples(context, artifact)
+    kept = range(len(examples)) if rows is None else rows
     drawn = sorted(
-        range(len(examples)) if rows is None else rows,
+        (row for row in kept if examples.texts[row]),  # what was forgotten has no text
         key=lambda row: digest_of([bundle, examples.texts[row]]),
     )[:MOST_TEXTS]
     taken = examples.take(drawn)
@@ -259,12 +269,9 @@ def _contest_of(context: Context, bundle: Digest, manifest: Manifest) -> Contest
     return None
 
 
-def _answers(
-    context: Context, predictor: Predictor, texts: list[str], variant: Variant
-) -> NDArray[np.int64]:
-    encoder = CachedEncoder(OnnxEncoder(trunk_for(context, variant)), _store(context))
-    answered = predictor.predict(Batch(tuple(texts), encoder.encode(texts)))
-    return decided(answered.probabilities)
+def _encoder(context: Context, variant: Variant) -> Encoder:
+    """The encoder in a variant, behind the vector cache."""
+    return CachedEncoder(OnnxEncoder(trunk_for(context, variant)), _store(context))
 
 
 def _store(context: Context) -> FileVectorStore:

@@ -24,6 +24,7 @@ from milepost.workflows.serving.feedback import feedback_of
 from milepost.workflows.serving.loading import Loader
 from milepost.workflows.serving.planning import pinned_route
 from milepost.workflows.serving.recording import open_recorder, open_sink
+from milepost.workflows.serving.searching import Searching
 from milepost.workflows.serving.vectors import EncoderVectors
 from milepost.workflows.serving.watching import Following, Watcher
 
@@ -118,10 +119,12 @@ def open_service(context: Context, options: ServeOptions | None = None) -> Servi
             else feedback_of(context, sink),
             recorder=recorder,
             languages=languages,
+            candidates=Searching(context, engine, loader).find,
             passing=rule,
             loading=watcher.loading,
             closing=(end,),
             clock=context.clock,
+            images=context.images,
         )
     )
 

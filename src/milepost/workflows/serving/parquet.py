@@ -143,5 +143,11 @@ def write_parquet(
 
 
 def _type(pa: Any, name: str) -> Any:
-    types = {"confidence": pa.float64(), "abstained": pa.bool_(), "release": pa.int64()}
+    types = {
+        "confidence": pa.float64(),
+        "abstained": pa.bool_(),
+        "release": pa.int64(),
+        "labels": pa.list_(pa.string()),
+        "score": pa.float64(),
+    }
     return types.get(name, pa.string())

@@ -112,10 +112,11 @@ def plan_of(loader: Loader, now: Standing, name: str) -> tuple[Plan, str | None]
         StorageError: If a release cannot be read, or is not what it was.
     """
     task, channels = now.tasks[name], now.channels[name]
-    production = loader.release(name, channels[PRODUCTION].release)
+    made = loader.release(name, channels[PRODUCTION].release)
+    production = loader.production(name, made.release)
     guards = _guards(loader, now, task)
     canary, share = _beside(loader, channels.get(CANARY), production)
-    kept = {each.release: each for each in (production, canary) if each is not None}
+    kept = {each.release: each for each in (made, canary) if each is not None}
     shadow, shadow_share, missing = None, 0.0, None
     try:
         shadow, shadow_share = _beside(loader, channels.get(SHADOW), production)
@@ -187,7 +188,7 @@ def _guards(loader: Loader, now: Standing, task: Task) -> tuple[tuple[Guard, Loa
                     advice=f"Run `milepost improve {named}`, or take the guard out.",
                 )
         number = now.channels[guard.task][PRODUCTION].release
-        found.append((guard, loader.release(guard.task, number)))
+        found.append((guard, loader.production(guard.task, number)))
     return tuple(found)
 
 
@@ -201,7 +202,7 @@ def _served(
 ) -> ServedTask:
     production = route.answering
     to = {rule.to for rule in task.guard_rules if rule.to is not None}
-    others = [loader.release(name, now.channels[name][PRODUCTION].release) for name in to]
+    others = [loader.production(name, now.channels[name][PRODUCTION].release) for name in to]
     others += [each for each in (canary[0], *(guard.head for guard in route.guards)) if each]
     variant, why = _variant(route)
     return ServedTask(
@@ -220,6 +221,8 @@ def _served(
         guards_for=now.guarding.get(task.name, ()),
         descriptions={label: task.labels.get(label, "") for label in production.predictor.labels},
         input=task.input_name,
+        inputs=task.composition,
+        kind=task.kind,
         recording=task.recording_rule,
         asks=any(is_driven(each.predictor) for each in (production, *others)),
     )

@@ -18,7 +18,7 @@ class EncoderVectors:
 
     Args:
         engine: Encodes.
-        trunks: Gives the encoders that are in memory.
+        trunks: Gives the encoders that are in memory, the one for new contests first.
         prepare: Cleans and cuts texts.
     """
 
@@ -64,6 +64,8 @@ class EncoderVectors:
     def _trunk(self) -> Trunk | None:
         if self._chosen is None:
             # The fast one where any task uses it: then the other may not be in memory at all.
-            ranked = sorted(self._trunks(), key=lambda each: each.variant == "fp32")
-            self._chosen = ranked[0] if ranked else None
+            trunks = self._trunks()
+            first = [each for each in trunks if each.digest == trunks[0].digest]
+            first.sort(key=lambda each: each.variant == "fp32")
+            self._chosen = first[0] if first else None
         return self._chosen

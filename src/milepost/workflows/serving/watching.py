@@ -13,6 +13,7 @@ from milepost.entities.task import Task
 from milepost.serving.parts import Loading
 from milepost.serving.routing.plan import Plan, Table
 from milepost.serving.routing.router import Router
+from milepost.storage.records.updates import UPDATED
 from milepost.workflows.context import Context
 from milepost.workflows.serving.loading import Loader
 from milepost.workflows.serving.planning import Standing, replan
@@ -163,6 +164,8 @@ class Watcher:
                 names.add(entry.subject.rpartition("@")[0])
             elif entry.action in {"task.added", "task.changed"}:
                 names.add(entry.subject)
+            elif entry.action == UPDATED:
+                names.add(entry.subject.rpartition("#")[0])
             told.add(entry.action.partition(".")[0])
         return names, told, last
 

@@ -21,6 +21,8 @@ from milepost.workflows.contest.datasets import (
     declared_cases,
     load,
     task_preparation,
+    unlabeled_of,
+    with_unlabeled,
 )
 from milepost.workflows.context import Context
 from milepost.workflows.tasks.files import read_task, task_names
@@ -103,10 +105,15 @@ def _check(context: Context, name: str) -> Checked:
         check_groups(context, task, loaded)
     except InputError as error:
         problems.append(_at(context, task, ("data", "group"), error))
+    quality = loaded.examples.quality
+    try:
+        quality = with_unlabeled(quality, unlabeled_of(context, task, loaded))
+    except InputError as error:
+        problems.append(_at(context, task, ("data", "unlabeled"), error, error.where or ""))
     return Checked(
         task=name,
         problems=tuple(problems),
-        quality=loaded.examples.quality,
+        quality=quality,
         test_quality=loaded.test.quality if loaded.test else None,
     )
 

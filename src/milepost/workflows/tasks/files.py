@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -73,12 +74,18 @@ def read_task(root: Path, name: str) -> Task:
     except UnicodeDecodeError as error:
         what = f"this is not UTF-8 text: {error.reason} at byte {error.start}."
         raise TaskFileError([Problem(file=shown, line=None, field="", what=what)]) from error
-    task = parse_task(text, shown)
+    task = _parsed(text, shown)
     if task.name != name:
         what = f"{task.name!r} is not the name of the file."
         advice = f"Write name: {name}, or rename the file to {task.name}.yaml."
         raise TaskFileError([Problem(file=shown, line=1, field="name", what=what, advice=advice)])
     return task
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str, shown: str) -> Task:
+    """The task of a file's text; YAML with many labels takes longer to read than an answer."""
+    return parse_task(text, shown)
 
 
 def write_task(root: Path, task: Task) -> Path:

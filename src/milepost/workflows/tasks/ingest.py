@@ -4,10 +4,11 @@ Everything is checked before anything is written.
 """
 
 import io
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Literal
@@ -16,17 +17,24 @@ import msgspec
 
 from milepost._base.settings import Settings
 from milepost.data.clean import Plain
+from milepost.data.composing import ReadImage, image_column
 from milepost.data.examples import gather_examples
 from milepost.data.load import Table, load_table
+from milepost.data.ranking import at_home, candidates_in
 from milepost.data.read import read_examples
 from milepost.data.splitting.columns import check_columns
+from milepost.data.truths import names_of
 from milepost.entities.errors import InputError, UnknownNameError
 from milepost.entities.example import QualityReport
-from milepost.entities.task import Objective, Task
+from milepost.entities.inputs import PAIR
+from milepost.entities.kinds import KINDS, Kind
+from milepost.entities.task import PAIRED, DataFiles, Objective, Task
 from milepost.entities.taskfile import dump_task, parse_task
 from milepost.evaluation.slices import slice_masks
+from milepost.models.images.store import Images
 from milepost.predictors.preparation import Preparation, preparation
 from milepost.workflows.context import Context
+from milepost.workflows.migrating.options import encoder_spec
 from milepost.workflows.tasks.files import (
     append_data_file,
     cannot_write,
@@ -36,8 +44,14 @@ from milepost.workflows.tasks.files import (
     write_whole,
 )
 
-Role = Literal["examples", "test"]
-ROLES: tuple[Role, ...] = ("examples", "test")
+Role = Literal["candidates", "examples", "test"]
+SIDES = ("left", "right")
+"""Names of the inputs of a new task that matches pairs."""
+
+ASKED = ("query", "candidate")
+"""Names of the inputs of a new task that ranks."""
+
+ROLES: tuple[Role, ...] = ("candidates", "examples", "test")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +61,55 @@ class Columns:
     Attributes:
         text: Column of the text; ``None`` takes what the task file says.
         label: Column of the label; ``None`` takes what the task file says.
+        pair: Columns of both sides of a pair, for a new task that matches; ``None`` for other ones.
+        kind: Kind of a new task.
+        image: Column of the images of a new task; beside it a text only where ``text`` is named.
+        encoder: Encoder of a new task; ``None`` for that of the workspace.
     """
 
     text: str | None = None
     label: str | None = None
+    pair: tuple[str, str] | None = None
+    kind: Kind = "classify"
+    image: str | None = None
+    encoder: str | None = None
+
+    @property
+    def inputs(self) -> dict[str, dict[str, str]]:
+        """Inputs of a new task, as its file names them."""
+        pair = self.pair or (ASKED if self.kind == "rank" else None)
+        if pair:
+            names = ASKED if self.kind == "rank" else SIDES
+            return {side: {"column": c} for side, c in zip(names, pair, strict=True)}
+        if self.image is None:
+            return {"text": {"column": self.text or "text"}}
+        found = {_name_for(self.image, "image"): {"type": "image", "column": self.image}}
+        if self.text is not None:
+            found[_name_for(self.text, "words")] = {"column": self.text}
+        return found
+
+
+def encoder_from(root: Path, written: str | None) -> str | None:
+    """An encoder as a task file shall call it, whatever folder it was named from."""
+    return None if written is None else encoder_spec(root.resolve(), written)
+
+
+def _name_for(column: str, otherwise: str) -> str:
+    """Name of the input in a column: the column's own where it can be one."""
+    fits = column != "text" and re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", column)
+    return column if fits else otherwise
+
+
+def kind_named(name: str) -> Kind:
+    """The kind of that name.
+
+    Raises:
+        UnknownNameError: If there is none; carries the nearest.
+    """
+    found: Kind | None = next((kind for kind in KINDS if kind == name), None)
+    if found is None:
+        raise UnknownNameError("kind", name, tuple(KINDS), where="--kind")
+    return found
 
 
 def copy_demo(root: Path) -> None:
@@ -70,14 +129,24 @@ def make_task(table: Table, name: str, columns: Columns, objective: Objective) -
         UnknownNameError: If a column is missing.
         InputError: If the name or the objective is not valid.
     """
-    text, label = columns.text or "text", columns.label or "label"
-    for column in (text, label):
+    label = columns.label or "label"
+    kind: Kind = "match" if columns.pair and columns.kind == "classify" else columns.kind
+    inputs: dict[str, object] = dict(columns.inputs)
+    # Without a column of relevance each row of what ranks is a right answer.
+    labelled = kind != "rank" or columns.label not in (None, DataFiles().label)
+    read = [each["column"] for each in columns.inputs.values()]
+    for column in (*read, *([label] if labelled else [])):
         table.column(column)
+    if inputs == {"text": {"column": "text"}}:
+        inputs = {"text": "string"}
     try:
         draft = msgspec.convert(
             {
                 "name": name,
-                "inputs": {"text": {"column": text}} if text != "text" else {"text": "string"},
+                "kind": kind,
+                "inputs": inputs,
+                **({"compose": PAIR} if columns.pair and kind not in PAIRED else {}),
+                **({} if columns.encoder is None else {"encoder": columns.encoder}),
                 "objective": msgspec.to_builtins(objective),
                 "data": {"label": label},
             },
@@ -98,9 +167,44 @@ def with_labels(
     """The task with the labels of its data, where it declares none."""
     if task.labels:
         return task
-    found = gather_examples(tables, task, settings, prepare=prepare).examples.labels
-    names = sorted({label for label in found if label is not None})
+    if not KINDS[task.kind].labelled:
+        return task
+    examples = gather_examples(tables, task, settings, prepare=prepare).examples
+    names = sorted(names_of(examples, task))
     return msgspec.structs.replace(task, labels=dict.fromkeys(names, ""))
+
+
+def with_images(table: Table, task: Task, keep: ReadImage) -> Table:
+    """The table with what stands for each image in the place of paths and data URIs.
+
+    So that a file that is copied into a workspace needs no other one.
+
+    Raises:
+        DataError: If a cell is no image.
+    """
+    if not task.images:
+        return table
+    columns = dict(table.columns)
+    for name in task.images:
+        column = task.input_columns[name]
+        columns[column] = image_column(table, column, keep)
+    return replace(table, columns=columns)
+
+
+class NotedImages(Images):
+    """Looks at images before there is a workspace to keep them; remembers where they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: dict[str, tuple[str | bytes, Path | None]] = {}
+
+    def keep(self, cell: str | bytes, base: Path | None = None) -> str:
+        """What stands for an image."""
+        if isinstance(cell, str) and cell in self.places:
+            return cell
+        text = self.hold(cell, base).text
+        self.places[text] = (cell, base)
+        return text
 
 
 def bring(source: object) -> tuple[Table, bytes, str]:
@@ -158,15 +262,18 @@ def add_task(
     files: list[tuple[Role, bytes, str]] = []
     if examples is not None:
         table, content, suffix = bring(examples)
-        plan = _plan(table, content, suffix, task, context.root)
+        plan = _plan(table, content, suffix, task, context.root, context.images)
         task, quality = plan.task, plan.quality
-        files.append(("examples", content, suffix))
+        files.append(("examples", plan.content, plan.suffix))
     if test is not None:
         table, content, suffix = bring(test)
+        if task.images:
+            table = with_images(table, task, context.images.keep)
+            content, suffix = table_bytes(table.columns), ".parquet"
         check_columns(table, task)
         read_examples(
             [table],
-            task,
+            at_home(task, context.root),
             context.settings,
             unknown_labels="keep",
             prepare=context.preparation(task.prepare),
@@ -190,26 +297,26 @@ def add_file(
     """Bring one more file to a task; a new name makes a new task.
 
     Raises:
-        UnknownNameError: If ``role`` is neither ``examples`` nor ``test``.
+        UnknownNameError: If ``role`` is none of ``ROLES``.
         InputError: If the file does not fit the task.
     """
     if role not in ROLES:
         raise UnknownNameError("role", role, ROLES, where="--as")
     table, content, suffix = bring(source)
     if name not in task_names(context.root):
-        if role == "test":
+        if role != "examples":
             raise UnknownNameError("task", name, task_names(context.root))
         task = make_task(table, name, columns, Objective())
-        plan = _plan(table, content, suffix, task)
+        plan = _plan(table, content, suffix, task, None, context.images)
         context.record_configuration()
         return carry_out(context, plan)
     task = read_task(context.root, name)
-    renamed = _as_declared(table, task, columns)
+    renamed = with_images(_as_declared(table, task, columns), task, context.images.keep)
     if renamed is not table:
         table, content, suffix = renamed, table_bytes(renamed.columns), ".parquet"
     quality = _fits(context, task, table, role)
     context.record_configuration()
-    stem = f"{name}-test" if role == "test" else name
+    stem = name if role == "examples" else f"{name}-{role}"
     file = free_name(context.root, stem, suffix)
     write_whole(context.root / file, content)
     append_data_file(context.root, name, role, file)
@@ -225,27 +332,39 @@ def _as_declared(table: Table, task: Task, columns: Columns) -> Table:
     if not moves:
         return table
     renamed = {moves.get(k, k): v for k, v in table.columns.items() if k not in moves.values()}
-    return Table(
-        name=table.name,
-        columns=renamed,
-        rows=table.rows,
-        total=table.total,
-        sha256=table.sha256,
-        typed=table.typed,
-        findings=table.findings,
-    )
+    return replace(table, columns=renamed)
 
 
 def _fits(context: Context, task: Task, table: Table, role: Role) -> QualityReport:
     """Whether the task still works with one more file: its columns, labels and ids."""
     prepare = context.preparation(task.prepare)
+    if role == "candidates":
+        return _candidates(task, table)
+    present = [load_table(context.root / file, name=file) for file in task.data.example_files]
+    task = at_home(task, context.root)
     if role == "test":
         check_columns(table, task)
         return read_examples(
             [table], task, context.settings, unknown_labels="keep", prepare=prepare
         ).quality
-    present = [load_table(context.root / file, name=file) for file in task.data.example_files]
     return read_examples([*present, table], task, context.settings, prepare=prepare).quality
+
+
+def _candidates(task: Task, table: Table) -> QualityReport:
+    """What is said of a file of candidates.
+
+    Raises:
+        InputError: If the task does not rank.
+        UnknownNameError: If the file has no column of candidates.
+    """
+    if task.kind != "rank":
+        raise InputError(
+            f"the task {task.name!r} is of the kind {task.kind}, and ranks nothing.",
+            where="--as",
+            advice="Candidates are for tasks of the kind rank.",
+        )
+    used = len(candidates_in(task, [table]))
+    return QualityReport(rows=table.total, used=used, labelled=0, label_counts={})
 
 
 def free_name(root: Path, stem: str, suffix: str) -> str:
@@ -267,12 +386,14 @@ class Plan:
         content: Bytes of the data file to keep.
         suffix: Suffix of that file.
         quality: What was found in it.
+        images: Where its images are; ``None`` where they are in the workspace.
     """
 
     task: Task
     content: bytes
     suffix: str
     quality: QualityReport
+    images: NotedImages | None = None
 
 
 def plan_workspace(source: object, name: str, columns: Columns, objective: Objective) -> Plan:
@@ -282,7 +403,8 @@ def plan_workspace(source: object, name: str, columns: Columns, objective: Objec
         InputError: If the file, a column, the name or the data cannot be used.
     """
     table, content, suffix = bring(source)
-    return _plan(table, content, suffix, make_task(table, name, columns, objective))
+    task = make_task(table, name, columns, objective)
+    return _plan(table, content, suffix, task, None, NotedImages())
 
 
 def carry_out(context: Context, plan: Plan) -> tuple[Task, QualityReport]:
@@ -290,17 +412,25 @@ def carry_out(context: Context, plan: Plan) -> tuple[Task, QualityReport]:
     file = free_name(context.root, plan.task.name, plan.suffix)
     data = msgspec.structs.replace(plan.task.data, examples=file)
     task = msgspec.structs.replace(plan.task, data=data)
+    for cell, base in plan.images.places.values() if plan.images is not None else ():
+        context.images.keep(cell, base)
     write_whole(context.root / file, plan.content)
     write_task(context.root, task)
     return task, plan.quality
 
 
-def _plan(table: Table, content: bytes, suffix: str, task: Task, root: Path | None = None) -> Plan:
+def _plan(
+    table: Table, content: bytes, suffix: str, task: Task, root: Path | None, images: Images
+) -> Plan:
     settings = Settings()
-    prepare = preparation(task.prepare, root, settings.max_text_chars)
+    prepare = preparation(task.prepare, root, settings.max_text_chars, images=images)
+    if task.images:
+        table = with_images(table, task, images.keep)
+        content, suffix = table_bytes(table.columns), ".parquet"
     # Profiled before the labels count as declared: declared ones are never taken for misspellings.
     reading = read_examples([table], task, settings, prepare=prepare)
     slice_masks(reading.examples.take([0]), task.input_name, task.objective.slices)
     quality = reading.quality
     task = with_labels(task, [table], settings, prepare)
-    return Plan(task=task, content=content, suffix=suffix, quality=quality)
+    noted = images if isinstance(images, NotedImages) else None
+    return Plan(task=task, content=content, suffix=suffix, quality=quality, images=noted)

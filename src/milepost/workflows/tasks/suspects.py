@@ -20,6 +20,7 @@ from milepost.evaluation.label_quality import (
 )
 from milepost.evaluation.measuring import by_answers
 from milepost.metrics.scoring.calibration import fit_temperature
+from milepost.models.pairs import reads
 from milepost.predictors.base import Batch, softmax
 from milepost.strategies.head_closed_form import HeadClosedForm
 from milepost.strategies.problems import encode
@@ -60,6 +61,12 @@ def suspects(context: Context, name: str, top: int = TOP) -> Suspects:
     rows = [i for i in sides.rows("train") if everything.labels[i] is not None]
     examples = everything.take(rows)
     labels = tuple(task.labels) or tuple(sorted({c for c in everything.labels if c is not None}))
+    if task.kind != "classify":
+        raise InputError(
+            f"wrong labels are looked for in tasks of the kind classify, and this is {task.kind}.",
+            where=f"tasks/{name}.yaml: kind",
+            advice="The report shows the rows that are furthest off: `milepost report`.",
+        )
     y = label_indices(examples.labels, labels)
     strategy = HeadClosedForm()
     problem = Problem(
@@ -68,7 +75,10 @@ def suspects(context: Context, name: str, top: int = TOP) -> Suspects:
         instruction=task.instruction,
         texts=examples.texts,
         y=y,
-        encoder=HeldVectors(context.encoder(), examples.texts),
+        images=bool(task.images),
+        encoder=HeldVectors(
+            reads(task.composition, context.for_task(task).encoder()), examples.texts
+        ),
     )
     reason = strategy.supports(problem)
     if reason is not None:

@@ -234,7 +234,10 @@ def _data_files(context: Context) -> list[str]:
     for name in task_names(context.root):
         with suppress(InputError):
             data = read_task(context.root, name).data
-            names.update(data.example_files + data.test_files)
+            names.update(data.example_files + data.test_files + data.unlabeled_files)
+    kept = context.images.folder
+    if kept is not None and kept.is_dir():
+        names.update(str(file.relative_to(context.root)) for file in kept.glob("??/*.*"))
     return sorted(names)
 
 

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from milepost.entities.inputs import Composition
 from milepost.entities.serving import Answer, Verdict
 from milepost.gateway.bulk.delimited import MOST_RECORD_BYTES, CsvSource
 from milepost.gateway.bulk.pipeline import AnsweredRow
-from milepost.gateway.bulk.rows import Row, bounded, json_rows, lines
-from milepost.gateway.bulk.sinks import COLUMNS, columns
+from milepost.gateway.bulk.rows import Row, Several, bounded, json_rows, lines
+from milepost.gateway.bulk.sinks import added, columns
 from milepost.gateway.errors import RefusedError
 
 
@@ -154,6 +155,54 @@ def test_a_blocked_row_says_what_stopped_it():
         label=None, confidence=0.0, probabilities={}, abstained=False, rung="guard:spam",
         guards=verdicts, trace_id="t1",
     )  # fmt: skip
-    told = columns(AnsweredRow(Row(number=1, text="a", data={}), answer, 2))
-    assert tuple(told) == COLUMNS
+    names = added("classify")
+    told = columns(AnsweredRow(Row(number=1, text="a", data={}), answer, 2), names)
+    assert tuple(told) == names
     assert (told["label"], told["rung"], told["tripped"]) == (None, "guard:spam", "spam")
+
+
+PAIR = Several({"left": "left", "right": "right"}, Composition(names=("left", "right")))
+
+
+def test_an_object_with_all_inputs_is_a_row_of_a_task_with_several():
+    body = "\n".join(
+        [
+            '{"left": "a", "right": "b", "id": 7}',
+            '"a"',
+            '{"left": "a"}',
+            '{"left": "", "right": " "}',
+        ]
+    )
+    found = gathered(json_rows(pieces(body.encode(), 7), PAIR, 100))
+    assert (found[0].text, found[0].data["id"]) == ("a ␞ b", 7)
+    wrong = [(row.error.code, row.error.what) for row in found[1:]]
+    assert [code for code, _ in wrong] == ["wrong_line", "wrong_row", "empty_input"]
+    assert "left, right" in wrong[0][1]
+    assert "'right'" in wrong[1][1]
+
+
+def test_records_of_several_columns_are_composed():
+    body = b"right;id;left\nb;1;a\n;2;a\n"
+    source = CsvSource(pieces(body, 5), "utf-8", 100)
+
+    async def all_of() -> list:
+        await source.open(["left", "right"])
+        return [each async for group in source.rows(PAIR) for each in group]
+
+    assert [row.text for row in asyncio.run(all_of())] == ["a ␞ b", "a ␞ "]
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "name", "value"),
+    [
+        ("multilabel", {"labels": ("a", "b")}, "labels", ("a", "b")),
+        ("score", {"score": 2.5}, "score", 2.5),
+        ("match", {}, "label", "a"),
+    ],
+)
+def test_an_answer_stands_in_a_column_of_its_kind(kind, more, name, value):
+    answer = Answer(label="a", confidence=1.0, probabilities={}, abstained=False, rung="x",
+                    guards={}, trace_id="t", **more)  # fmt: skip
+    row = AnsweredRow(Row(number=1, text="a", data={}), answer, 2)
+    assert columns(row, added(kind))[name] == value
+    assert columns(AnsweredRow(Row(number=1, data={})), added(kind))[name] is None

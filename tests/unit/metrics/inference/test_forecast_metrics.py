@@ -100,9 +100,9 @@ def test_a_measure_and_its_mirror_image_are_foretold_alike():
     ("strategy", "error", "budget", "why"),
     [
         ("tfidf_linear", None, 60.0, "which did not compete."),
-        (CURVE_OF, "it broke", 60.0, "which was not fitted."),
-        (CURVE_OF, None, None, ": there are too few examples for its points."),
-        (CURVE_OF, None, 60.0, "the budget left no time for it, or there are too few"),
+        (CURVE_OF[0], "it broke", 60.0, "which was not fitted."),
+        (CURVE_OF[0], None, None, ": there are too few examples for its points."),
+        (CURVE_OF[0], None, 60.0, "the budget left no time for it, or there are too few"),
     ],
 )
 def test_where_there_is_no_curve_the_reason_that_applies_is_told(strategy, error, budget, why):
@@ -117,7 +117,7 @@ def test_where_there_is_no_curve_the_reason_that_applies_is_told(strategy, error
     assert said.startswith("There is no learning curve")
     assert why in said
     assert "data: time" not in said
-    assert HeadClosedForm().name == CURVE_OF
+    assert HeadClosedForm().name in CURVE_OF
 
 
 def test_where_nothing_is_foretold_it_says_why():

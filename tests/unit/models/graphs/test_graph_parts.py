@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from onnx import TensorProto, helper, numpy_helper
 
 from milepost.models.graphs.layout import GRID, IDS, LENGTHS, MASK, PLACES, TILE, flat, tiled
 from milepost.models.graphs.parts import (
@@ -18,6 +17,7 @@ from milepost.models.graphs.parts import (
     quantised,
     smoothing,
 )
+from milepost.models.graphs.writer import FLOAT, UINT8, Graph, Value, written
 
 ROWS = st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=30), min_size=1, max_size=9)
 WEIGHTS = arrays(
@@ -47,23 +47,17 @@ def test_the_runtime_multiplies_the_integers_exactly(seed):
     seen = Range(-np.ones(64, np.float32), np.ones(64, np.float32))
     parts = Parts()
     (result,) = StaticInt8({"x": seen}).linears(parts, "x", [Linear("l", weight, bias)])
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(
+    graph = Graph(
         parts.nodes,
-        "one",
-        [value("x", TensorProto.FLOAT, ["t", 64])],
-        [value(result, TensorProto.FLOAT, ["t", 16]), value("x.int8", TensorProto.UINT8, None)],
         list(parts.constants.values()),
+        [Value("x", FLOAT, ["t", 64])],
+        [Value(result, FLOAT, ["t", 16]), Value("x.int8", UINT8, None)],
     )
-    opsets = [helper.make_opsetid("", 18), helper.make_opsetid(FUSED, 1)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
-    session = onnxruntime.InferenceSession(model.SerializeToString())
+    session = onnxruntime.InferenceSession(written(graph, {"": 18, FUSED: 1}, 9))
     found, integers = session.run(None, {"x": x})
     factor = smoothing(seen, np.abs(weight).max(1))
     whole, scales = quantised(weight * factor[:, None])
-    scale, zero = (
-        float(numpy_helper.to_array(parts.constants[f"x.{name}"])) for name in ("scale", "zero")
-    )
+    scale, zero = (float(parts.constants[f"x.{name}"].array) for name in ("scale", "zero"))
     products = (integers.astype(np.int64) - int(zero)) @ whole.astype(np.int64)
     assert np.abs(found - (products * scale * scales + bias)).max() <= 1e-4
     assert np.abs(found - (x @ weight + bias)).max() <= 0.2

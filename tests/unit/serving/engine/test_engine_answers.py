@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,13 @@ from hypothesis import strategies as st
 
 from milepost.entities.errors import EncoderError
 from milepost.metrics.knowing.scope import SCORES, Geometry
+from milepost.models.adapters import Adapter
 from milepost.predictors.base import Batch
 from milepost.predictors.constant import ConstantPredictor
+from milepost.predictors.ensemble import EnsemblePredictor
 from milepost.predictors.linear import LinearPredictor
 from milepost.predictors.neighbours import NeighboursPredictor
+from milepost.predictors.reading import batch_for
 from milepost.predictors.scoped import ScopedPredictor
 from milepost.predictors.static import StaticPredictor
 from milepost.predictors.tfidf import TfidfPredictor
@@ -33,13 +37,20 @@ WORDS = (
 )
 
 
-def linear(seed, k=4, temperature=0.7):
+def adapter(seed):
+    """One that turns other signs of the hashed vectors."""
+    array = np.full((D, 1), seed + 1.0, np.float32)
+    return Adapter(TRUNK.digest, {"0.query": array}, {"0.query": array.T.copy()})
+
+
+def linear(seed, k=4, temperature=0.7, adapter=None):
     generator = np.random.default_rng(seed)
     return LinearPredictor(
         labels=tuple(f"l{i}" for i in range(k)),
         weights=generator.normal(size=(k, D)).astype(np.float32) * 3,
         bias=generator.normal(size=k).astype(np.float32),
         temperature=temperature,
+        adapter=adapter,
     )
 
 
@@ -61,7 +72,19 @@ def predictors():
             np.eye(D, dtype=np.float32)[:3],
         ),
     )
+    first, second = adapter(0), adapter(1)
+    members = (linear(1), linear(4, adapter=first), linear(6, adapter=second))
     return {
+        "mixed": EnsemblePredictor(
+            labels=members[0].labels,
+            members=members,
+            names=("plain", "one", "other"),
+            shares=(0.5, 0.3, 0.2),
+        ),
+        "tuned": linear(4, adapter=first),
+        "tuned_alike": linear(5, 3, adapter=first),
+        "tuned_otherwise": linear(6, adapter=second),
+        "scoped_tuned": replace(scoped, inner=linear(9, 3, adapter=second)),
         "linear": linear(1),
         "wide": linear(2, 77, 1.3),
         "small": linear(3, 2, 0.4),
@@ -100,15 +123,15 @@ TEXTS = [*CHECK_TEXTS, *(f"my card number {i} was stolen" for i in range(30))]
 
 
 def expected(head, text):
-    vectors = TRUNK.encoder.encode([text[: TRUNK.max_tokens]]) if head.trunk else None
-    return head.predictor.predict(Batch((text,), vectors)).probabilities[0]
+    read = batch_for(head.predictor, [text[: TRUNK.max_tokens]], TRUNK.encoder)
+    return head.predictor.predict(Batch((text,), read.vectors)).probabilities[0]
 
 
 def check(works, outcomes):
     for work, outcome in zip(works, outcomes, strict=True):
         assert outcome.error is None
         assert outcome.failures is None
-        assert (outcome.vector is not None) == (work.stack.trunk is not None)
+        assert outcome.vectors.keys() == work.stack.spaces.keys()
         for head, found in zip(work.stack.heads, outcome.probabilities, strict=True):
             assert found.dtype == np.float32
             np.testing.assert_allclose(found, expected(head, work.text), atol=1e-6)
@@ -152,8 +175,9 @@ def test_the_same_text_gives_the_same_answer_whatever_is_beside_it(stack, others
     last = together.run_blocking(works, 30)[-1]
     for one, other in zip(first.probabilities, last.probabilities, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
-    if stack.trunk is not None:
-        np.testing.assert_allclose(first.vector, last.vector, atol=1e-5)
+    assert first.vectors.keys() == stack.spaces.keys() <= last.vectors.keys()
+    for name, vector in first.vectors.items():
+        np.testing.assert_allclose(vector, last.vectors[name], atol=1e-5)
     alone.close(1)
     together.close(1)
 
@@ -247,7 +271,8 @@ def test_a_vector_that_is_not_finite_fails_its_own_row():
     vectors = TRUNK.encoder.encode(TEXTS[:3])
     vectors[1, 2] = np.nan
     stack = Stack([HEADS["linear"], HEADS["small"], HEADS["wide"], HEADS["tfidf"]])
-    answers = answer_rows(TEXTS[:3], vectors, [(row, stack) for row in range(3)])
+    known = [{None: vector} for vector in vectors]
+    answers = answer_rows(TEXTS[:3], known, [(row, stack) for row in range(3)])
     assert set(answers[1].failures) == {0, 1, 2}
     assert answers[1].probabilities[3] is not None
     for row in (0, 2):
@@ -264,10 +289,10 @@ class BrokenTrunk(HashedTrunk):
             raise RuntimeError("tokenizer")
         return super().tokenise(texts)
 
-    def forward(self, tokens, *, states=False):
+    def forward(self, tokens, *, states=False, adapters=None):
         if any(ord("€") in row for row in tokens):
             raise EncoderError("graph")
-        return super().forward(tokens, states=states)
+        return super().forward(tokens, states=states, adapters=adapters)
 
 
 def test_an_encoder_error_fails_its_texts_and_nothing_else():

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost.entities.errors import InputError, LateError, OverloadedError
+from milepost.models.adapters import Adapter
 from milepost.predictors.linear import LinearPredictor
 from milepost.serving.engine.cache import LONGEST, STACKS, Cache
 from milepost.serving.engine.engine import Engine
@@ -34,10 +36,10 @@ class GatedTrunk(HashedTrunk):
         self.gate = threading.Semaphore(0)
         self.entered = threading.Semaphore(0)
 
-    def forward(self, tokens, *, states=False):
+    def forward(self, tokens, *, states=False, adapters=None):
         self.entered.release()
         assert self.gate.acquire(timeout=30)
-        return super().forward(tokens, states=states)
+        return super().forward(tokens, states=states, adapters=adapters)
 
 
 KEY = (HashedTrunk(HashedEncoder(dimensions=D)).digest, "fp32")
@@ -47,6 +49,14 @@ def head(seed=0):
     generator = np.random.default_rng(seed)
     weights = generator.normal(size=(3, D)).astype(np.float32)
     made = LinearPredictor(labels=("a", "b", "c"), weights=weights, bias=np.zeros(3, np.float32))
+    return Headed(made, KEY)
+
+
+def tuned_head(seed):
+    """A head that reads the encoder with an adapter of its own."""
+    array = np.full((D, 1), float(seed), np.float32)
+    change = Adapter(KEY[0], {"0.query": array}, {"0.query": array.T.copy()})
+    made = replace(head(seed).predictor, adapter=change)
     return Headed(made, KEY)
 
 
@@ -116,6 +126,32 @@ def test_the_cache_answers_without_the_encoder_and_serves_another_stack(gated):
     assert not third.cached
     assert trunk.passes == [["a"]]
     assert (engine.counters.hits, engine.counters.known) == (1, 1)
+
+
+def test_heads_with_other_adapters_share_a_pass_and_the_plain_vector(gated):
+    engine, trunk = gated
+    plain, tuned, other = head(), tuned_head(1), tuned_head(2)
+    first = busy(engine, trunk)
+    one = Asked(engine, ["card stolen twice"], Stack([plain, tuned]))
+    joined = Asked(engine, ["card stolen twice"], Stack([other]))
+    late = Asked(engine, ["the first one"], Stack([tuned]))  # its pass runs without the adapter
+    trunk.gate.release(3)
+    outcomes = [each.wait()[0] for each in (first, one, joined, late)]
+    assert all(outcome.error is None for outcome in outcomes)
+    # "card stolen twice" is a row for each of its three spaces, all of them of one pass.
+    assert flat(trunk.passes).count("card stolen twice") == 3
+    assert max(each.count("card stolen twice") for each in trunk.passes) == 3
+    assert flat(trunk.passes).count("the first one") == 2
+    digests = [each.predictor.adapter.digest for each in (tuned, other)]
+    assert outcomes[1].vectors.keys() == {None, digests[0]}
+    assert outcomes[2].vectors.keys() == {digests[1]}
+    assert outcomes[2].vector is None
+    vectors = [outcomes[1].vector, *(outcomes[i].vectors[digests[i - 1]] for i in (1, 2))]
+    assert np.abs(vectors[0] - vectors[1]).max() > 0.1 < np.abs(vectors[1] - vectors[2]).max()
+    # All of them are known now, whoever asked for them first.
+    known = Asked(engine, ["card stolen twice"], Stack([other, head(9)])).wait()[0]
+    assert (known.tokens, known.spared) == (0, 17)
+    assert known.vectors.keys() == {None, digests[1]}
 
 
 def test_a_full_queue_takes_all_of_a_submission_or_none(gated):
@@ -316,7 +352,7 @@ def test_a_batch_is_split_where_the_guess_was_far_off(sizes):
 
 
 def outcome(k=3):
-    return Outcome((np.zeros(k, np.float32),), np.zeros(D, np.float32), tokens=3)
+    return Outcome((np.zeros(k, np.float32),), {None: np.zeros(D, np.float32)}, tokens=3)
 
 
 @settings(max_examples=50, deadline=None)

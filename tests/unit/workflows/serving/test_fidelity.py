@@ -77,8 +77,8 @@ class Rough(HashedTrunk):
     variant: str = "int8"
     off: float = 0.0
 
-    def forward(self, tokens, *, states=False):
-        vectors = super().forward(tokens).vectors
+    def forward(self, tokens, *, states=False, adapters=None):
+        vectors = super().forward(tokens, adapters=adapters).vectors
         rng = np.random.default_rng(len(vectors))
         vectors = vectors + self.off * rng.normal(size=vectors.shape) / np.sqrt(vectors.shape[1])
         length = np.linalg.norm(vectors, axis=1, keepdims=True)

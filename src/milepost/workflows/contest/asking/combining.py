@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost.contests.runner import Entry, Fitted, refit
+from milepost.contests.searching.searched import settled
 from milepost.entities.asked import Answering
 from milepost.entities.cascade import Promise
 from milepost.entities.money import MICRO
@@ -29,7 +30,12 @@ def contenders(
     """What the strategies that could be fitted came to, in the order in which they entered."""
     by_name = {strategy.name: strategy for strategy in strategies}
     return [
-        _contender(problem, by_name[entry.strategy], entry.fitted, timed[entry.strategy])
+        _contender(
+            problem,
+            settled(by_name[entry.strategy], entry.parameters),
+            entry.fitted,
+            timed[entry.strategy],
+        )
         for entry in entered
         if entry.fitted is not None
     ]

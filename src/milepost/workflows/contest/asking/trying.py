@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from milepost._base.digest import digest_of
 from milepost.contests.asking import asked_logits
-from milepost.contests.runner import batch_for
 from milepost.entities.errors import UpstreamError
 from milepost.entities.language import ModelRequest
 from milepost.entities.upstream import Upstream
 from milepost.models.language.asking import Answered, Speaker
+from milepost.predictors.reading import batch_for
 from milepost.strategy import Problem, Strategy
 
 MOST_ROWS = 200

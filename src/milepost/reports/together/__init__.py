@@ -1,0 +1,1 @@
+"""What tasks did for each other: tables and pictures from records."""

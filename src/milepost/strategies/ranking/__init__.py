@@ -1,0 +1,1 @@
+"""Strategies that order candidates for a query, and what they share."""

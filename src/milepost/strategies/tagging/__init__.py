@@ -1,0 +1,1 @@
+"""Strategies that find spans: strings that were seen, and conditional random fields on words."""

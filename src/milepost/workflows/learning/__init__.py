@@ -1,0 +1,1 @@
+"""What changes between two contests: labels learned at once, and examples forgotten."""

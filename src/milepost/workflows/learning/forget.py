@@ -1,0 +1,224 @@
+"""Forget examples: out of the data, out of what is stored of it, and out of the head that answers.
+
+In this order, so that a killed command is finished by running it again: the audit log names the
+releases that learned from them; the head in production forgets, where it is one that can; data
+files, snapshots, feedback and cached vectors lose them; the audit log says what is done. What else
+learned from them answers as before until a contest replaces it, and the gate lets no such release
+stay in production, nor come back to it.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from milepost._base.digest import digest_of
+from milepost.data.duplicates import text_keys
+from milepost.entities.contest import Contest
+from milepost.entities.errors import InputError
+from milepost.entities.ids import CandidateId
+from milepost.entities.learning import LEARNED, Forgotten, Production
+from milepost.entities.release import Release
+from milepost.entities.serving import Feedback
+from milepost.entities.task import Task
+from milepost.storage.records.releases import PRODUCTION
+from milepost.workflows.contest.datasets import Split
+from milepost.workflows.context import Context
+from milepost.workflows.learning.erasing import (
+    erase_files,
+    erase_snapshot,
+    erase_vectors,
+    feedback_on,
+)
+from milepost.workflows.learning.finding import Found, find
+from milepost.workflows.learning.heads import open_head, without_chosen
+from milepost.workflows.learning.learn import recorded
+from milepost.workflows.tasks.current import current_task
+
+
+def forget(
+    context: Context,
+    name: str,
+    where: str | None,
+    ids: Sequence[str],
+    *,
+    reason: str,
+    dry_run: bool = False,
+) -> Forgotten:
+    """Take examples out of a task, with an audit record of what, why, by whom, and never the text.
+
+    Args:
+        context: The workspace.
+        name: Name of the task.
+        where: Which, as a predicate in SQL over the columns that slices use; ``None`` for none.
+        ids: Which, by their ids.
+        reason: Why; it is kept for good.
+        dry_run: Only say what would be done.
+
+    Raises:
+        UnknownNameError: If there is no such task.
+        InputError: If nothing is named, nothing fits, or what is left would be too little.
+    """
+    if where is None and not ids:
+        raise InputError(
+            "nothing says what is to be forgotten.",
+            advice="Name a predicate, such as --where \"customer = 'c7'\", or ids with --id.",
+        )
+    if not reason.strip():
+        raise InputError(
+            "there is no reason.", where="reason", advice="Say why, for the audit log."
+        )
+    task = current_task(context, name)
+    found = find(context, task, where, frozenset(ids))
+    contests = _learned_from(context, task, found)
+    made = [each for each in context.ledger.releases(name) if each.contest in contests]
+    said = feedback_on(context, name, found.inputs)
+    production, live = _production(context, task, made, said)
+    plan = Forgotten(
+        task=name,
+        examples=found.present,
+        past=found.past,
+        dry_run=dry_run,
+        releases=tuple(sorted(each.number for each in made)),
+        candidates=_candidates(contests, made),
+        production=production,
+        release=live,
+    )
+    if dry_run:
+        files = erase_files(context, task, found.rows, dry_run=True)
+        planned = msgspec.structs.replace(plan, files=files, feedback=len(said))
+        return msgspec.structs.replace(planned, left=_left(planned))
+    return _carry_out(context, found, plan, reason)
+
+
+def _carry_out(context: Context, found: Found, plan: Forgotten, reason: str) -> Forgotten:
+    task, actor = found.task, context.actor
+    context.record_configuration()
+    said: dict[str, object] = {
+        "choice": digest_of([found.choice.where, sorted(found.choice.ids)]),
+        "examples": plan.examples,
+        "past": plan.past,
+        "releases": list(plan.releases),
+        "candidates": list(plan.candidates),
+    }
+    context.ledger.record_forgetting(task.name, said, done=False, reason=reason, actor=actor)
+    production = plan.production
+    if production == "to be replaced" and plan.release is not None:
+        if _head_forgets(context, found, plan.release):
+            production = "updated"
+        elif plan.release not in plan.releases:
+            # It learned from them since it was made, and cannot be told apart from that any more.
+            plan = msgspec.structs.replace(plan, releases=(*plan.releases, plan.release))
+            said["releases"] = list(plan.releases)
+            context.ledger.record_forgetting(
+                task.name, said, done=False, reason=reason, actor=actor
+            )
+    files = erase_files(context, task, found.rows, dry_run=False)
+    snapshots = tuple(erase_snapshot(context, task.name, each) for each in found.held)
+    told = feedback_on(context, task.name, found.inputs)
+    feedback = context.ledger.erase_feedback([each.id for each in told])
+    vectors = erase_vectors(context, found.inputs)
+    done = msgspec.structs.replace(
+        plan,
+        files=files,
+        snapshots=snapshots,
+        feedback=feedback,
+        vectors=vectors,
+        production=production,
+    )
+    said |= {
+        "files": [msgspec.to_builtins(each) for each in files],
+        "snapshots": [msgspec.to_builtins(each) for each in snapshots],
+        "feedback": feedback,
+        "vectors": vectors,
+        "production": production,
+    }
+    context.ledger.record_forgetting(task.name, said, done=True, reason=reason, actor=actor)
+    return msgspec.structs.replace(done, left=_left(done))
+
+
+def _learned_from(context: Context, task: Task, found: Found) -> dict[str, Contest]:
+    """The contests that trained on any of the chosen rows, by id."""
+    rows: dict[str, set[int]] = {}
+    for each in found.held:
+        if each.snapshot.role == "examples":
+            rows.setdefault(each.snapshot.record.digest, set()).update(each.rows)
+    contests: dict[str, Contest] = {}
+    for contest in context.ledger.contests(task.name):
+        held = rows.get(contest.examples)
+        if held is None:
+            continue
+        if contest.split is not None:
+            split = msgspec.json.decode(context.artifacts.get(contest.split), type=Split)
+            if not held.intersection(split.trained):
+                continue
+        contests[contest.id] = contest
+    return contests
+
+
+def _candidates(contests: dict[str, Contest], made: Sequence[Release]) -> tuple[CandidateId, ...]:
+    released = {each.candidate for each in made}
+    return tuple(
+        each.id
+        for contest in contests.values()
+        for each in contest.candidates
+        if each.bundle is not None and each.id not in released and each.strategy != "majority"
+    )
+
+
+def _production(
+    context: Context, task: Task, made: Sequence[Release], said: Sequence[Feedback]
+) -> tuple[Production, int | None]:
+    """What becomes of production, and its release: concerned where it learned, or was taught."""
+    channel = context.ledger.channel(task.name, PRODUCTION)
+    if channel is None:
+        return "none", None
+    taught = {each.release for each in said if each.channel == LEARNED}
+    concerned = channel.release in {each.number for each in made} | taught
+    return "to be replaced" if concerned else "untouched", channel.release
+
+
+def _head_forgets(context: Context, found: Found, number: int) -> bool:
+    """Whether the head in production could forget; it answers without them from now on."""
+    release = context.ledger.release(found.task.name, number)
+    try:
+        head = open_head(context, found.task.name, release)
+    except InputError:
+        return False
+    update = head.update
+    keys = frozenset(text_keys(found.inputs))
+    changed, rows, taught = without_chosen(context, head, found.choice.rows, keys)
+    counts = (
+        (update.learned if update else 0) - taught,
+        (update.forgotten if update else 0) + rows,
+    )
+    recorded(context, changed, counts, reason=f"{rows + taught:,} examples are forgotten")
+    return True
+
+
+def _left(done: Forgotten) -> tuple[str, ...]:
+    """What is known to be left, in sentences."""
+    said: list[str] = []
+    if done.releases:
+        numbers = ", ".join(map(str, done.releases))
+        said.append(
+            f"Bundles of releases that learned from them ({numbers}) stay stored as evidence, and "
+            "go into production no more."
+        )
+    if done.candidates:
+        said.append(
+            f"Predictors of {len(done.candidates):,} unreleased candidates that learned from them "
+            "stay until `milepost gc` collects them (keep_contests in milepost.toml)."
+        )
+    said += [
+        "Scorecards of earlier contests may quote a few short passages, and keep ids and "
+        "predicted probabilities.",
+        "Recorded answers keep their inputs until they expire, as the task's recording says.",
+        "Backups, exported folders and files outside the workspace are not touched.",
+    ]
+    shared = sorted({each for file in done.files for each in file.shared_with})
+    if shared:
+        said.append(
+            f"{', '.join(shared)} read the same files: run the command for them too, so that "
+            "their snapshots and heads forget."
+        )
+    return tuple(said)

@@ -1,0 +1,1 @@
+"""Moving tasks to another encoder: the same strategy refitted on it, judged, and moved together."""

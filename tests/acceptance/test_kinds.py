@@ -1,0 +1,116 @@
+"""Tasks of every kind through the command line, from a file to answers."""
+
+import csv
+import json
+
+import pytest
+
+WORDS = {
+    "refund": ("money back", "refund me", "pay me back"),
+    "late": ("too late", "not here yet", "still waiting"),
+    "broken": ("it is broken", "does not work", "cracked screen"),
+}
+THINGS = ("phone", "lamp", "chair", "radio", "book", "kettle", "clock", "table")
+
+
+def write(folder, name, header, rows):
+    with (folder / name).open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+    return name
+
+
+@pytest.fixture
+def improved(milepost):
+    """Makes a task from a file and improves it; gives what was decided."""
+
+    def make(*arguments, strategies=()):
+        milepost.ok("init", "desk", "--task", "t", *arguments)
+        chosen = [part for name in strategies for part in ("--strategy", name)]
+        board = milepost.ok("-w", "desk", "improve", "t", "--json", *chosen).json
+        (task,) = board["tasks"]
+        assert task["decision"] == "released"
+        return task
+
+    return make
+
+
+def test_any_number_of_labels(milepost, improved, is_valid):
+    rows = []
+    for thing in THINGS:
+        for at in range(3):
+            said = {name: each[at] for name, each in WORDS.items()}
+            rows += [(f"the {thing}: {text}", name) for name, text in said.items()]
+            rows.append((f"{said['refund']}, the {thing} is {said['late']}", '["late","refund"]'))
+            rows.append((f"I like the {thing} very much, version {at}", "[]"))
+    file = write(milepost.folder, "topics.csv", ("text", "topics"), rows)
+    improved("--from", file, "--label", "topics", "--kind", "multilabel",
+             strategies=("tfidf_linear", "head_ridge"))  # fmt: skip
+    answered = milepost.ok(
+        "-w", "desk", "predict", "t", "money back, the sofa is too late", "--json"
+    ).json
+    is_valid(answered, "predict")
+    assert answered["predictions"][0]["labels"] == ["late", "refund"]
+    out = milepost.ok("-w", "desk", "predict", "t", "--input", file).out
+    found = list(csv.DictReader(out.splitlines()))
+    assert {tuple(json.loads(row["labels"])) for row in found} >= {("late", "refund"), ()}
+    measured = milepost.ok("-w", "desk", "evaluate", "t", "--data", file, "--json").json
+    is_valid(measured, "evaluate")
+    assert set(measured["metrics"]) == {"exact_match", "log_loss", "macro_f1", "micro_f1"}
+
+
+def test_a_score(milepost, improved, is_valid):
+    tone = {"awful": 1, "poor": 2, "fair": 3, "good": 4, "great": 5}
+    rows = [(f"the {thing} is {word}", stars + at / 10)
+            for at, thing in enumerate(THINGS) for word, stars in tone.items()]  # fmt: skip
+    file = write(milepost.folder, "stars.csv", ("text", "stars"), rows)
+    improved("--from", file, "--label", "stars", "--kind", "score", "--metric", "spearman",
+             strategies=("tfidf_linear",))  # fmt: skip
+    answered = milepost.ok(
+        "-w", "desk", "predict", "t", "the sofa is awful", "the sofa is great", "--json"
+    ).json
+    is_valid(answered, "predict")
+    worst, best = (each["score"] for each in answered["predictions"])
+    assert worst < best
+    assert "confidence" not in answered["predictions"][0]
+
+
+def test_pairs(milepost, improved, is_valid):
+    rows = [(f"{thing} number {at}", f"{thing.upper()} no. {at}", "match")
+            for thing in THINGS for at in range(4)]  # fmt: skip
+    rows += [(f"{thing} number {at}", f"{THINGS[at]} no. {at + 5}", "no_match")
+             for thing in THINGS[4:] for at in range(4)]  # fmt: skip
+    rows += [(f"{thing} number {at}", f"{thing} number {at + 7}", "no_match")
+             for thing in THINGS for at in range(4)]  # fmt: skip
+    file = write(milepost.folder, "pairs.csv", ("offer", "other", "label"), rows)
+    improved("--from", file, "--pair", "offer", "other", strategies=("head_logistic",))
+    answered = milepost.ok("-w", "desk", "predict", "t", "sofa number 3", "SOFA no. 3",
+                           "sofa number 3", "sofa number 9", "--json").json  # fmt: skip
+    is_valid(answered, "predict")
+    assert [each["label"] for each in answered["predictions"]] == ["match", "no_match"]
+    refused = milepost("-w", "desk", "predict", "t", "only one side")
+    assert refused.code == 2
+    assert "left, right" in refused.err
+    measured = milepost.ok("-w", "desk", "evaluate", "t", "--data", file, "--json").json
+    assert measured["metrics"]["accuracy"]["value"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell", "said"),
+    [("score", "a lot", "not a number"), ("multilabel", '["a"', "no JSON array")],
+)
+def test_a_cell_that_is_no_truth_is_named(milepost, kind, cell, said):
+    rows = [("one", "1"), ("two", cell), ("three", "2")]
+    file = write(milepost.folder, "bad.csv", ("text", "label"), rows)
+    refused = milepost("init", "desk", "--from", file, "--kind", kind)
+    assert refused.code == 2
+    assert f"{file}:3" in refused.err.replace("\n", "")
+    assert said in " ".join(refused.err.split())
+
+
+def test_an_unknown_kind_is_refused_with_the_nearest(milepost):
+    file = write(milepost.folder, "x.csv", ("text", "label"), [("one", "1")])
+    refused = milepost("init", "desk", "--from", file, "--kind", "multi-label")
+    assert refused.code == 2
+    assert "multilabel" in refused.err

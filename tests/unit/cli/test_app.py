@@ -1,0 +1,68 @@
+import subprocess
+import sys
+from importlib import import_module
+from pkgutil import iter_modules
+
+import pytest
+import typer
+
+import milepost.cli
+from milepost.cli.app import COMMANDS, assembled, command_in
+
+
+def offered(app):
+    """Names of the commands and groups of an app."""
+    return [each.name for each in (*app.registered_commands, *app.registered_groups)]
+
+
+def test_each_module_registers_the_commands_that_are_said_to_be_its_own():
+    said = {module: names for of in COMMANDS.values() for module, names in of.items()}
+    found = {}
+    for each in iter_modules(milepost.cli.__path__):
+        module = import_module(f"milepost.cli.{each.name}")
+        if hasattr(module, "register"):
+            app = typer.Typer()
+            module.register(app)
+            found[each.name] = sorted(offered(app))
+    assert found == {module: sorted(names) for module, names in said.items()}
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("tasks", "tasks"),
+        ("-w improve tasks --json", "tasks"),
+        ("--workspace improve tasks", "tasks"),
+        ("-wimprove tasks", "tasks"),
+        ("--workspace=improve tasks", "tasks"),
+        ("jobs cancel j1", "jobs"),
+        ("-h tasks", None),
+        ("--version", None),
+        ("imrpove tasks", None),
+        ("-w", None),
+        ("", None),
+    ],
+)
+def test_the_command_that_a_line_begins_with(line, command):
+    assert command_in(line.split()) == command
+
+
+def test_one_command_alone_is_found_in_the_same_panel():
+    whole = {each.name: each.rich_help_panel for each in assembled().registered_commands}
+    alone = assembled("predict")
+    assert "predict" in offered(alone)
+    assert "tasks" not in offered(alone)
+    assert all(whole[each.name] == each.rich_help_panel for each in alone.registered_commands)
+
+
+def test_a_command_loads_no_other_command():
+    code = (
+        "import sys; from milepost.cli.app import assembled; assembled('tasks'); "
+        "print(*(name for name in sys.modules if name.startswith('milepost.cli.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {
+        "milepost.cli.app",
+        "milepost.cli.data",
+        "milepost.cli.shared",
+    }
