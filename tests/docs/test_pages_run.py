@@ -62,11 +62,11 @@ def test_files_in_the_pages_are_valid(page: Path, read_blocks: Read) -> None:
 
 def test_python_examples_compile(page: Path, read_blocks: Read) -> None:
     for block in read_blocks(page):
-        if block.language == "python":
+        if block.language in ("python", "py"):
             compile(block.text, f"{page}:{block.line}", "exec")
 
 
 def test_only_known_kinds_of_blocks(page: Path, read_blocks: Read) -> None:
-    # A misspelt language would be a block that nobody runs.
-    known = {"bash", "sh", "python", "console", "text", "yaml", "toml", "json", "ini", ""}
+    # A misspelt language would be a block that nobody runs. Long names are run, short ones only read.
+    known = {"bash", "sh", "python", "py", "console", "text", "yaml", "toml", "json", "ini", ""}
     assert {block.language for block in read_blocks(page)} <= known
