@@ -24,6 +24,7 @@ from milepost.entities import (  # noqa: E402
     difference,
     estimate,
     examination,
+    migration,
     reproduction,
     scorecard,
     spans,
@@ -33,7 +34,16 @@ FOLDER = ROOT / "src" / "milepost" / "reports" / "schemas"
 Shape = dict[str, Any]
 RECORDS: dict[str, type[msgspec.Struct]] = {
     kind.__name__: kind
-    for module in (decision, difference, estimate, examination, reproduction, scorecard, spans)
+    for module in (
+        decision,
+        difference,
+        estimate,
+        examination,
+        migration,
+        reproduction,
+        scorecard,
+        spans,
+    )
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 }

@@ -117,7 +117,8 @@ def test_settings_page_has_every_field_with_a_meaning(from_code: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["improve", "evaluate", "predict", "examine", "behave", "compare", "verify"]
+    "name",
+    ["improve", "evaluate", "predict", "examine", "behave", "compare", "migrate", "verify"],
 )
 def test_json_page_has_every_field_of_the_contract(name: Any, from_code: Any) -> None:
     shown = re.findall(r"^\| `([^`]+)` \|", from_code.json_contract(name), re.MULTILINE)
@@ -126,7 +127,8 @@ def test_json_page_has_every_field_of_the_contract(name: Any, from_code: Any) ->
 
 
 @pytest.mark.parametrize(
-    "name", ["improve", "evaluate", "predict", "examine", "behave", "compare", "verify"]
+    "name",
+    ["improve", "evaluate", "predict", "examine", "behave", "compare", "migrate", "verify"],
 )
 def test_records_of_the_contract_are_those_of_the_code(name: Any, output_schemas: Any) -> None:
     published = schema(name)

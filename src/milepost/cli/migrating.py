@@ -62,7 +62,7 @@ def migrate(
             encoder, tasks, move=cast("Move", move), loss=loss, on_event=on_event
         )
     if as_json:
-        print_json(found)
+        print_json({"all_moved": not found.stayed, "migration": found})
     else:
         stdout().print(migration_table(found))
     if found.stayed:

@@ -19,7 +19,9 @@ from milepost.reports.asked import asked_json
 from milepost.reports.examination.sheet import absent, sections
 from milepost.reports.records import Answered, Examined
 
-SchemaName = Literal["improve", "evaluate", "predict", "examine", "behave", "compare", "verify"]
+SchemaName = Literal[
+    "improve", "evaluate", "predict", "examine", "behave", "compare", "migrate", "verify"
+]
 
 
 def schema(name: SchemaName) -> dict[str, object]:
