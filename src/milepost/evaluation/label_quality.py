@@ -25,6 +25,9 @@ Answering = Callable[[Marked, Marked], NDArray[np.float64]]
 """Probabilities ``(n, k)`` of all rows from fits to the rows of the first mark ``(n,)``, each of
 these answered without its group. Of rows outside the second mark no label is read."""
 
+FEWEST_GROUPS = 2
+"""Groups of a label without which a fit could say nothing of it."""
+
 TEXT_CHARS = 300
 _QUOTED = 80
 
@@ -93,11 +96,22 @@ def agreeing_groups(
     groups: NDArray[np.int64],
     within: Marked | None = None,
 ) -> Marked:
-    """Rows ``(n,)`` of groups in which no label is beaten by another one; others are not marked."""
+    """Rows ``(n,)`` of groups in which no label is beaten by another one; others are not marked.
+
+    Of each label its two groups that are beaten by least are marked in any case: without them
+    nothing would be known of it, or of one of them without the other.
+    """
     within = np.ones(len(y), np.bool_) if within is None else within
     _, other = best_other(probabilities, y)
-    beaten = within & (other > probabilities[np.arange(len(y)), y])
-    return within & ~np.isin(groups, groups[beaten])
+    lead = np.where(within, other - probabilities[np.arange(len(y)), y], -np.inf)
+    _, at = np.unique(groups, return_inverse=True)
+    worst = np.full(at.max(initial=-1) + 1, -np.inf)
+    np.maximum.at(worst, at, lead)
+    kept = worst <= 0
+    for label in np.unique(y[within]):
+        own = np.unique(at[within & (y == label)])
+        kept[own[np.argsort(worst[own], kind="stable")[:FEWEST_GROUPS]]] = True
+    return within & kept[at]
 
 
 def removal(

@@ -104,9 +104,18 @@ def test_removal_promises_nothing_where_no_label_is_wrong():
 
 
 def test_a_group_is_left_out_whole():
-    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
-    kept = agreeing_groups(probabilities, np.array([0, 0, 0]), np.array([4, 4, 5]))
-    assert kept.tolist() == [False, False, True]
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
+    kept = agreeing_groups(probabilities, np.zeros(4, np.int64), np.array([4, 4, 5, 6]))
+    assert kept.tolist() == [False, False, True, True]
+
+
+def test_of_a_label_the_two_groups_that_are_beaten_by_least_stay():
+    given = np.array([[0.1, 0.9], [0.4, 0.6], [0.3, 0.7], [0.2, 0.8], [0.1, 0.9]])
+    y = np.array([0, 0, 0, 1, 1])
+    kept = agreeing_groups(given, y, np.arange(5))
+    assert kept.tolist() == [False, True, True, True, True]
+    kept = agreeing_groups(given, y, np.arange(5), np.array([True, False, True, True, True]))
+    assert kept.tolist() == [True, False, True, True, True]
 
 
 def test_confident_learning_by_hand():

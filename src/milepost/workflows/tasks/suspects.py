@@ -11,6 +11,7 @@ from milepost.data.splitting.folding import fold_groups
 from milepost.entities.errors import DataError, InputError, WorkspaceError
 from milepost.entities.suspect import Suspects
 from milepost.evaluation.label_quality import (
+    FEWEST_GROUPS,
     Labelled,
     Marked,
     agreeing_groups,
@@ -19,6 +20,7 @@ from milepost.evaluation.label_quality import (
     suspicion,
 )
 from milepost.evaluation.measuring import by_answers
+from milepost.metrics.auditing.confident import best_other
 from milepost.metrics.scoring.calibration import fit_temperature
 from milepost.models.pairs import reads
 from milepost.predictors.base import Batch, softmax
@@ -84,6 +86,8 @@ def suspects(context: Context, name: str, top: int = TOP) -> Suspects:
     if reason is not None:
         raise DataError(reason, where=f"tasks/{name}.yaml", advice="Add examples of other labels.")
     _, groups = np.unique(np.asarray(examples.groups), return_inverse=True)
+    if not strategy.label_statistics(problem).counts.all():
+        _refuse_rare(name, labels, y, groups)
     vectors = encode(problem.encoder, problem.texts)
 
     def answering(kept: Marked, within: Marked) -> NDArray[np.float64]:
@@ -94,7 +98,8 @@ def suspects(context: Context, name: str, top: int = TOP) -> Suspects:
     metric = by_answers(task.objective.metric)
     folds = fold_groups(examples.groups, y, context.settings.folds).fold_of
     effect = removal(metric, labelled, folds, context.settings.confidence)
-    disagreeing = ~agreeing_groups(found.mean, y, np.arange(len(y)))
+    _, other = best_other(found.mean, y)
+    disagreeing = other > found.mean[np.arange(len(y)), y]
     return Suspects(
         task=name,
         rows=len(y),
@@ -105,6 +110,21 @@ def suspects(context: Context, name: str, top: int = TOP) -> Suspects:
         suspects=describe(examples, labels, y, groups, found, top),
         notes=_NOTES,
     )
+
+
+def _refuse_rare(
+    name: str, labels: tuple[str, ...], y: NDArray[np.int64], groups: NDArray[np.int64]
+) -> None:
+    """Where names say nothing of labels, as of images, examples alone must: in every fold two."""
+    for label in range(len(labels)):
+        found = len(np.unique(groups[y == label]))
+        if found <= FEWEST_GROUPS:
+            raise DataError(
+                f"{labels[label]!r} has {found} example{'s' if found != 1 else ''} that are not "
+                "near-duplicates; what is wrong is told by the others.",
+                where=f"tasks/{name}.yaml",
+                advice=f"Add examples: {FEWEST_GROUPS + 1} of each label at least.",
+            )
 
 
 def left_out_probabilities(
