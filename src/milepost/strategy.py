@@ -63,6 +63,7 @@ class Problem:
         seed: Makes the fit deterministic.
         deadline: When to stop; a strategy that cannot stop early may ignore it.
         progress: Called with a share in [0, 1] from time to time.
+        note: Called with a sentence that whoever reads the result should know.
         language: Language models that may be asked, by the names of their upstreams; those that
             the task prefers first. Empty where there are none, or no money for any.
         prompt: The task's own prompt to start from; ``None`` for the built-in one.
@@ -90,6 +91,7 @@ class Problem:
     seed: int = 0
     deadline: Deadline = field(default_factory=Deadline)
     progress: Callable[[float], None] = field(default=lambda share: None)
+    note: Callable[[str], None] = field(default=lambda sentence: None)
     language: Mapping[str, Speaker] = field(default_factory=dict[str, Speaker])
     prompt: PromptTemplate | None = None
     input_name: str = "text"

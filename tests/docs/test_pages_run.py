@@ -67,6 +67,6 @@ def test_python_examples_compile(page: Path, read_blocks: Read) -> None:
 
 
 def test_only_known_kinds_of_blocks(page: Path, read_blocks: Read) -> None:
-    # A misspelt language would be a block that nobody runs. Long names are run, short ones only read.
+    # A misspelt language would be a block that nobody runs; short names are read only.
     known = {"bash", "sh", "python", "py", "console", "text", "yaml", "toml", "json", "ini", ""}
     assert {block.language for block in read_blocks(page)} <= known

@@ -119,6 +119,7 @@ class Entry:
         cpu_seconds: Processor time of all its fits, encoding included where it was the first to
             ask for vectors.
         asked: What it asked language models, by upstream.
+        notes: What its fits said that whoever reads the result should know, each once.
     """
 
     strategy: str
@@ -129,6 +130,7 @@ class Entry:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     asked: tuple[Asked, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def predict(
@@ -223,7 +225,8 @@ def _enter(
     started, cpu_started = time.monotonic(), time.process_time()
     parameters = _parameters(strategy)
     noted = {name: Noted(speaker) for name, speaker in problem.language.items()}
-    problem = replace(problem, language=noted)
+    notes: dict[str, None] = {}
+    problem = replace(problem, language=noted, note=notes.setdefault)
 
     def failed(error: str, *, late: bool = False) -> Entry:
         return Entry(
@@ -234,6 +237,7 @@ def _enter(
             seconds=time.monotonic() - started,
             cpu_seconds=time.process_time() - cpu_started,
             asked=_asked(noted),
+            notes=tuple(notes),
         )
 
     # The floor that everything is compared with runs even when the budget is spent.
@@ -268,6 +272,7 @@ def _enter(
         seconds=time.monotonic() - started,
         cpu_seconds=time.process_time() - cpu_started,
         asked=_asked(noted),
+        notes=tuple(notes),
     )
 
 

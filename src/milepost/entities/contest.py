@@ -38,6 +38,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         asked: What it asked them, by upstream.
         size_bytes: What its bundle takes on a disk; an encoder that tasks share is not part of it.
             ``None`` when it failed.
+        notes: What its fits said that whoever reads the numbers should know, as sentences.
     """
 
     id: CandidateId
@@ -57,6 +58,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     foreseen_micro_usd: int | None = None
     asked: tuple[Asked, ...] = ()
     size_bytes: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -164,7 +164,8 @@ def _row(candidate: Candidate, scale: tuple[float, float], *, apart: bool) -> Ro
             [Cell(), Cell(words.outcome(candidate))] if apart else [Cell(words.outcome(candidate))]
         )
         cells = (marker, Cell(candidate.strategy), *said, Cell(), Cell(), Cell())
-        return Row(cells, "dim", " ".join((candidate.error or "").split()))
+        said = (candidate.error or "", *candidate.notes)
+        return Row(cells, "dim", " ".join(" ".join(said).split()))
     ranked = candidate.selection
     latency = card.latency
     cells = (
@@ -176,7 +177,7 @@ def _row(candidate: Candidate, scale: tuple[float, float], *, apart: bool) -> Ro
         Cell(words.usd(latency.cost_per_1k_usd) if latency else ""),
         Cell(words.milliseconds(latency.p50_ms) if latency else ""),
     )
-    return Row(cells, "strong" if candidate.chosen else "")
+    return Row(cells, "strong" if candidate.chosen else "", " ".join(candidate.notes))
 
 
 def ids_grid(contest: Contest) -> Grid:

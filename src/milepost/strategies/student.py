@@ -21,10 +21,11 @@ from milepost.predictors.static import (
     read_tokenizer,
     rows_of,
 )
-from milepost.strategies.distilling.averaging import Lesson, Pace, Watch, learn
+from milepost.strategies.distilling.averaging import Lesson, Pace, learn
 from milepost.strategies.distilling.teaching import Lessons, Taught, taught_folds
 from milepost.strategies.distilling.vocabulary import pruned
 from milepost.strategies.problems import encode, too_few_labels
+from milepost.strategies.watching import Watch
 from milepost.strategy import Contender, DeclinedError, Problem
 
 _PER_TEXT = 4e-5
@@ -116,7 +117,7 @@ class Student:
                 table,
                 Pace(epochs=self.epochs, rate=self.rate),
                 seed=problem.seed,
-                watch=Watch(problem.deadline, problem.progress),
+                watch=Watch.of(problem),
             )
         except FloatingPointError as error:
             raise DeclinedError(f"It diverged while it was taught: {error}.") from error

@@ -17,13 +17,13 @@ from milepost.predictors.base import Predictor
 from milepost.predictors.carried.encoder import OwnEncoder
 from milepost.predictors.own_encoder import OwnEncoderPredictor
 from milepost.predictors.static import read_tokenizer
-from milepost.strategies.distilling.averaging import Watch
 from milepost.strategies.distilling.shallow import Example, Imitating, imitate, shallower
 from milepost.strategies.distilling.teaching import Lessons, Taught, taught_folds
 from milepost.strategies.distilling.vocabulary import pruned
 from milepost.strategies.problems import encode, too_few_labels
 from milepost.strategies.tuning.foreseen import seconds_of
 from milepost.strategies.tuning.records import Tuning
+from milepost.strategies.watching import Watch
 from milepost.strategy import Contender, DeclinedError, Problem
 
 _NEEDED = ("torch", "transformers", "peft")
@@ -129,7 +129,7 @@ class StudentEncoder:
                 Example(taught.texts, taught.targets, vectors),
                 self._how,
                 seed=problem.seed,
-                watch=Watch(problem.deadline, problem.progress),
+                watch=Watch.of(problem),
             )
             stored = "int8" if self.numbers == "int8" else "fp16"
             encoder = OwnEncoder.of_folder(

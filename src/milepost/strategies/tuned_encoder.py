@@ -21,6 +21,7 @@ from milepost.strategies.tuning.heads import Head, Space, space_of
 from milepost.strategies.tuning.pseudo import Told, told_by_itself
 from milepost.strategies.tuning.records import Corpus, State, Tuned, Tuning
 from milepost.strategies.tuning.splitting import held_out
+from milepost.strategies.watching import Watch
 from milepost.strategy import DeclinedError, Problem
 
 _NEEDED = ("torch", "transformers", "peft")
@@ -28,6 +29,8 @@ _TUNED = 0.85
 """Share of a fit's time that goes into tuning; what is left encodes and fits the head."""
 LABEL_WEIGHTS = (1.0, 2.0, 4.0, 16.0)
 """What a label's name and description may be worth, in examples."""
+FEWEST = 8
+"""Examples without which tuning is not begun."""
 KEPT = (1 / 3, 2 / 3)
 """Shares of the steps after which tuning may have been long enough."""
 
@@ -115,6 +118,8 @@ class TunedEncoder:
             return f"It tunes encoders of type bert alone; this one is {folder.model_type or '?'}."
         if not self.whole and not isinstance(problem.encoder, Adaptable):
             return f"The encoder {problem.encoder.name} runs without adapters."
+        if len(problem.texts) < FEWEST:
+            return f"It needs {FEWEST} examples to tune on, and has {len(problem.texts)}."
         return too_little(problem)
 
     def seconds(self, problem: Problem) -> float:
@@ -171,7 +176,7 @@ class TunedEncoder:
     def _tuned(
         self, problem: Problem, folder: EncoderFolder, inside: np.ndarray, told: Told
     ) -> Tuned:
-        from milepost.strategies.tuning.training import Watch, tune
+        from milepost.strategies.tuning.training import tune
 
         held = len(inside) < len(problem.y)
         # Examples are drawn at least an eighth as often as what was only believed.
@@ -188,7 +193,7 @@ class TunedEncoder:
         tuning = self.tuning(len(corpus.texts) + len(problem.labels))
         if held:
             tuning = replace(tuning, keep=KEPT)
-        watch = Watch(problem.deadline, lambda share: problem.progress(_TUNED * share))
+        watch = Watch.of(problem, _TUNED)
         return tune(folder, [corpus], tuning, seed=problem.seed, watch=watch)
 
 

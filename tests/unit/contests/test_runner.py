@@ -115,6 +115,22 @@ def test_a_failure_is_a_row_and_the_others_go_on():
     assert fine.fitted.out_of_fold.shape == (48, 2)
 
 
+def test_what_fits_say_is_told_once_with_the_entry():
+    @dataclass(frozen=True)
+    class Talking(Crashing):
+        name: ClassVar[str] = "talking"
+
+        def fit(self, problem):
+            problem.note("Memory ran out: steps of 4 examples instead.")
+            return Majority().fit(problem)
+
+    given = problem()
+    spoke, silent = run(given, folding(given, 5), [Talking(), Majority()])
+    assert spoke.error is None
+    assert spoke.notes == ("Memory ran out: steps of 4 examples instead.",)
+    assert silent.notes == ()
+
+
 def test_an_interrupt_is_not_a_row():
     @dataclass(frozen=True)
     class Interrupted(Crashing):

@@ -106,6 +106,8 @@ def test_it_says_what_it_lacks(problem, tmp_path, monkeypatch):
     expected = "It tunes encoders of type bert alone; this one is roberta."
     assert reason(weights=other.weights) == expected
     assert reason(encoder=Plain()) == "The encoder hashed runs without adapters."
+    few = QUICK.supports(problem.take(np.arange(5)))
+    assert few == "It needs 8 examples to tune on, and has 5."
     one = problem.take(np.flatnonzero(problem.y == 0))
     assert "only one label has examples" in str(QUICK.supports(one))
     real = importlib.util.find_spec

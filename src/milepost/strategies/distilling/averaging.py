@@ -3,13 +3,13 @@
 It knows nothing of texts or tasks: token ids and targets in, arrays out.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from milepost._base.clock import Deadline
+from milepost.strategies.watching import Watch
 
 Floats = NDArray[np.float32]
 
@@ -65,14 +65,6 @@ class Averaging:
     bias: Floats
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Watch:
-    """Who looks on: when to stop, and who is told how far it is."""
-
-    deadline: Deadline = field(default_factory=Deadline)
-    progress: Callable[[float], None] = field(default=lambda share: None)
-
-
 def learn(
     lesson: Lesson, table: Floats, pace: Pace, *, seed: int, watch: Watch | None = None
 ) -> Averaging:
@@ -101,6 +93,7 @@ def learn(
         order = rng.permutation(own)
         for start in range(0, len(order), pace.batch):
             if watch.deadline.passed:
+                watch.late(done, steps)
                 return model.learned()
             rate = pace.rate * (1.0 - done / steps)
             model.step(order[start : start + pace.batch], rate, pace, rng)

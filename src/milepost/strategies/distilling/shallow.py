@@ -5,10 +5,8 @@ those of tokens that are still there are kept.
 """
 
 import math
-import os
 import threading
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost.models.folder import EncoderFolder, read_folder
-from milepost.strategies.distilling.averaging import Watch
 from milepost.strategies.tuning.records import Tuning
+from milepost.strategies.tuning.threads import training_threads
 from milepost.strategies.tuning.trunk import TorchTrunk
+from milepost.strategies.watching import Watch
 from milepost.strategy import DeclinedError
 
 Tensors = Mapping[str, NDArray[np.generic]]
@@ -142,7 +141,7 @@ def imitate(
     """
     import torch
 
-    with _LOCK, torch.random.fork_rng(devices=[]), _threads():
+    with _LOCK, torch.random.fork_rng(devices=[]), training_threads():
         torch.manual_seed(seed)
         tuning = Tuning(layers=how.layers, max_tokens=how.max_tokens, whole=True)
         trunk = TorchTrunk(folder, tuning, seed)
@@ -180,6 +179,7 @@ class _Run:
             order = self._rng.permutation(n)
             for start in range(0, n, how.batch):
                 if watch.deadline.passed:
+                    watch.late(done, steps)
                     return self._found()
                 optimiser.zero_grad()
                 loss = self._loss(order[start : start + how.batch])
@@ -207,16 +207,3 @@ class _Run:
             raise TypeError("whole layers were trained, and an adapter came")
         weights, bias = (each.detach().numpy().copy() for each in self._head.parameters())
         return Imitation(state, weights, bias)
-
-
-@contextmanager
-def _threads() -> Generator[None]:
-    """As many threads as this process has processors, and afterwards as before."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

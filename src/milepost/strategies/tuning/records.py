@@ -72,6 +72,9 @@ class Corpus:
         ]
 
 
+_LEAST = {"layers": 1, "rank": 1, "steps": 1, "batch": 2, "max_tokens": 2, "decay": 0}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
     """How an encoder is tuned.
@@ -108,9 +111,12 @@ class Tuning:
     whole: bool = False
 
     def __post_init__(self) -> None:
-        whole = min(self.layers, self.rank, self.steps, self.batch - 1, self.max_tokens - 1)
-        if whole < 1 or min(self.rate, self.temperature, self.alpha) <= 0 or self.decay < 0:
-            raise ValueError("a number of the tuning is out of range")
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}")
+        for name in ("rate", "temperature", "alpha"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0")
         if not self.parts or not set(self.parts) <= set(ADAPTABLE):
             raise ValueError(f"parts must be some of {', '.join(ADAPTABLE)}")
         if not 0 <= self.contrast <= 1 or not all(0 < share < 1 for share in self.keep):
@@ -126,14 +132,12 @@ class Tuned:
         kept: After the shares of ``Tuning.keep``, in its order; fewer where time ran out.
         losses: Mean loss of each step.
         steps: Steps that were taken.
-        notes: What did not go as asked, as sentences.
     """
 
     state: State
     kept: Sequence[State] = ()
     losses: Sequence[float] = ()
     steps: int = 0
-    notes: Sequence[str] = ()
 
     @property
     def adapter(self) -> Adapter:

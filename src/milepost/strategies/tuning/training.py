@@ -1,15 +1,11 @@
 """The loop: draws examples, takes steps, keeps adapters. One training at a time in a process."""
 
-import os
 import threading
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from milepost._base.clock import Deadline
 from milepost.models.folder import EncoderFolder
 from milepost.strategies.tuning.losses import (
     anchored,
@@ -19,7 +15,9 @@ from milepost.strategies.tuning.losses import (
     first_biases,
 )
 from milepost.strategies.tuning.records import Corpus, Drawn, State, Tuned, Tuning
+from milepost.strategies.tuning.threads import training_threads
 from milepost.strategies.tuning.trunk import TorchTrunk
+from milepost.strategies.watching import Watch
 from milepost.strategy import DeclinedError
 
 _LOCK = threading.Lock()
@@ -27,19 +25,6 @@ _WARM = 0.1
 _FEWEST = 4
 _QUICK = 20.0
 """Step size of the biases of labels, as a multiple of that of what is tuned."""
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """Who watches a tuning.
-
-    Attributes:
-        deadline: Moment after which no further step is begun.
-        progress: Called with the share of the steps taken, in [0, 1].
-    """
-
-    deadline: Deadline = field(default_factory=Deadline)
-    progress: Callable[[float], None] = field(default=lambda share: None)
 
 
 class Mixing(Protocol):
@@ -128,7 +113,7 @@ def tune(
         corpora: At least one, each with two labels or more.
         tuning: How.
         seed: The same seed gives the same adapter on the same machine.
-        watch: Deadline and progress.
+        watch: Deadline, progress and notes.
         mixing: What makes a step; ``None`` for ``Proportional``.
 
     Raises:
@@ -137,23 +122,10 @@ def tune(
     import torch
 
     watch = watch or Watch()
-    with _LOCK, torch.random.fork_rng(devices=[]), _threads():
+    with _LOCK, torch.random.fork_rng(devices=[]), training_threads():
         torch.manual_seed(seed)
         run = _Run(folder, corpora, tuning, seed)
         return run.through(watch, mixing or Proportional(corpora))
-
-
-@contextmanager
-def _threads() -> Generator[None]:
-    """As many threads as this process has processors, and afterwards as before."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class _Run:
@@ -174,7 +146,7 @@ class _Run:
         first = [self._first(at, len(each.labels)) for at, each in enumerate(corpora)]
         self._anchors = [anchors for anchors, _ in first]
         self._biases = [biases for _, biases in first]
-        self._batch, self._notes = tuning.batch, list[str]()
+        self._batch = tuning.batch
 
     def through(self, watch: Watch, mixing: Mixing) -> Tuned:
         import torch
@@ -195,29 +167,39 @@ class _Run:
                 break
             for group in optimiser.param_groups:
                 group["lr"] = tuning.rate * group["pace"] * _pace(step, tuning.steps)
-            loss = self._step(step, optimiser, mixing)
+            loss = self._step(step, optimiser, mixing, watch)
             if not np.isfinite(loss):
-                raise DeclinedError(
-                    f"Its loss was not finite at step {step + 1} of {tuning.steps}; a smaller "
-                    f"`rate` than {tuning.rate:g} may help."
-                )
+                raise self._diverged("Its loss was", step)
             losses.append(loss)
             if step + 1 in keep:
-                kept.append(self._trunk.state())
+                kept.append(self._state(step))
             watch.progress((step + 1) / tuning.steps)
         if len(losses) < min(_FEWEST, tuning.steps):
             raise DeclinedError("The time was up before it had taken four steps.")
         if len(losses) < tuning.steps:
-            self._notes.append(f"The time was up after {len(losses)} of {tuning.steps} steps.")
+            watch.late(len(losses), tuning.steps)
         return Tuned(
-            state=self._trunk.state(),
+            state=self._state(len(losses) - 1),
             kept=kept,
             losses=losses,
             steps=len(losses),
-            notes=self._notes,
         )
 
-    def _step(self, step: int, optimiser: Any, mixing: Mixing) -> float:
+    def _state(self, step: int) -> State:
+        """What was tuned so far; the loss of a step says nothing yet of what the step led to."""
+        import torch
+
+        if not all(bool(torch.isfinite(each).all()) for each in self._trunk.parameters):
+            raise self._diverged("What it tuned was", step)
+        return self._trunk.state()
+
+    def _diverged(self, what: str, step: int) -> DeclinedError:
+        return DeclinedError(
+            f"{what} not finite at step {step + 1} of {self._tuning.steps}; a smaller `rate` than "
+            f"{self._tuning.rate:g} may help."
+        )
+
+    def _step(self, step: int, optimiser: Any, mixing: Mixing, watch: Watch) -> float:
         while True:
             drawn = mixing.draw(step, self._batch, self._rng)
             optimiser.zero_grad()
@@ -228,7 +210,7 @@ class _Run:
                 if self._batch < 4 or not _out_of_memory(error):
                     raise
                 self._batch //= 2
-                self._notes.append(f"Memory ran out: steps of {self._batch} examples instead.")
+                watch.note(f"Memory ran out: steps of {self._batch} examples instead.")
                 continue
             optimiser.step()
             return sum(each.item() for each in losses) / len(losses)

@@ -332,6 +332,7 @@ def _candidate(
             error=entry.error,
             fit_seconds=entry.seconds,
             fit_cpu_seconds=entry.cpu_seconds,
+            notes=entry.notes,
             fit_cost_usd=_cost(bench, entry),
             asked=entry.asked,
         )
@@ -378,6 +379,7 @@ def _candidate(
         ),
         fit_seconds=entry.seconds,
         fit_cpu_seconds=entry.cpu_seconds,
+        notes=entry.notes,
         fit_cost_usd=_cost(bench, entry),
         asked=entry.asked,
     )

@@ -56,6 +56,7 @@ class KeptEntry(msgspec.Struct, frozen=True, kw_only=True):
         held: Digest of its stored answers to what is held out, of one that asks.
         rungs: Which rung gave each of those, of a cascade that asks.
         rung_names: Names of the rungs.
+        notes: What its fits said.
     """
 
     strategy: str
@@ -70,6 +71,7 @@ class KeptEntry(msgspec.Struct, frozen=True, kw_only=True):
     held: Digest | None = None
     rungs: tuple[int, ...] = ()
     rung_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class _KeptTimes(msgspec.Struct, frozen=True):
@@ -193,6 +195,7 @@ class Entries:
             seconds=kept.seconds,
             cpu_seconds=kept.cpu_seconds,
             asked=kept.asked,
+            notes=kept.notes,
         )
         return entry, kept
 
@@ -338,6 +341,7 @@ def _kept(entry: Entry) -> KeptEntry:
         seconds=entry.seconds,
         cpu_seconds=entry.cpu_seconds,
         asked=entry.asked,
+        notes=entry.notes,
         answering=None if entry.fitted is None else entry.fitted.answering,
     )
 

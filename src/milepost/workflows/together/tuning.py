@@ -17,6 +17,7 @@ from milepost.entities.together import Together
 from milepost.models.graphs import bert
 from milepost.strategies.multitask import Multitask
 from milepost.strategies.tuning.mixing import Mixture
+from milepost.strategies.watching import Watch
 from milepost.strategy import DeclinedError
 from milepost.workflows.context import Context
 from milepost.workflows.together.joining import Joined
@@ -106,19 +107,20 @@ class Tuner:
         self, fold: int | None, deadline: Deadline, progress: Callable[[float], None]
     ) -> _Step:
 
-        from milepost.strategies.tuning.training import Watch, tune
+        from milepost.strategies.tuning.training import tune
 
         started = time.monotonic()
         corpora = self.joined.corpora(fold)
         tuning = self.strategy.tuning(self._rows(fold))
         mixing = Mixture(self.strategy.mix(), corpora, self.seed)
+        notes: list[str] = []
         try:
             tuned = tune(
                 self.context.weights(),
                 corpora,
                 tuning,
                 seed=self.seed,
-                watch=Watch(deadline, progress),
+                watch=Watch(deadline, progress, notes.append),
                 mixing=mixing,
             )
         except DeclinedError as error:
@@ -132,7 +134,7 @@ class Tuner:
             steps=tuned.steps,
             wanted=tuning.steps,
             seconds=time.monotonic() - started,
-            notes=tuned.notes,
+            notes=notes,
         )
 
     def _rows(self, fold: int | None) -> int:

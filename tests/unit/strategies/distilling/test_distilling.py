@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from milepost._base.clock import Deadline
-from milepost.strategies.distilling.averaging import Lesson, Pace, Watch, learn
+from milepost.strategies.distilling.averaging import Lesson, Pace, learn
 from milepost.strategies.distilling.teaching import Lessons, best_teacher, told_by
 from milepost.strategies.distilling.vocabulary import pruned
 from milepost.strategies.head_closed_form import HeadClosedForm
+from milepost.strategies.watching import Watch
 from milepost.strategy import Contender, DeclinedError
 from milepost.testing.encoders import HashedEncoder
 from milepost.testing.strategies import example_problem

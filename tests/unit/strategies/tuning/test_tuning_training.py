@@ -13,8 +13,9 @@ from milepost.strategies.tuning import training
 from milepost.strategies.tuning.heads import space_of
 from milepost.strategies.tuning.losses import anchored, contrastive
 from milepost.strategies.tuning.records import Corpus, Tuning
-from milepost.strategies.tuning.training import Rows, Watch, tune
+from milepost.strategies.tuning.training import Rows, tune
 from milepost.strategies.tuning.trunk import TorchTrunk
+from milepost.strategies.watching import Watch
 from milepost.strategy import DeclinedError
 from milepost.testing.tiny import TinyEncoder, write_tiny
 
@@ -122,6 +123,27 @@ def test_a_loss_that_is_not_finite_ends_it_with_a_reason(folder):
         tune(folder, [CORPUS], dataclasses.replace(QUICK, rate=1e30), seed=0)
 
 
+@pytest.mark.parametrize("keep", [(), (1.0 / 6,)])
+def test_a_last_step_that_leads_nowhere_is_told_as_such(folder, keep):
+    class Steep(training.Proportional):
+        def backward(self, drawn, losses, parameters):
+            super().backward(drawn, losses, parameters)
+            parameters[0].grad.fill_(float("inf"))
+
+    # The loss of a step is that before it: only what was tuned shows where the step led.
+    how = dataclasses.replace(QUICK, steps=6 if keep else 1, keep=keep)
+    with pytest.raises(DeclinedError, match=r"tuned was not finite at step 1 of \d; a smaller"):
+        tune(folder, [CORPUS], how, seed=0, mixing=Steep([CORPUS]))
+
+
+def test_it_takes_as_many_threads_as_it_may(folder, monkeypatch):
+    seen = []
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    watch = Watch(progress=lambda share: seen.append(torch.get_num_threads()))
+    tune(folder, [CORPUS], QUICK, seed=0, watch=watch)
+    assert set(seen) == {1}
+
+
 def test_without_time_it_declines_and_with_a_little_it_keeps_what_it_has(folder):
     with pytest.raises(DeclinedError, match="time was up"):
         tune(folder, [CORPUS], QUICK, seed=0, watch=Watch(Deadline.after(0)))
@@ -133,9 +155,10 @@ def test_without_time_it_declines_and_with_a_little_it_keeps_what_it_has(folder)
         if len(seen) == 5:
             object.__setattr__(deadline, "at", 0.0)
 
-    tuned = tune(folder, [CORPUS], QUICK, seed=0, watch=Watch(deadline, progress))
+    notes = []
+    tuned = tune(folder, [CORPUS], QUICK, seed=0, watch=Watch(deadline, progress, notes.append))
     assert tuned.steps == 5
-    assert tuned.notes == ["The time was up after 5 of 6 steps."]
+    assert notes == ["The time was up after 5 of 6 steps."]
 
 
 def test_a_step_that_does_not_fit_into_memory_is_halved(folder, monkeypatch):
@@ -151,9 +174,11 @@ def test_a_step_that_does_not_fit_into_memory_is_halved(folder, monkeypatch):
                 raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")
             super().backward(drawn, losses, parameters)
 
-    tuned = tune(folder, [CORPUS], QUICK, seed=0, mixing=Small([CORPUS]))
+    notes = []
+    watch = Watch(note=notes.append)
+    tuned = tune(folder, [CORPUS], QUICK, seed=0, watch=watch, mixing=Small([CORPUS]))
     assert tuned.steps == 6
-    assert list(tuned.notes) == [
+    assert notes == [
         "Memory ran out: steps of 4 examples instead.",
         "Memory ran out: steps of 2 examples instead.",
     ]
