@@ -1,14 +1,18 @@
-"""Any number of labels, and issue reports: what a contest releases, beside logistic regression.
+"""Any number of labels, issue reports and stars: what a contest releases, beside simpler ways.
 
 * ``nlupp-DOMAIN-FOLDS``: NLU++, intents of a bank or a hotel, any number of 62 for one message.
   Trained on one or two of its twenty official folds and measured on all the others, a run for each
   of the first folds: some 80 to 210 examples. Micro and macro F1 in percent.
 * ``issues``: bug, feature or question, of five repositories with 300 examples each (NLBSE 2024);
   macro F1 per repository on its official test file, and their mean.
+* ``stars-100`` and ``stars-400``: SST-5, sentences of film reviews on a scale of 1 to 5, as scores.
+  Trained on so many sentences, a run for each of five parts of the training file drawn at random,
+  and measured on the official test file: mean absolute error, and agreement (``qwk``). Beside what
+  the contest chose by its mean absolute error stand its candidates; lower errors are better.
 
-Beside it, on the same vectors: logistic regression (scikit-learn's, one per label where any number
-holds, answered from one half) as it comes and with balanced weights of the labels, and the balanced
-one on TF-IDF of words and pairs of words.
+Beside the others, on the same vectors: logistic regression (scikit-learn's, one per label where any
+number holds, answered from one half) as it comes and with balanced weights of the labels, and the
+balanced one on TF-IDF of words and pairs of words.
 
 How to read it: ``chosen`` counts what the contests chose. A difference is that of the means over
 runs; its interval is 95 %, by Student's t over the paired runs, which share most of their test rows
@@ -33,6 +37,9 @@ from bench.common import RESULTS, Options, data_folder, scratch
 from bench.vectors import frozen_vectors
 
 RUNS = 10
+STARS = ("very negative", "negative", "neutral", "positive", "very positive")
+STARS_RUNS = 5
+BESIDE = ("majority", "tfidf_linear", "neighbours", "head_ridge", "head_ordinal")
 PARTS = RESULTS / "kinds.parts"
 PUBLISHED_ISSUES = {"SetFit": 0.824, "RoBERTa": 0.792, "fastText": 0.718}
 """Mean macro F1 of five repositories, from the challenge's repository."""
@@ -55,7 +62,7 @@ class Case:
         run: Which one.
         train: Rows with ``text`` and ``said``: labels, or a label.
         test: Likewise.
-        kind: ``multilabel`` or ``classify``.
+        kind: ``multilabel``, ``classify`` or ``score``.
     """
 
     name: str
@@ -100,8 +107,26 @@ def _cases(options: Options) -> list[Case]:
             for side in (train, test)
         ]
         cases.append(Case("issues", name, sides[0], sides[1]))
+    cases += _stars()
     wanted = [each for each in cases if not options.only or each.name in options.only]
     return wanted[:1] if options.quick else wanted
+
+
+def _stars() -> list[Case]:
+    train, test = (
+        [
+            {"text": row["text"], "said": 1 + STARS.index(row["label"])}
+            for row in _rows(f"sst5/{side}")
+        ]
+        for side in ("train", "test")
+    )
+    order = np.random.default_rng(0).permutation(len(train)).tolist()
+    cases: list[Case] = []
+    for size in (100, 400):
+        for run in range(STARS_RUNS):
+            drawn = [train[row] for row in order[400 * run : 400 * run + size]]
+            cases.append(Case(f"stars-{size}", str(run), drawn, test, "score"))
+    return cases
 
 
 def _rows(name: str) -> list[dict[str, Any]]:
@@ -125,17 +150,19 @@ def _kept(case: Case, folder: Path, options: Options) -> dict[str, Any]:
 
 def _measured(case: Case, folder: Path) -> dict[str, Any]:
     ours, chosen = _released(case, folder)
-    answers = {"milepost": ours, **_regressions(case)}
+    beside = {} if case.kind == "score" else _regressions(case)
     return {
         "train": len(case.train),
         "test": len(case.test),
         "chosen": chosen,
-        "scores": {name: _f1(case, each) for name, each in answers.items()},
+        "scores": {name: _scored(case, each) for name, each in {**ours, **beside}.items()},
     }
 
 
-def _released(case: Case, folder: Path) -> tuple[list[Any], str]:
+def _released(case: Case, folder: Path) -> tuple[dict[str, list[Any]], str]:
     """Answers of what a contest with its defaults chooses, and by which strategy.
+
+    Of scores those of its candidates, too.
 
     All tasks are of one workspace, which keeps the vectors of texts that they share.
     """
@@ -146,15 +173,19 @@ def _released(case: Case, folder: Path) -> tuple[list[Any], str]:
     file = folder / f"{name}.jsonl"
     rows = [{"text": row["text"], "label": row["said"]} for row in case.train]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    metric = "micro_f1" if case.several else "macro_f1"
+    metric = {"multilabel": "micro_f1", "score": "mae"}.get(case.kind, "macro_f1")
     task = Task(name=name, kind=case.kind, objective=make_objective(metric))
     desk = folder / "desk"
     ws = Workspace.open(desk) if desk.exists() else Workspace.create(desk)
     ws.add(task, examples=file)
     contest = ws.improve(name).contest
     best = next(each for each in contest.candidates if each.chosen)
-    found = ws.predict(name, [row["text"] for row in case.test], candidate=best.id)
-    return list(found.answers), best.strategy
+    ids = {"milepost": best.id}
+    if case.kind == "score":
+        ids |= {each.strategy: each.id for each in contest.candidates if each.strategy in BESIDE}
+    texts = [row["text"] for row in case.test]
+    found = {way: ws.predict(name, texts, candidate=each) for way, each in ids.items()}
+    return {way: list(each.answers) for way, each in found.items()}, best.strategy
 
 
 def _regressions(case: Case) -> dict[str, list[Any]]:
@@ -197,6 +228,18 @@ def _fitted(case: Case, features: Sequence[Any], weights: str | None = None) -> 
 
 def _labels(rows: Rows) -> list[str]:
     return sorted({label for row in rows for label in row["said"]})
+
+
+def _scored(case: Case, answers: Sequence[Any]) -> dict[str, float]:
+    return _f1(case, answers) if case.kind != "score" else _agreement(case, answers)
+
+
+def _agreement(case: Case, answers: Sequence[Any]) -> dict[str, float]:
+    truth = np.array([row["said"] for row in case.test], np.float64)
+    given = np.array([float(each) for each in answers])
+    apart = float(((truth - given) ** 2).mean())
+    together = 2.0 * float(((truth - truth.mean()) * (given - given.mean())).mean())
+    return {"mae": float(np.abs(truth - given).mean()), "qwk": together / (apart + together)}
 
 
 def _f1(case: Case, answers: Sequence[Any]) -> dict[str, float]:

@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from milepost.predictors.exported import load_exported
+
 WORDS = {
     "refund": ("money back", "refund me", "pay me back"),
     "late": ("too late", "not here yet", "still waiting"),
@@ -114,3 +116,24 @@ def test_an_unknown_kind_is_refused_with_the_nearest(milepost):
     refused = milepost("init", "desk", "--from", file, "--kind", "multi-label")
     assert refused.code == 2
     assert "multilabel" in refused.err
+
+
+def test_a_scale(milepost, improved, is_valid):
+    tone = {"awful": 1, "poor": 2, "fair": 3, "good": 4, "great": 5}
+    rows = [(f"the {thing} is {word}, version {at}", stars)
+            for at, thing in enumerate(THINGS) for word, stars in tone.items()]  # fmt: skip
+    file = write(milepost.folder, "stars.csv", ("text", "stars"), rows)
+    improved("--from", file, "--label", "stars", "--kind", "score", "--metric", "qwk",
+             strategies=("head_ordinal",))  # fmt: skip
+    found = milepost.ok("-w", "desk", "check", "t").out
+    assert "1 label" not in found
+    asked = ("the sofa is awful", "the sofa is great")
+    answered = milepost.ok("-w", "desk", "predict", "t", *asked, "--json").json
+    is_valid(answered, "predict")
+    worst, best = (each["score"] for each in answered["predictions"])
+    assert 1 <= worst < best <= 5
+    milepost.ok("-w", "desk", "export", "t", "out")
+    exported = load_exported(milepost.folder / "out").predict(asked)
+    assert list(exported.answers) == pytest.approx([worst, best], abs=1e-5)
+    measured = milepost.ok("-w", "desk", "evaluate", "t", "--data", file, "--json").json
+    assert measured["metrics"]["qwk"]["value"] > 0.7

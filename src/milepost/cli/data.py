@@ -13,6 +13,7 @@ from milepost.cli.shared import (
     stdout,
 )
 from milepost.entities.example import Finding
+from milepost.reports import words
 from milepost.reports.tables import findings_table, tasks_table
 
 
@@ -61,7 +62,7 @@ def add(
         return
     console.print(
         f"{task}: {quality.labelled:,} labelled examples with role {role!r}, "
-        f"{len(quality.label_counts):,} labels."
+        f"{words.truths(quality)}."
     )
     if quality.findings:
         console.print(findings_table(quality))

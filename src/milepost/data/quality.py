@@ -5,9 +5,11 @@ Pure functions of examples; every finding is one sentence with its number, and u
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from milepost.data.duplicates import text_keys
 from milepost.data.labels import label_typos
@@ -21,7 +23,8 @@ from milepost.data.wording import (
     verb,
     worst_first,
 )
-from milepost.entities.example import Examples, Finding, QualityReport
+from milepost.entities.example import Examples, Finding, QualityReport, Scores
+from milepost.entities.kinds import KINDS, Kind, truths
 
 _CONTROL = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _TELLING = "\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
@@ -32,6 +35,11 @@ _SKEWED = 10
 _LONG = 10
 """Times the median length from which a text counts as unusually long."""
 _LONG_CHARS = 500
+_FAR = 1.0
+"""Standard deviations of all scores by which those of the same text differ at least to be told."""
+
+Differ = Callable[[Sequence[int]], bool]
+"""Whether the truths of some rows are not the same."""
 
 
 def profile(
@@ -41,7 +49,7 @@ def profile(
     findings: Sequence[Finding] = (),
     declared: Sequence[str] = (),
     counts: Counter[str] | None = None,
-    labelled: bool = True,
+    kind: Kind = "classify",
 ) -> QualityReport:
     """The quality report of examples that have their groups.
 
@@ -51,15 +59,16 @@ def profile(
         findings: What reading them, or splitting them, has already found.
         declared: Labels of the task; they are never called typos.
         counts: Rows that name each label; ``None`` where a row has one at most.
-        labelled: Whether truths are made of labels.
+        kind: Kind of the task.
     """
+    scores = _scores(examples) if kind == "score" else msgspec.UNSET
     if counts is None:
         counts = Counter(label for label in examples.labels if label is not None)
     found = [
         *findings,
         *_duplicates(examples),
-        *_conflicts(examples),
-        *(_about_labels(counts, declared) if labelled else ()),
+        *_conflicts(examples, scores),
+        *(_about_labels(counts, declared) if KINDS[kind].labelled else ()),
         *_encoding_faults(examples),
         *_lengths(examples),
     ]
@@ -69,6 +78,21 @@ def profile(
         labelled=len(examples.labelled_rows),
         label_counts=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
         findings=worst_first(found),
+        scores=scores,
+    )
+
+
+def _scores(examples: Examples) -> Scores | msgspec.UnsetType:
+    """What the scores of examples are like; absent where there are none."""
+    found = truths("score", [each for each in examples.labels if each is not None], ())
+    if not len(found):
+        return msgspec.UNSET
+    return Scores(
+        low=float(found.min()),
+        high=float(found.max()),
+        mean=float(found.mean()),
+        spread=float(found.std()),
+        levels=len(np.unique(found)),
     )
 
 
@@ -128,26 +152,49 @@ def _duplicates(examples: Examples) -> list[Finding]:
     return found
 
 
-def _conflicts(examples: Examples) -> list[Finding]:
+def _differing(
+    examples: Examples, scores: Scores | msgspec.UnsetType
+) -> tuple[Differ, dict[str, str]]:
+    """When truths of the same text are not the same, and words for it."""
+    if isinstance(scores, msgspec.UnsetType):
+        return lambda rows: len({examples.labels[i] for i in rows}) > 1, {
+            "check": "conflicting_labels",
+            "carried": "different labels",
+            "why": "at least one label of each is wrong or the labels overlap",
+        }
+    far = _FAR * scores.spread
+    return lambda rows: float(np.ptp(_said(examples, rows))) > far, {
+        "check": "conflicting_scores",
+        "carried": f"scores that differ by more than the spread of all, {far:.3g},",
+        "why": "at least one score of each is wrong, or people do not agree",
+    }
+
+
+def _said(examples: Examples, rows: Sequence[int]) -> NDArray[np.float64]:
+    return truths("score", [examples.labels[i] for i in rows], ())
+
+
+def _conflicts(examples: Examples, scores: Scores | msgspec.UnsetType) -> list[Finding]:
+    differ, words = _differing(examples, scores)
     by_key: defaultdict[str, list[int]] = defaultdict(list)
     by_group: defaultdict[str, list[int]] = defaultdict(list)
     for i, key in enumerate(text_keys(examples.texts)):
         if examples.labels[i] is not None:
             by_key[key].append(i)
             by_group[examples.duplicates[i]].append(i)
-    same = _disagreeing(examples, by_key)
+    same = _disagreeing(by_key, differ)
     settled = {examples.duplicates[rows[0]] for rows in same}
-    near = [r for r in _disagreeing(examples, by_group) if examples.duplicates[r[0]] not in settled]
+    near = [r for r in _disagreeing(by_group, differ) if examples.duplicates[r[0]] not in settled]
     found: list[Finding] = []
     if same:
         rows = sum(len(r) for r in same)
         found += _finding(
-            "conflicting_labels",
+            words["check"],
             "warning",
             rows,
-            f"{number_of(len(same), 'message')} {verb(len(same), 'carries', 'carry')} different "
-            f"labels in different rows ({number_of(rows, 'row')} in all); at least one label of "
-            "each is wrong or the labels overlap.",
+            f"{number_of(len(same), 'message')} {verb(len(same), 'carries', 'carry')} "
+            f"{words['carried']} in different rows ({number_of(rows, 'row')} in all); "
+            f"{words['why']}.",
             [_conflict(examples, r) for r in same[:SHOWN]],
         )
     if near:
@@ -157,16 +204,16 @@ def _conflicts(examples: Examples) -> list[Finding]:
             "note",
             rows,
             f"{number_of(len(near), 'group')} of almost equal messages "
-            f"{verb(len(near), 'carries', 'carry')} different labels ({number_of(rows, 'row')}); "
-            "check whether the small difference is meant to decide.",
+            f"{verb(len(near), 'carries', 'carry')} {words['carried']} "
+            f"({number_of(rows, 'row')}); check whether the small difference is meant to decide.",
             [_conflict(examples, r) for r in near[:SHOWN]],
         )
     return found
 
 
-def _disagreeing(examples: Examples, sets: defaultdict[str, list[int]]) -> list[list[int]]:
-    """Sets of rows with more than one label; most rows first."""
-    found = [r for r in sets.values() if len(r) > 1 and len({examples.labels[i] for i in r}) > 1]
+def _disagreeing(sets: defaultdict[str, list[int]], differ: Differ) -> list[list[int]]:
+    """Sets of rows whose truths are not the same; most rows first."""
+    found = [r for r in sets.values() if len(r) > 1 and differ(r)]
     return sorted(found, key=lambda r: (-len(r), r[0]))
 
 

@@ -17,7 +17,6 @@ from milepost.data.splitting.leaks import against_test
 from milepost.data.splitting.owned import about_owners
 from milepost.data.truths import names_of
 from milepost.entities.example import Examples, Finding, QualityReport, SourceFile
-from milepost.entities.kinds import KINDS
 from milepost.entities.task import Task
 from milepost.predictors.preparation import Preparation
 
@@ -149,7 +148,7 @@ def _reading(
         findings=[*gathered.findings, *findings],
         declared=tuple(task.labels),
         counts=names_of(examples, task),
-        labelled=KINDS[task.kind].labelled,
+        kind=task.kind,
     )
     if task.kind == "extract":
         # Of texts that are nearly the same the places of spans differ, which says nothing.

@@ -118,6 +118,24 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     examples: tuple[str, ...] = ()
 
 
+class Scores(msgspec.Struct, frozen=True, kw_only=True):
+    """The truths of a task that gives a number.
+
+    Attributes:
+        low: The lowest.
+        high: The highest.
+        mean: Their mean.
+        spread: Their standard deviation.
+        levels: How many are different.
+    """
+
+    low: float
+    high: float
+    mean: float
+    spread: float
+    levels: int
+
+
 class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a person should know about a dataset before trusting a model trained on it.
 
@@ -127,6 +145,7 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
         labelled: Kept rows that have a label.
         label_counts: Labelled rows per label.
         findings: What was found, worst first.
+        scores: The truths, where they are scores; absent otherwise.
     """
 
     rows: int
@@ -134,6 +153,7 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
     labelled: int
     label_counts: dict[str, int]
     findings: tuple[Finding, ...] = ()
+    scores: Scores | msgspec.UnsetType = msgspec.UNSET
 
 
 class Dataset(msgspec.Struct, frozen=True, kw_only=True):

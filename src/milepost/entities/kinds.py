@@ -67,7 +67,7 @@ class KindFacts(msgspec.Struct, frozen=True, kw_only=True):
         return plain in self.metrics if self.metrics else plain not in NOT_OF_LABELS
 
 
-NOT_OF_LABELS = ("exact_match", "mrr", "ndcg@10", "pearson", "recall@10", "rmse")
+NOT_OF_LABELS = ("exact_match", "mrr", "ndcg@10", "pearson", "qwk", "recall@10", "rmse")
 """Measures that one label cannot have."""
 
 KINDS: dict[Kind, KindFacts] = {
@@ -96,7 +96,7 @@ KINDS: dict[Kind, KindFacts] = {
         link="identity",
         answer="a number",
         metric="mae",
-        metrics=("mae", "pearson", "rmse", "spearman"),
+        metrics=("mae", "pearson", "qwk", "rmse", "spearman"),
         labelled=False,
     ),
 }

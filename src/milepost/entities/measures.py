@@ -6,7 +6,7 @@ import msgspec
 
 from milepost.entities.errors import UnknownNameError
 
-PATTERN = r"^(accuracy|auprc|auroc|balanced_accuracy|brier|ece|exact_match|(f1|precision|recall):[^\n]+|hit_rate@[1-9][0-9]{0,3}|kendall|log_loss|macro_f1|mae|mcc|micro_f1|mrr|ndcg@[1-9][0-9]{0,3}|own:[^:\n]+\.py:[A-Za-z_][A-Za-z0-9_]*|pearson|recall@[1-9][0-9]{0,3}|rmse|span_f1|span_precision|span_recall|spearman|utility|weighted_f1)$(?!\n)"  # noqa: E501
+PATTERN = r"^(accuracy|auprc|auroc|balanced_accuracy|brier|ece|exact_match|(f1|precision|recall):[^\n]+|hit_rate@[1-9][0-9]{0,3}|kendall|log_loss|macro_f1|mae|mcc|micro_f1|mrr|ndcg@[1-9][0-9]{0,3}|own:[^:\n]+\.py:[A-Za-z_][A-Za-z0-9_]*|pearson|qwk|recall@[1-9][0-9]{0,3}|rmse|span_f1|span_precision|span_recall|spearman|utility|weighted_f1)$(?!\n)"  # noqa: E501
 """What a name looks like."""
 
 _INFINITY = float("inf")
@@ -56,6 +56,7 @@ KINDS = {
     "own:FILE.py:FUNCTION": MeasureKind("own measure", -_INFINITY, _INFINITY, higher=None),
     "pearson": MeasureKind("Pearson's r", -1.0, 1.0),
     "precision:LABEL": MeasureKind("precision"),
+    "qwk": MeasureKind("quadratic weighted kappa", -1.0, 1.0),
     "recall:LABEL": MeasureKind("recall"),
     "recall@10": MeasureKind("recall at 10"),
     "rmse": MeasureKind("root mean squared error", 0.0, _INFINITY, higher=False),

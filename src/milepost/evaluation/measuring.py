@@ -55,6 +55,7 @@ OF_SETS: Mapping[str, Callable[[], Measure]] = {
 OF_SCORES: Mapping[str, Callable[[], Measure]] = {
     "mae": score_measures.mae,
     "pearson": score_measures.pearson,
+    "qwk": score_measures.qwk,
     "rmse": score_measures.rmse,
     "spearman": score_measures.spearman,
 }

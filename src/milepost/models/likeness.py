@@ -1,6 +1,7 @@
 """How alike two strings are: as a whole, and field by field where they are records.
 
-Knows nothing of meaning; numbers and names are told apart that mean nearly the same.
+Knows nothing of meaning; numbers and names are told apart that mean nearly the same. What stands
+for an image is a digest, whose letters say nothing.
 """
 
 import json
@@ -11,6 +12,8 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from milepost.entities.images import is_image
 
 Likeness = Callable[[str, str], float]
 
@@ -156,16 +159,22 @@ def width() -> int:
 
 
 def likenesses(pairs: Sequence[tuple[str, str]], version: int) -> NDArray[np.float32]:
-    """How alike the sides of pairs are, ``(n, m) float32``, each from 0 to 1."""
+    """How alike the sides of pairs are, ``(n, m) float32``, each from 0 to 1.
+
+    Of a pair with an image nothing is said, which are zeros.
+    """
+    found = np.zeros((len(pairs), count(version)), np.float32)
+    for row, (a, b) in enumerate(pairs):
+        if not (is_image(a) or is_image(b)):
+            found[row] = _of_pair(a, b, version)
+    return found
+
+
+def _of_pair(a: str, b: str, version: int) -> list[float]:
     if version == 1:
-        rows = [[like(a, b) for like in FIRST] for a, b in pairs]
-        return np.array(rows, np.float32).reshape(len(pairs), len(FIRST))
-    bare = [(_bare(a), _bare(b)) for a, b in pairs]
-    rows = [
-        [*(like(x, y) for like in SECOND), *by_field(a, b)]
-        for (a, b), (x, y) in zip(pairs, bare, strict=True)
-    ]
-    return np.array(rows, np.float32).reshape(len(pairs), len(SECOND) + width())
+        return [like(a, b) for like in FIRST]
+    x, y = _bare(a), _bare(b)
+    return [*(like(x, y) for like in SECOND), *by_field(a, b)]
 
 
 def count(version: int) -> int:

@@ -36,7 +36,7 @@ class PairEncoder(WrappedEncoder):
     Of sides ``a`` and ``b`` with vectors of unit length: ``|a - b|``, ``a * b`` scaled by the root
     of the dimension so that both parts weigh alike (Conneau et al. 2017), their cosine, and
     likenesses of the strings, which tell numbers and names apart that mean nearly the same; from
-    version 2 on those of the fields of records, too.
+    version 2 on those of the fields of records, too. Where a side is an image they are zeros.
 
     Its digest is that of the inner encoder: that pairs are read, and how, says the composition of a
     task's inputs.

@@ -7,6 +7,7 @@ from milepost.predictors.base import Predictor
 from milepost.predictors.constant import ConstantPredictor
 from milepost.predictors.linear import LinearPredictor
 from milepost.predictors.neighbours import NeighboursPredictor
+from milepost.predictors.ordinal import OrdinalPredictor
 from milepost.predictors.own_encoder import OwnEncoderPredictor
 from milepost.predictors.prompting.predictor import PromptedPredictor, RetrievingPredictor
 from milepost.predictors.ranking import Ranker, WordRanker
@@ -24,6 +25,7 @@ PLAIN: Mapping[str, type[Predictor]] = MappingProxyType(
             GazetteerPredictor,
             LinearPredictor,
             NeighboursPredictor,
+            OrdinalPredictor,
             OwnEncoderPredictor,
             PromptedPredictor,
             Ranker,

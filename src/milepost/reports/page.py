@@ -107,6 +107,7 @@ def _template(name: str) -> "Template":
         "shorten": words.shorten,
         "count": words.count,
         "percent": words.percent,
+        "truths": words.truths,
     }
     environment.filters.update(filters)
     return environment.get_template(name)

@@ -207,7 +207,7 @@ def findings_table(quality: QualityReport, shown: AbstractSet[Finding] = frozens
     head = (
         f"{words.count(quality.rows, 'row')} read, {words.count(quality.used)} used, "
         f"{words.count(quality.labelled)} labelled, "
-        f"{words.count(len(quality.label_counts), 'label')}"
+        f"{words.truths(quality)}"
     )
     parts: list[Part] = [sentence(head, "dim")]
     for finding in quality.findings:

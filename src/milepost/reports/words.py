@@ -4,10 +4,13 @@ import math
 import unicodedata
 from datetime import datetime
 
+import msgspec
+
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.decision import Verdict
 from milepost.entities.errors import UnknownNameError
 from milepost.entities.estimate import UNDEFINED, Estimate
+from milepost.entities.example import QualityReport
 from milepost.entities.measures import MeasureKind, measure_kind
 from milepost.entities.release import Approved, Channel
 from milepost.entities.scorecard import Scorecard
@@ -59,6 +62,17 @@ def count(n: int, one: str = "", many: str = "") -> str:
     if not one:
         return f"{n:,}"
     return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def truths(quality: QualityReport) -> str:
+    """How many labels examples have, or what their scores are like."""
+    found = quality.scores
+    if isinstance(found, msgspec.UnsetType):
+        return count(len(quality.label_counts), "label")
+    return (
+        f"{count(found.levels, 'different score')} from {found.low:g} to {found.high:g}, "
+        f"mean {found.mean:.3g}"
+    )
 
 
 def score(value: float) -> str:

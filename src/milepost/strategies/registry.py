@@ -12,6 +12,7 @@ from milepost.strategies.cascading.cascade import Cascade
 from milepost.strategies.ensemble import Ensemble
 from milepost.strategies.head_closed_form import HeadClosedForm
 from milepost.strategies.head_logistic import HeadLogistic
+from milepost.strategies.head_ordinal import HeadOrdinal
 from milepost.strategies.head_ridge import HeadRidge
 from milepost.strategies.head_trees import HeadTrees
 from milepost.strategies.majority import Majority
@@ -46,6 +47,7 @@ STRATEGIES: dict[str, type[Any]] = {
         Neighbours,
         HeadLogistic,
         HeadRidge,
+        HeadOrdinal,
         Gazetteer,
         TaggerWords,
         Tagger,
@@ -70,6 +72,7 @@ STRATEGIES: dict[str, type[Any]] = {
 
 TRUSTED = (
     "head_closed_form",
+    "head_ordinal",
     "head_ridge",
     "head_logistic",
     "head_trees",

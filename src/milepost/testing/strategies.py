@@ -111,7 +111,7 @@ def _text(kind: Kind, row: int, rows: list[tuple[str, int]]) -> str:
 def _written(kind: Kind, row: int, text: str, label: int) -> str:
     names = (*_SUBJECTS, "never_seen")
     if kind == "score":
-        return written_score(label + len(text) / 1000.0)
+        return written_score(label + len(text) // 10 / 10.0)
     if kind == "extract":
         *_, last = words_of(text)
         return written_spans([(*last, names[label])] if label >= 0 else [])

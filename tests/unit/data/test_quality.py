@@ -54,6 +54,44 @@ def test_conflicting_labels_are_shown_with_their_places():
     assert finding.examples == ('"where is it": card × 1, refund × 1 (f.csv:41, f.csv:42)',)
 
 
+def test_scores_have_a_range_and_conflict_where_they_lie_far_apart():
+    # Of 1 to 5, five of each, the standard deviation is 1.41.
+    rows = [(f"thing {i} {'of wood' * (i % 2)} costs {i}", str(1 + i % 5)) for i in range(25)]
+    quality, found = report(rows, kind="score")
+    assert found == {}
+    scores = quality.scores
+    assert (scores.low, scores.high, scores.mean, scores.levels) == (1.0, 5.0, 3.0, 5)
+    assert scores.spread == pytest.approx(2**0.5)
+    near = [("where is it", "4"), ("Where is it?", "5"), ("so late", "3"), ("so late", "3.5")]
+    assert not {name for name in report([*rows, *near], kind="score")[1] if "conflict" in name}
+    _, found = report([*rows, *near, ("where is it!", "1")], kind="score")
+    finding = found["conflicting_scores"]
+    assert finding.count == 3
+    assert finding.summary.startswith("1 message carries scores that differ by more than the sp")
+    assert finding.examples == (
+        '"where is it": 4 × 1, 5 × 1, 1 × 1 (f.csv:26, f.csv:27)',
+    )  # fmt: skip
+
+
+def test_almost_equal_messages_conflict_by_score_as_well():
+    long = "please send me the new card to my address in the old town before the end of this week"
+    rows = [(f"thing {i} costs {i}", str(1 + i % 5)) for i in range(25)]
+    near = [(f"{long} ok", "1"), (f"{long.replace('new', 'red')} ok", "5")]
+    _, found = report([*rows, *near], kind="score")
+    assert found["conflicting_near_duplicates"].count == 2
+    assert "conflicting_scores" not in found
+    _, found = report([*rows, near[0], (near[1][0], "2")], kind="score")
+    assert "conflicting_near_duplicates" not in found
+
+
+def test_scores_that_are_alike_or_missing_are_no_conflict():
+    assert report([("a b", "3"), ("A b", "3"), ("c", None)], kind="score")[1].keys() == {
+        "near_duplicates"
+    }
+    quality, _ = report([("a b", None)], kind="score")
+    assert not quality.scores
+
+
 @pytest.mark.parametrize(
     ("counts", "expected"),
     [

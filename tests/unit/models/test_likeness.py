@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from milepost.entities.images import image_text
 from milepost.models.likeness import (
     FIELDS,
     MISSING,
@@ -52,6 +53,16 @@ def test_the_order_of_fields_and_of_sides_means_nothing():
     assert by_field(one, other) == by_field(other, one) == by_field(turned, other)
     as_json = json.dumps({"a": "x y", "b": "1", "c": "z"})
     assert by_field(as_json, other) == by_field(one, other)
+
+
+def test_of_images_nothing_is_said():
+    images = [image_text("ab" * 32, "0f" * 16), image_text("cd" * 32, "0f" * 16)]
+    pairs = [(images[0], images[1]), (images[0], images[0]), (images[0], "red lamp"), ("a", "a b")]
+    for version in (1, 2):
+        found = likenesses(pairs, version)
+        assert not found[:3].any()
+        assert (found[3] == likenesses(pairs[3:], version)[0]).all()
+        assert found[3].any()
 
 
 def test_more_fields_than_are_looked_at_one_by_one_count_together():

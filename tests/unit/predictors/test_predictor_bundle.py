@@ -42,6 +42,7 @@ from milepost.predictors.ensemble import EnsemblePredictor, TextEnsemblePredicto
 from milepost.predictors.kinds import KINDS
 from milepost.predictors.linear import LinearPredictor
 from milepost.predictors.neighbours import NeighboursPredictor
+from milepost.predictors.ordinal import OrdinalPredictor
 from milepost.predictors.own_encoder import OwnEncoderPredictor
 from milepost.predictors.prompting.builtin import builtin_prompt
 from milepost.predictors.prompting.predictor import Asked, PromptedPredictor, RetrievingPredictor
@@ -64,6 +65,7 @@ WORDS = (
 
 FITTED = {
     "gazetteer": ("gazetteer", "extract"),
+    "ordinal": ("head_ordinal", "score"),
     "ranker": ("head_rank", "rank"),
     "state_tagger": ("tagger", "extract"),
     "trees": ("head_trees", "match"),
@@ -341,6 +343,34 @@ def test_stored_neighbours_must_have_known_labels(change):
 def changed_manifest(bundle, /, **changes):
     content = {**json.loads(bundle[MANIFEST]), **changes}
     return {**bundle, MANIFEST: json.dumps(content).encode()}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"levels": np.array([1.0, 3.0, 2.0])}, "'levels' is empty, or not in ascending order"),
+        ({"levels": np.array([1.0, 1.0, 2.0])}, "'levels' is empty, or not in ascending order"),
+        ({"levels": np.zeros(0), "cuts": np.zeros(0)}, "'levels' is empty"),
+        ({"levels": np.array(1.0), "cuts": np.zeros(0)}, "'levels' is float64"),
+        ({"levels": np.array([1.0, np.inf, np.inf])}, "not finite"),
+        ({"cuts": np.array([0.0])}, "'cuts' is float64"),
+        ({"cuts": np.array([1.0, 0.0])}, "'cuts' is not in ascending order"),
+        ({"weights": np.zeros(3)}, "'weights' is float64"),
+        ({"answer": "mode"}, "answer"),
+    ],
+)
+def test_a_scale_that_is_none_is_refused(change, message):
+    good = OrdinalPredictor(
+        labels=("value",),
+        weights=np.ones(3, np.float32),
+        cuts=np.array([0.0, 1.0]),
+        levels=np.array([1.0, 2.0, 5.0]),
+        answer="mean",
+    )
+    changed = {"answer": change["answer"]} if "answer" in change else good.parameters()
+    arrays = {**good.arrays(), **{k: v for k, v in change.items() if k != "answer"}}
+    with pytest.raises(CorruptError, match=message):
+        OrdinalPredictor.from_parts(good.labels, 1.0, arrays, changed)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 from rich.cells import cell_len
 
 from milepost.entities.contest import Evaluation
-from milepost.entities.example import QualityReport
+from milepost.entities.example import QualityReport, Scores
 from milepost.entities.prediction import Predictions
 from milepost.entities.release import Approval, ApprovalState
 from milepost.reports.document import Document
@@ -101,6 +101,15 @@ def test_findings_name_places(banking: ReportSubject) -> None:
     assert "✘ empty texts  3 rows have no text and were left out." in text
     assert "· inbox.csv:17" in text
     assert "\x1b" not in text
+
+
+def test_scores_are_told_by_their_range_and_not_as_a_label() -> None:
+    scores = Scores(low=1.0, high=5.0, mean=3.456, spread=1.2, levels=5)
+    found = QualityReport(rows=9, used=9, labelled=9, label_counts={"stars": 9}, scores=scores)
+    text = str(findings_table(found))
+    assert "5 different scores from 1 to 5, mean 3.46" in text
+    assert "label," not in text
+    assert "1 label" not in text
 
 
 def test_clean_data_is_said_to_be_clean() -> None:

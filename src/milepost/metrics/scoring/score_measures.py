@@ -3,7 +3,7 @@
 Errors are means of rows. Correlations are functions of moments; what each row says of them is
 their influence function (Hampel 1974), for ranks with what the row does to the ranks of all others.
 A correlation behaves like a share of concordance, ``(1 + r) / 2``, and has the bounds of one on its
-effective sample size.
+effective sample size. So does agreement.
 """
 
 from collections.abc import Callable
@@ -41,6 +41,16 @@ def spearman() -> Measure:
     return _correlation("spearman", spearman_parts)
 
 
+def qwk() -> Measure:
+    """Agreement with the truth, -1 to 1: in step, and at the same height.
+
+    Lin's concordance correlation coefficient (1989). Where truths and answers are levels with
+    equal steps it is Cohen's kappa with quadratic weights (Cohen 1968; Fleiss & Cohen 1973). 0
+    where one of the two is constant.
+    """
+    return _correlation("qwk", qwk_parts)
+
+
 def pearson_parts(x: Array, y: Array) -> tuple[float, Array]:
     """The correlation of ``(n,)`` and ``(n,)``, and what each row says of it."""
     first, second = _standard(x), _standard(y)
@@ -64,6 +74,18 @@ def spearman_parts(x: Array, y: Array) -> tuple[float, Array]:
     second = b**2 + 2.0 * _moved(there, b)
     parts = direct / root - value / 2.0 * (first / across + second / down)
     return value, value + parts - float(parts.mean())
+
+
+def qwk_parts(x: Array, y: Array) -> tuple[float, Array]:
+    """The agreement of ``(n,)`` and ``(n,)``, and what each row says of it."""
+    across, down, shift = x - x.mean(), y - y.mean(), float(x.mean() - y.mean())
+    # What a row says of the spread of both, and of how far their means lie apart.
+    apart = across**2 + down**2 + 2.0 * shift * (across - down) + shift**2
+    total = float(apart.mean())
+    if total <= 1e-24:
+        return 0.0, np.zeros(len(x))
+    value = 2.0 * float((across * down).mean()) / total
+    return value, value + (2.0 * across * down - value * apart) / total
 
 
 def _standard(x: Array) -> Array | None:

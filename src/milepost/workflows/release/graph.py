@@ -107,7 +107,7 @@ class Graph:
             digest=dataset.digest,
             words=(
                 f"{words.count(dataset.rows, 'row')}, {words.count(dataset.quality.labelled)} "
-                f"labelled, {words.count(len(dataset.quality.label_counts), 'label')}"
+                f"labelled, {words.truths(dataset.quality)}"
             ),
             facts={
                 "task": dataset.task,

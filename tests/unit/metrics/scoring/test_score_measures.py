@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 import scipy.stats
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from sklearn.metrics import cohen_kappa_score
 
 from milepost.metrics.inference.intervals import estimate_of
 from milepost.metrics.scoring import score_measures
@@ -13,6 +16,7 @@ MEASURES = (
     score_measures.rmse,
     score_measures.pearson,
     score_measures.spearman,
+    score_measures.qwk,
 )
 
 
@@ -50,7 +54,36 @@ def test_what_each_row_says_is_what_leaving_it_out_changes(make, ties):
     assert reading.means.mean() == pytest.approx(reading.value, abs=1e-9)
 
 
-@pytest.mark.parametrize("make", [score_measures.pearson, score_measures.spearman])
+LEVELS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=40)
+
+
+def answered(rows):
+    y, given = np.array(rows, np.float64).T
+    return Sample(y, given[:, None].astype(np.float32))
+
+
+@given(LEVELS, st.sampled_from([1.0, 0.5, 10.0]), st.sampled_from([0.0, -3.0]))
+def test_on_levels_agreement_is_kappa_with_quadratic_weights(rows, step, start):
+    y, given_ = np.array(rows).T
+    assume(len({*y.tolist(), *given_.tolist()}) > 1)
+    expected = cohen_kappa_score(y, given_, weights="quadratic", labels=range(5))
+    moved = answered([(start + step * a, start + step * b) for a, b in rows])
+    assert score_measures.qwk().value(moved) == pytest.approx(expected, abs=1e-6)
+
+
+def test_agreement_is_less_than_correlation_where_answers_lie_too_high_or_too_close():
+    sample = drawn()
+    given = sample.probabilities
+    pearson, qwk = score_measures.pearson().value, score_measures.qwk().value
+    assert qwk(Sample(sample.y, sample.y[:, None].astype(np.float32))) == pytest.approx(1.0)
+    for moved in (given + 1.0, 0.2 * given):
+        assert qwk(Sample(sample.y, moved)) < qwk(sample) - 0.1
+        assert pearson(Sample(sample.y, moved)) == pytest.approx(pearson(sample), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "make", [score_measures.pearson, score_measures.spearman, score_measures.qwk]
+)
 def test_an_answer_that_never_changes_is_in_step_with_nothing(make):
     sample = drawn()
     assert make().value(Sample(sample.y, np.ones((300, 1), np.float32))) == 0.0

@@ -17,6 +17,7 @@ from milepost.predictors.constant import ConstantPredictor
 from milepost.predictors.ensemble import EnsemblePredictor
 from milepost.predictors.linear import LinearPredictor
 from milepost.predictors.neighbours import NeighboursPredictor
+from milepost.predictors.ordinal import OrdinalPredictor
 from milepost.predictors.reading import batch_for
 from milepost.predictors.scoped import ScopedPredictor
 from milepost.predictors.static import StaticPredictor
@@ -96,6 +97,14 @@ def predictors():
             bandwidth=0.1,
             smoothing=0.02,
             **common,
+        ),
+        "ordinal": OrdinalPredictor(
+            labels=("value",),
+            weights=generator.normal(size=D).astype(np.float32),
+            cuts=np.array([-0.5, 0.2, 0.4]),
+            levels=np.array([1.0, 2.0, 3.0, 5.0]),
+            answer="mean",
+            link="identity",
         ),
         "constant": ConstantPredictor(log_prior=np.log([0.2, 0.3, 0.5]), **common),
         "tfidf": TfidfPredictor(
