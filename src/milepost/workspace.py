@@ -261,6 +261,7 @@ class Workspace:
         Raises:
             InputError: If the file, a column, the name or the data cannot be used; nothing is
                 written then.
+            EncoderError: If the encoder is not there, or does not read the inputs; likewise.
             WorkspaceError: As :meth:`create`.
         """
         columns = ingest.Columns(
