@@ -58,6 +58,12 @@ class Holding:
         self._held.append(held)
         return held.text
 
+    def keep(self) -> None:
+        """Keeps what is held for good; see :meth:`Images.keep`."""
+        for held in self._held:
+            if not self._images.has(held.text):
+                self._images.keep(held.read())
+
 
 class Images:
     """Images by what stands for them. Thread safe.
