@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from milepost.entities.upkeep_artifacts import Collection, Verification
     from milepost.entities.upstream import Upstream, UpstreamVersion
     from milepost.entities.upstream_check import UpstreamCheck
+    from milepost.predictors.given import Given
     from milepost.reports import leaderboard, plain
     from milepost.reports.examination import behaved, sheet
     from milepost.reports.records import TaskRow
@@ -261,6 +262,7 @@ class Workspace:
         Raises:
             InputError: If the file, a column, the name or the data cannot be used; nothing is
                 written then.
+            EncoderError: If the encoder is not there, or does not read the inputs; likewise.
             WorkspaceError: As :meth:`create`.
         """
         columns = ingest.Columns(
@@ -454,7 +456,7 @@ class Workspace:
     def learn(
         self,
         name: str,
-        text: str | Mapping[str, str],
+        text: Given,
         label: str | Sequence[str] | float,
         *,
         reason: str = "taught by hand",
@@ -466,7 +468,8 @@ class Workspace:
 
         Args:
             name: Name of the task.
-            text: The input; of a task with several a mapping from their names to texts.
+            text: The input; of a task with several a mapping from their names to texts. An image is
+                a path, a data URI or bytes, and is kept in the workspace.
             label: The right label; labels where any number may hold, the number of a score.
             reason: Why, for the audit log.
 

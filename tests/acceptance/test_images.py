@@ -84,6 +84,26 @@ def test_what_is_no_image_is_named_and_nothing_is_made(desk):
     assert not (desk.folder / "other").exists()
 
 
+def test_an_encoder_that_does_not_read_the_inputs_is_refused_everywhere(desk):
+    """One of texts would encode the name that stands for an image, and be released with it."""
+    asked = ("--from", "shots.csv", "--image", "photo", "--task", "colour")
+    for encoder in ((), ("--encoder", "embedded"), ("--encoder", "nowhere")):
+        refused = desk("init", "other", *asked, *encoder)
+        assert refused.code == 2
+        said = "no encoder 'nowhere'" if "nowhere" in encoder else "does not read images"
+        assert said in refused.err
+        assert not list((desk.folder / "other").glob("*"))
+    file = desk.folder / "desk" / "tasks" / "colour.yaml"
+    plain = [line for line in file.read_text().splitlines() if not line.startswith("encoder")]
+    file.write_text("\n".join(["encoder: embedded", *plain]) + "\n")
+    checked = desk("-w", "desk", "check")
+    assert checked.code == 2
+    assert "tasks/colour.yaml:1: encoder" in " ".join(checked.out.split())
+    refused = desk("-w", "desk", "improve", "colour")
+    assert refused.code == 2
+    assert "the encoder 'embedded' does not read images" in " ".join(refused.err.split())
+
+
 def ask(address, inputs):
     answer = httpx.post(f"{address}/v1/tasks/colour/predict", json={"inputs": inputs}, timeout=60)
     return answer.status_code, answer.json()

@@ -57,7 +57,10 @@ def init(
     ] = None,
     image: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="Column of images: paths, or data URIs."),
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of images: paths, or data URIs; of a pair one of its columns.",
+        ),
     ] = None,
     encoder: Annotated[
         str | None,

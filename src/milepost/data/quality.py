@@ -24,6 +24,7 @@ from milepost.data.wording import (
     worst_first,
 )
 from milepost.entities.example import Examples, Finding, QualityReport, Scores
+from milepost.entities.images import called
 from milepost.entities.kinds import KINDS, Kind, truths
 
 _CONTROL = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -120,14 +121,16 @@ def _duplicates(examples: Examples) -> list[Finding]:
     for i, text in enumerate(examples.texts):
         same[text].append(i)
     repeated = sorted((r for r in same.values() if len(r) > 1), key=lambda r: (-len(r), r[0]))
+    kind = called(examples.texts)
     if repeated:
         surplus = sum(len(r) - 1 for r in repeated)
+        alike = "word for word" if kind == "text" else "to the byte"
         found += _finding(
             "exact_duplicates",
             "note",
             surplus,
-            f"{number_of(surplus, 'row')} {verb(surplus, 'repeats', 'repeat')} the text of an "
-            f"earlier row word for word ({number_of(len(repeated), 'different text')}).",
+            f"{number_of(surplus, 'row')} {verb(surplus, 'repeats', 'repeat')} the {kind} of "
+            f"an earlier row {alike} ({number_of(len(repeated), f'different {kind}')}).",
             [f"{len(r)} times, {examples.sources[r[0]]}: {quote(examples.texts[r[0]])}"
              for r in repeated[:SHOWN]],
         )  # fmt: skip
@@ -141,15 +144,19 @@ def _duplicates(examples: Examples) -> list[Finding]:
             "near_duplicates",
             "note",
             texts,
-            f"{number_of(texts, 'different text')} {verb(texts, 'is', 'are')} almost the same as "
-            f"another and {verb(texts, 'forms', 'form')} {number_of(len(near), 'group')}; a "
+            f"{number_of(texts, f'different {kind}')} {verb(texts, 'is', 'are')} almost the same "
+            f"as another and {verb(texts, 'forms', 'form')} {number_of(len(near), 'group')}; a "
             "group is never split between learning and measuring.",
-            [
-                f"{len(r)} texts: {apart(examples.texts[r[0]], examples.texts[r[1]])}"
-                for r in near[:SHOWN]
-            ],
+            [f"{len(r)} {kind}s: {_side_by_side(examples, r[0], r[1])}" for r in near[:SHOWN]],
         )
     return found
+
+
+def _side_by_side(examples: Examples, one: int, other: int) -> str:
+    """Two inputs that are almost equal: where texts part, and where images are."""
+    if called(examples.texts) == "text":
+        return apart(examples.texts[one], examples.texts[other])
+    return " ~ ".join(f"{quote(examples.texts[i])} ({examples.sources[i]})" for i in (one, other))
 
 
 def _differing(
@@ -186,13 +193,15 @@ def _conflicts(examples: Examples, scores: Scores | msgspec.UnsetType) -> list[F
     settled = {examples.duplicates[rows[0]] for rows in same}
     near = [r for r in _disagreeing(by_group, differ) if examples.duplicates[r[0]] not in settled]
     found: list[Finding] = []
+    kind = called(examples.texts)
+    message = "message" if kind == "text" else kind
     if same:
         rows = sum(len(r) for r in same)
         found += _finding(
             words["check"],
             "warning",
             rows,
-            f"{number_of(len(same), 'message')} {verb(len(same), 'carries', 'carry')} "
+            f"{number_of(len(same), message)} {verb(len(same), 'carries', 'carry')} "
             f"{words['carried']} in different rows ({number_of(rows, 'row')} in all); "
             f"{words['why']}.",
             [_conflict(examples, r) for r in same[:SHOWN]],
@@ -203,7 +212,7 @@ def _conflicts(examples: Examples, scores: Scores | msgspec.UnsetType) -> list[F
             "conflicting_near_duplicates",
             "note",
             rows,
-            f"{number_of(len(near), 'group')} of almost equal messages "
+            f"{number_of(len(near), 'group')} of almost equal {message}s "
             f"{verb(len(near), 'carries', 'carry')} {words['carried']} "
             f"({number_of(rows, 'row')}); check whether the small difference is meant to decide.",
             [_conflict(examples, r) for r in near[:SHOWN]],

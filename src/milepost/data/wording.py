@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from milepost.entities.example import Finding
+from milepost.entities.images import is_image, named
 
 SHOWN = 5
 """Examples that a finding shows at most."""
@@ -21,7 +22,11 @@ def verb(n: int, one: str, many: str) -> str:
 
 
 def shorten(text: str, width: int = 80) -> str:
-    """``text`` on one line, at most ``width`` characters, control characters made visible."""
+    """``text`` on one line, at most ``width`` characters, control characters made visible.
+
+    What stands for an image becomes a short name.
+    """
+    text = named(text)
     flat = " ".join(text[: 4 * width].split())
     visible = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in flat[: width + 1])
     cut = len(flat) > width or len(text) > 4 * width
@@ -29,7 +34,9 @@ def shorten(text: str, width: int = 80) -> str:
 
 
 def quote(text: str, width: int = 80) -> str:
-    """``text`` shortened and in quotation marks."""
+    """``text`` shortened and in quotation marks, which an image's name needs not."""
+    if is_image(text):
+        return named(text)
     return f'"{shorten(text, width)}"'
 
 

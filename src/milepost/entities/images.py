@@ -5,6 +5,7 @@ for its bytes.
 """
 
 import re
+from collections.abc import Sequence
 
 PREFIX = "image:"
 """How the text that stands for an image begins."""
@@ -15,7 +16,11 @@ LOOK_BITS = 128
 BLANK = f"{PREFIX}{'0' * 64}.{'0' * 32}"
 """Stands for a grey image that nobody sent, such as one that a server warms itself with."""
 
+NAMED = re.compile(r"\bimage ([0-9a-f]{8})\b")
+"""How people read what stands for an image, with the first digits of its digest."""
+
 _REFERENCE = re.compile(rf"{PREFIX}([0-9a-f]{{64}})\.([0-9a-f]{{32}})")
+_BEGUN = re.compile(rf"{PREFIX}([0-9a-f]{{8}})[0-9a-f]{{0,56}}(?:\.[0-9a-f]{{0,32}})?")
 
 
 def image_text(digest: str, look: str) -> str:
@@ -53,3 +58,17 @@ def images_in(text: str) -> tuple[str, ...]:
 def looks_in(text: str) -> tuple[int, ...]:
     """How the images look that a text speaks of, each ``LOOK_BITS`` bits."""
     return tuple(int(found[2], 16) for found in _REFERENCE.finditer(text))
+
+
+def named(text: str) -> str:
+    """A text for people: with a short name, such as ``image 1a2b3c4d``, where one of images stands.
+
+    One that was cut off is named, too.
+    """
+    return _BEGUN.sub(r"image \1", text) if PREFIX in text else text
+
+
+def called(texts: Sequence[str]) -> str:
+    """What inputs like these are, as a noun: ``text``, ``image``, or ``input`` for several."""
+    first = texts[0] if len(texts) else ""
+    return "image" if is_image(first) else "input" if images_in(first) else "text"

@@ -248,6 +248,9 @@ class ReleaseRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 PAIRED = ("match", "rank")
 """Kinds whose inputs are the sides of a pair."""
 
+FOR_TEXTS_ALONE = ("extract", "rank")
+"""Kinds that read texts: spans are found in them, and candidates are searched by their words."""
+
 FOR_TEXTS = ("out_of_scope",)
 """Fields of a task that rest on labels being said in words like the inputs: not for pairs."""
 
@@ -379,6 +382,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         least = fewest_labels(self.kind)
         if facts.labelled and 0 < len(self.labels) < least:
             raise FieldError("at least two labels are needed", where="labels")
+        if self.kind in FOR_TEXTS_ALONE and self.images:
+            raise FieldError(f"a task of the kind {self.kind} reads texts", where="inputs")
         if self.kind == "extract":
             self._check_spans()
         if not facts.labelled and self.labels:
@@ -502,6 +507,11 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             for name, field in self.inputs.items()
             if (field.type if isinstance(field, InputField) else field) == "image"
         )
+
+    @property
+    def words(self) -> bool:
+        """Whether an input is a text."""
+        return len(self.images) < len(self.inputs)
 
     @property
     def own_encoder(self) -> str | None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost.entities.example import Examples
+from milepost.entities.images import called, is_image, named
 from milepost.entities.suspect import Removal, Suspect
 from milepost.metrics.auditing.confident import (
     best_other,
@@ -248,10 +249,13 @@ def _by_group(
         return []
     mate = int(mates[0])
     return [
-        f"An almost equal text carries '{labels[int(y[mate])]}': {_quoted(examples.texts[mate])} "
-        f"({examples.sources[mate]})."
+        f"An almost equal {called(examples.texts)} carries '{labels[int(y[mate])]}': "
+        f"{_quoted(examples.texts[mate])} ({examples.sources[mate]})."
     ]
 
 
 def _quoted(text: str) -> str:
+    if is_image(text):
+        return named(text)
+    text = named(text)
     return f"'{text if len(text) <= _QUOTED else text[: _QUOTED - 1] + '…'}'"

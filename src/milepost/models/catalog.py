@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from milepost.entities.errors import EncoderError, UnknownNameError
+from milepost.entities.task import InputType
 from milepost.models.adapters import Adapter
 from milepost.models.cached import CachedEncoder
 from milepost.models.embedded import EMBEDDED_NAME, read_embedded
@@ -126,11 +127,7 @@ def open_trunk(spec: str, cache_dir: Path, options: EncoderOptions | None = None
         trunk = _open_images(seen, pictures, cache_dir, chosen)
         return trunk if not beside else trunk.beside(open_trunk(texts, cache_dir, chosen))
     if beside:
-        raise EncoderError(
-            f"{seen!r} is no encoder of images.",
-            where="encoder",
-            advice="Name the one of images first: its folder has a preprocessor_config.json.",
-        )
+        raise _no_images(seen)
     folder = find_encoder(spec, chosen)
 
     def package(adapts: tuple[str, ...]) -> Package:
@@ -171,6 +168,39 @@ def image_folder(spec: str, options: EncoderOptions) -> ImageFolder | None:
         path = _fetch(spec, options.notify)
     name = spec if _HUB_ID.fullmatch(spec) and not Path(spec).is_dir() else None
     return read_image_folder(path, name) if reads_images(path) else None
+
+
+def inputs_read(spec: str, options: EncoderOptions | None = None) -> tuple[InputType, ...]:
+    """What an encoder reads, as its files say; nothing is exported.
+
+    Args:
+        spec: As for `open_encoder`.
+        options: ``None`` takes the defaults.
+
+    Raises:
+        EncoderError: If it is not there, or cannot be read.
+        UnknownNameError: If ``spec`` names none.
+    """
+    chosen = options or EncoderOptions()
+    seen, beside, texts = spec.partition(BESIDE)
+    pictures = image_folder(seen, chosen)
+    if pictures is None and beside:
+        raise _no_images(seen)
+    if pictures is None or beside:
+        named = texts if beside else spec
+        if named not in {EMBEDDED, EMBEDDED_NAME}:  # its bytes are looked at when it is opened
+            find_encoder(named, chosen)
+    if pictures is None:
+        return ("string",)
+    return ("image", "string") if beside or pictures.towers else ("image",)
+
+
+def _no_images(spec: str) -> EncoderError:
+    return EncoderError(
+        f"{spec!r} is no encoder of images.",
+        where="encoder",
+        advice="Name the one of images first: its folder has a preprocessor_config.json.",
+    )
 
 
 def _export_apart(

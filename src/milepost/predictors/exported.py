@@ -24,6 +24,7 @@ from milepost.models.onnx_encoder import OnnxEncoder
 from milepost.models.pairs import reads
 from milepost.predictors.base import Batch, Predictor
 from milepost.predictors.bundle import read_bundle
+from milepost.predictors.given import Given, texts_given
 from milepost.predictors.preparation import Preparation, preparation
 from milepost.predictors.reading import adapters_of, encoder_for
 
@@ -54,15 +55,20 @@ class Exported:
     encoder: Encoder | None
     prepare: Preparation
 
-    def predict(self, texts: Sequence[str]) -> Predictions:
-        """Calibrated answers to ``n`` texts; no texts give an empty answer.
+    def predict(self, inputs: Sequence[Given]) -> Predictions:
+        """Calibrated answers to ``n`` inputs; no inputs give an empty answer.
 
-        Of a release that reads an image, a path, a data URI or bytes each.
+        Args:
+            inputs: Texts; of a release that reads an image a path, a data URI or bytes each; of one
+                that reads several inputs, such as the sides of a pair, a mapping from the name of
+                each to its text. A query and a candidate are such a pair, too: nothing is searched.
+
+        Raises:
+            InputError: If one of them is not what the release reads.
         """
         how, holding = self.manifest.inputs, Holding(self.prepare.images)
-        if isinstance(how, Composition) and how.pictures:
-            texts = [holding(each, Path()) for each in texts]
-        texts = self.prepare(texts)
+        several = how if isinstance(how, Composition) else None
+        texts = self.prepare(texts_given(inputs, several, holding))
         vectors = self.encoder.encode(texts) if self.encoder is not None else None
         return as_released(self.predictor.predict(Batch(tuple(texts), vectors)), self.manifest)
 

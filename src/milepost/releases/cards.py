@@ -23,6 +23,14 @@ from milepost.entities.scorecard import Scorecard
 from milepost.entities.task import Task
 from milepost.entities.upstream import Upstream
 from milepost.evaluation.promises import told
+from milepost.releases.card_kinds import (
+    NO_PIPELINE,
+    exportable,
+    pipeline,
+    python_example,
+    typed_example,
+    what_it_is,
+)
 from milepost.releases.card_limits import limits
 from milepost.releases.card_words import LICENSE, MARKER, SECTIONS, PersonWords
 
@@ -129,6 +137,9 @@ def render_card(records: CardRecords) -> str:
         r=records,
         card=card,
         labels=records.manifest.labels,
+        what=what_it_is(records.task, len(records.manifest.labels)),
+        typed=typed_example(records.task),
+        given=python_example(records.task) if exportable(records.task) else "",
         descriptions=records.task.labels,
         limits=limits(card),
         promise=told(card.cascade) if card.cascade is not None else (),
@@ -147,10 +158,11 @@ def metadata(records: CardRecords) -> dict[str, object]:
     """
     written = dict(records.person.metadata)
     tags = written.pop("tags", [])
+    named = pipeline(records.task)
     known: dict[str, object] = {
         **written,
         "library_name": "milepost",
-        "pipeline_tag": "text-classification",
+        **({} if named is None else {"pipeline_tag": named}),
         "tags": ["milepost", records.release.strategy, *(tags if isinstance(tags, list) else [])],
     }
     if records.base_model is not None:
@@ -162,7 +174,7 @@ def metadata(records: CardRecords) -> dict[str, object]:
             "name": f"{records.release.task}-{records.release.number}",
             "results": [
                 {
-                    "task": {"type": "text-classification", "name": records.release.task},
+                    "task": {"type": named or NO_PIPELINE, "name": records.release.task},
                     "dataset": {
                         "type": records.release.task,
                         "name": f"{records.release.task}, {SPLITS[card.regime]}",

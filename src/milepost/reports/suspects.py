@@ -5,6 +5,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from milepost.entities.images import is_image, named
 from milepost.entities.suspect import Removal, Suspects
 
 
@@ -28,7 +29,8 @@ def suspects_document(found: Suspects) -> RenderableType:
                 f" {each.suggested_probability:.2f}   {each.source}",
             )
         )
-        parts.append(Padding(Text(repr(each.text[:150]), style="bold"), (0, 0, 0, 5)))
+        shown = named(each.text) if is_image(each.text) else repr(named(each.text)[:150])
+        parts.append(Padding(Text(shown, style="bold"), (0, 0, 0, 5)))
         parts += [_bullet(reason, 5) for reason in each.reasons]
     if found.removal is not None:
         parts += [Text(), Text(_effect(found, found.removal))]

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from milepost.entities.example import QualityReport
+from milepost.entities.images import named
 from milepost.entities.serving import Feedback, Trace
 from milepost.reports.document import (
     BLANK,
@@ -178,5 +179,5 @@ def _input(trace: Trace) -> str:
 
 def _cut(text: str, most: int) -> str:
     """One line of at most so many characters, without what a terminal would act on."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    line = " ".join("".join(c if c.isprintable() else " " for c in named(text)).split())
     return line if len(line) <= most else line[: most - 1] + "…"

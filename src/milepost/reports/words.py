@@ -11,6 +11,7 @@ from milepost.entities.decision import Verdict
 from milepost.entities.errors import UnknownNameError
 from milepost.entities.estimate import UNDEFINED, Estimate
 from milepost.entities.example import QualityReport
+from milepost.entities.images import named
 from milepost.entities.measures import MeasureKind, measure_kind
 from milepost.entities.release import Approved, Channel
 from milepost.entities.scorecard import Scorecard
@@ -201,7 +202,11 @@ def digest(value: str, length: int = 12) -> str:
 
 
 def clean(text: str) -> str:
-    """Text that can be shown anywhere: no control characters, reordering marks or surrogates."""
+    """Text that can be shown anywhere: no control characters, reordering marks or surrogates.
+
+    What stands for an image becomes a short name.
+    """
+    text = named(text)
     if text.isascii() and text.isprintable():
         return text
     return "".join(_shown(c) for c in text)
@@ -217,7 +222,7 @@ def _shown(character: str) -> str:
 
 def shorten(text: str, length: int) -> str:
     """One line of at most ``length`` characters, cut at a word where that loses little."""
-    line = " ".join(clean(text[: 4 * length + 200]).split())
+    line = " ".join(clean(named(text)[: 4 * length + 200]).split())
     if len(line) <= length:
         return line
     cut = line[: max(1, length - 1)]

@@ -10,7 +10,7 @@ from milepost._base.clock import Clock, utc_now
 from milepost._base.settings import Settings
 from milepost.entities.configuration import Configuration
 from milepost.entities.lineage import RunNews
-from milepost.entities.task import Task
+from milepost.entities.task import InputType, Task
 from milepost.models.encoder import Encoder
 from milepost.models.export import Variant
 from milepost.models.folder import EncoderFolder
@@ -20,7 +20,7 @@ from milepost.predictors.preparation import Preparation, preparation
 from milepost.predictors.preparation.preparing import Steps
 from milepost.storage.files.artifacts import Artifacts
 from milepost.storage.ledger import Ledger
-from milepost.workflows.encoders import Encoders, Opened
+from milepost.workflows.encoders import Encoders, Opened, require_readable, texts_alone
 
 Events = Callable[[str, str, float], None]
 """Called with (task, what is being done, share of it done in [0, 1])."""
@@ -39,6 +39,7 @@ class Context:
         bare_encoder: Gives the same encoder without the cache, for timing.
         trunk: Gives the same encoder for serving, in a variant; each is opened once.
         weights: Finds the encoder's own weights, for what tunes it.
+        inputs_read: Says what the encoder reads; finds its files, and opens nothing.
         encoders: All encoders of the workspace; ``None`` where there is but the one.
         images: The images of the workspace's data.
         actor: Who acts, for the audit log.
@@ -56,6 +57,7 @@ class Context:
     bare_encoder: Callable[[], Encoder]
     trunk: Callable[[Variant], Trunk]
     weights: Callable[[], EncoderFolder]
+    inputs_read: Callable[[], tuple[InputType, ...]] = texts_alone
     encoders: Encoders | None = None
     images: Images = field(default_factory=Images)
     actor: str = "local"
@@ -86,11 +88,17 @@ class Context:
         return self if found is None or found.encoder is self.encoder else self.on(found)
 
     def for_task(self, task: Task) -> "Context":
-        """The workspace with the encoder that a task names, for a new contest of it."""
-        named = task.own_encoder
-        return (
-            self if named is None or self.encoders is None else self.on(self.encoders.open(named))
-        )
+        """The workspace with the encoder that a task names, for a new contest of it.
+
+        Raises:
+            EncoderError: If the encoder is not there, or does not read the task's inputs.
+            UnknownNameError: If the task names none.
+        """
+        named, found = task.own_encoder, self
+        if named is not None and self.encoders is not None:
+            found = self.on(self.encoders.open(named))
+        require_readable(task, found.inputs_read())
+        return found
 
     def on(self, encoder: Opened) -> "Context":
         """The workspace with another encoder in place of its own."""
@@ -100,6 +108,7 @@ class Context:
             bare_encoder=encoder.bare_encoder,
             trunk=encoder.trunk,
             weights=encoder.weights,
+            inputs_read=encoder.inputs_read,
         )
 
     def record_configuration(self) -> None:

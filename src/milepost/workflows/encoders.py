@@ -11,11 +11,17 @@ from pathlib import Path
 import msgspec
 
 from milepost.entities.configuration import Configuration, parse_configuration
-from milepost.entities.errors import InputError
+from milepost.entities.errors import EncoderError, InputError
+from milepost.entities.task import InputType, Task
 from milepost.models.encoder import Encoder
 from milepost.models.export import Variant
 from milepost.models.folder import EncoderFolder
 from milepost.models.trunk import Trunk
+
+
+def texts_alone() -> tuple[InputType, ...]:
+    """What an encoder reads of which nothing else is said."""
+    return ("string",)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -27,12 +33,14 @@ class Opened:
         bare_encoder: The same without the cache, for timing.
         trunk: The same for serving, in a variant.
         weights: Its own weights, for what tunes it.
+        inputs_read: What it reads, as its files say.
     """
 
     encoder: Callable[[], Encoder]
     bare_encoder: Callable[[], Encoder]
     trunk: Callable[[Variant], Trunk]
     weights: Callable[[], EncoderFolder]
+    inputs_read: Callable[[], tuple[InputType, ...]] = texts_alone
 
 
 class Encoders:
@@ -115,4 +123,39 @@ def require_encoder(wanted: str | None, found: str, what: str = "predictor") -> 
         where="milepost.toml: encoder",
         advice=f'Name it: encoders = {{ {str(wanted)[:64]} = "…" }}; or set the encoder back, and '
         "let `milepost migrate --encoder` change it.",
+    )
+
+
+def require_readable(task: Task, read: tuple[InputType, ...]) -> None:
+    """Refuse an encoder that cannot read the inputs of a task.
+
+    Without this one of texts would encode the name that stands for an image.
+
+    Args:
+        task: The task.
+        read: What the encoder reads.
+
+    Raises:
+        EncoderError: If an input is of another type.
+    """
+    lacking = ("image" not in read and bool(task.images), "string" not in read and task.words)
+    if not any(lacking):
+        return
+    name = task.own_encoder
+    whose = f"the encoder {name!r}" if name is not None else "the workspace's encoder"
+    what, advice = (
+        (
+            "images",
+            'Name a folder whose model does: `--encoder models/vit`, or encoder: "models/vit" in '
+            "the task file.",
+        )
+        if lacking[0]
+        else (
+            "texts",
+            'Name one for texts beside it, such as encoder: "models/vit + embedded", or one that '
+            "reads both, such as a CLIP.",
+        )
+    )
+    raise EncoderError(
+        f"{whose} does not read {what}.", where=f"tasks/{task.name}.yaml: encoder", advice=advice
     )

@@ -12,8 +12,9 @@ from platformdirs import user_cache_path
 
 from milepost.entities.configuration import Configuration, dump_configuration, parse_configuration
 from milepost.entities.errors import WorkspaceError
+from milepost.entities.task import InputType
 from milepost.models.cached import CachedEncoder
-from milepost.models.catalog import BESIDE, EncoderOptions, find_encoder, open_trunk
+from milepost.models.catalog import BESIDE, EncoderOptions, find_encoder, inputs_read, open_trunk
 from milepost.models.encoder import Encoder
 from milepost.models.export import Variant
 from milepost.models.folder import EncoderFolder
@@ -145,6 +146,7 @@ def _wire(root: Path, configuration: Configuration) -> Context:
         bare_encoder=own.bare_encoder,
         trunk=own.trunk,
         weights=own.weights,
+        inputs_read=own.inputs_read,
         encoders=encoders,
         images=images,
         actor=local_actor(),
@@ -179,7 +181,13 @@ def _opened(root: Path, spec: str, configuration: Configuration, images: Images)
     def encoder() -> Encoder:
         return CachedEncoder(bare(), FileVectorStore(root / HIDDEN / "vectors"))
 
-    return Opened(encoder=encoder, bare_encoder=bare, trunk=trunk, weights=weights)
+    @cache
+    def reads() -> tuple[InputType, ...]:
+        return inputs_read(where, options)
+
+    return Opened(
+        encoder=encoder, bare_encoder=bare, trunk=trunk, weights=weights, inputs_read=reads
+    )
 
 
 def _artifacts(root: Path, configuration: Configuration) -> Artifacts:

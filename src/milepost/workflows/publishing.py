@@ -4,7 +4,7 @@ from pathlib import Path
 
 from milepost.data.read import read_task as read_data
 from milepost.entities.contest import Contest
-from milepost.entities.errors import InputError, TaskFileError, WorkspaceError
+from milepost.entities.errors import InputError, MilepostError, TaskFileError, WorkspaceError
 from milepost.entities.example import QualityReport
 from milepost.entities.lineage import Lineage
 from milepost.entities.together import Affinity
@@ -88,7 +88,8 @@ def write_report(context: Context, name: str | None, output: Path) -> Path:
 
     subjects = _subjects(context, name)
     title = name or context.root.resolve().name
-    write_whole(output, render_report(subjects, title, context.clock()).encode())
+    page = render_report(subjects, title, context.clock())
+    write_whole(output, _pictured(context, page).encode())
     return output
 
 
@@ -115,8 +116,24 @@ def write_examination(context: Context, examined: Examined, output: Path) -> Pat
     """
     from milepost.reports.page import render_examination
 
-    write_whole(output, render_examination(examined, context.clock()).encode())
+    page = render_examination(examined, context.clock())
+    write_whole(output, _pictured(context, page).encode())
     return output
+
+
+def _pictured(context: Context, page: str) -> str:
+    """The page with small pictures of the images that it names and the workspace keeps."""
+    from milepost.models.images.picture import thumbnail
+    from milepost.reports.thumbnails import with_thumbnails
+
+    def small(digits: str) -> str | None:
+        text = context.images.beginning(digits)
+        try:
+            return None if text is None else thumbnail(context.images.bytes_of(text))
+        except MilepostError:
+            return None  # its name is on the page all the same
+
+    return with_thumbnails(page, small)
 
 
 def write_lineage(lineage: Lineage, output: Path) -> Path:

@@ -144,6 +144,91 @@ def test_the_hub_reads_the_metadata() -> None:
     assert {each.dataset_revision for each in card.eval_results} == {DIGEST}
 
 
+KINDS = [
+    ({}, "text-classification", "A classifier of texts with 2 labels", '"a text"', '["a text"]'),
+    (
+        {"kind": "match", "inputs": {"left": "string", "right": "string"}},
+        "text-classification",
+        "A classifier of pairs of texts with 2 labels",
+        '"the left" "the right"',
+        '[{"left": "the left", "right": "the right"}]',
+    ),
+    (
+        {"kind": "multilabel", "inputs": {"title": "string", "body": "string"}},
+        "text-classification",
+        "A model that gives a text any number of 2 labels",
+        '"the title" "the body"',
+        '[{"title": "the title", "body": "the body"}]',
+    ),
+    (
+        {"kind": "extract"},
+        "token-classification",
+        "A model that finds spans of 2 labels in a text",
+        '"a text"',
+        '["a text"]',
+    ),
+    (
+        {"kind": "score"},
+        None,
+        "A model that gives a number for a text",
+        '"a text"',
+        '["a text"]',
+    ),
+    (
+        {"kind": "score", "compose": "pair", "inputs": {"a": "string", "b": "string"}},
+        "sentence-similarity",
+        "A model that gives a number for a pair of texts",
+        '"the a" "the b"',
+        '[{"a": "the a", "b": "the b"}]',
+    ),
+    (
+        {"kind": "rank", "inputs": {"query": "string", "answer": "string"}},
+        "text-ranking",
+        "A model that puts candidates for a query in order",
+        '"a query"',
+        '[{"query": "the query", "answer": "the answer"}]',
+    ),
+    (
+        {"inputs": {"photo": "image"}},
+        "image-classification",
+        "A classifier of images with 2 labels",
+        '"image.jpg"',
+        '["image.jpg"]',
+    ),
+    (
+        {"inputs": {"photo": "image", "note": "string"}},
+        None,
+        "A classifier of images and what is written of them with 2 labels",
+        '"image.jpg" "the note"',
+        None,
+    ),
+    (
+        {"kind": "match", "inputs": {"photo": "image", "note": "string"}},
+        None,
+        "A classifier of pairs of an image and a text with 2 labels",
+        '"image.jpg" "the note"',
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "pipeline", "what", "typed", "given_"), KINDS)
+def test_a_card_says_what_its_kind_does_and_how_it_is_asked(
+    fields: dict[str, object], pipeline: str | None, what: str, typed: str, given_: str | None
+) -> None:
+    text = render_card(records(task=Task(name="route", **fields)))
+    data = ModelCard(text).data
+    assert data.pipeline_tag == pipeline
+    assert {each.task_type for each in data.eval_results} == {pipeline or "other"}
+    assert f"\n{what}, chosen, measured and released by milepost. All\nthat is not" in text
+    assert f"\nmilepost predict route {typed} --release 3\n" in text
+    if given_ is None:
+        assert "load_exported" not in text
+        assert "is not exported yet" in text
+    else:
+        assert f"release.predict({given_}).answers" in text
+
+
 def test_what_a_person_knows_reaches_the_metadata() -> None:
     person = read_words(
         "---\nlicense: apache-2.0\nlanguage: [de, en]\ntags: support\n---\n", "cards/route.md"

@@ -3,8 +3,9 @@
 import pytest
 
 from milepost.entities.configuration import Configuration, dump_configuration, parse_configuration
-from milepost.entities.errors import InputError
-from milepost.workflows.encoders import Encoders, Opened, places, require_encoder
+from milepost.entities.errors import EncoderError, InputError
+from milepost.entities.task import Task
+from milepost.workflows.encoders import Encoders, Opened, places, require_encoder, require_readable
 from milepost.workflows.ledger_address import with_places
 
 A, B = "a" * 64, "b" * 64
@@ -64,6 +65,30 @@ def test_the_line_is_written_and_replaced_and_comments_stay():
     found = parse_configuration(twice, "milepost.toml")
     assert (found.encoder, places(found)) == ("org/name", {A: "embedded", B: 'a "b"'})
     assert twice.count("encoders") == 1
+
+
+@pytest.mark.parametrize(
+    ("inputs", "read", "lacking"),
+    [
+        ({"photo": "image"}, ("string",), "images"),
+        ({"photo": "image", "note": "string"}, ("string",), "images"),
+        ({"photo": "image", "note": "string"}, ("image",), "texts"),
+        ({"text": "string"}, ("image",), "texts"),
+        ({"photo": "image"}, ("image",), None),
+        ({"photo": "image"}, ("image", "string"), None),
+        ({"photo": "image", "note": "string"}, ("image", "string"), None),
+        ({"text": "string"}, ("string",), None),
+    ],
+)
+def test_an_encoder_must_read_each_input(inputs, read, lacking):
+    task = Task(name="things", inputs=inputs)
+    if lacking is None:
+        require_readable(task, read)
+        return
+    with pytest.raises(EncoderError, match=f"does not read {lacking}") as caught:
+        require_readable(task, read)
+    assert caught.value.where == "tasks/things.yaml: encoder"
+    assert "encoder: " in caught.value.advice
 
 
 def test_another_encoder_is_refused_with_what_to_write():

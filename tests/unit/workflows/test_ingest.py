@@ -105,3 +105,13 @@ def test_check_finds_what_is_declared_and_cannot_be_used_on_its_line(context):
     (said,) = found("out_of_scope: {label: plums}")
     assert f"tasks/fruit.yaml:{lines + 1}: out_of_scope:" in said
     assert found("behaviour:", first) == []
+
+
+def test_images_of_a_pair_stand_in_one_of_its_columns():
+    columns = Columns(pair=("query", "photo"), image="photo")
+    assert columns.inputs == {
+        "left": {"column": "query"},
+        "right": {"type": "image", "column": "photo"},
+    }
+    with pytest.raises(InputError, match="no side of the pair"):
+        _ = Columns(pair=("query", "photo"), image="shot").inputs

@@ -4,6 +4,7 @@ Bytes come from outside: what is too large, of another format, cut off or not an
 refused before or while it is decoded.
 """
 
+import base64
 import hashlib
 import io
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ MOST_BYTES = 20 * 2**20
 
 MOST_PIXELS = 40_000_000
 """Most pixels of an image: 120 MB once it is decoded."""
+
+_SMALL = 96
+"""Most pixels of a side of a thumbnail."""
 
 _SIDE = 9
 _MARGIN = 3
@@ -94,6 +98,23 @@ def look_of(image: "Image") -> str:
     bits = np.packbits(np.concatenate([right.ravel(), below.ravel()]))
     assert len(bits) * 8 == LOOK_BITS  # noqa: S101 - two times 8 x 8
     return bits.tobytes().hex()
+
+
+def thumbnail(data: bytes) -> str:
+    """A small picture of an image as a ``data:`` URI of some kB at most.
+
+    Args:
+        data: The image's bytes.
+
+    Raises:
+        InputError: As :func:`decoded`.
+        EncoderError: If Pillow is not installed.
+    """
+    small = decoded(data)
+    small.thumbnail((_SMALL, _SMALL))
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=75)
+    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
 def _eight_bits(image: "Image") -> "Image":

@@ -20,6 +20,7 @@ from milepost.entities.images import digest_in, image_text, is_image
 from milepost.models.images.picture import MOST_BYTES, decoded, look_of, sha256_of
 
 _DATA_URI = re.compile(r"data:image/[\w.+-]+;base64,", re.ASCII)
+_DIGITS = re.compile(r"[0-9a-f]{2,64}")
 _SHOWN = 80
 
 
@@ -57,6 +58,12 @@ class Holding:
         held = self._images.hold(cell, base)
         self._held.append(held)
         return held.text
+
+    def keep(self) -> None:
+        """Keeps what is held for good; see :meth:`Images.keep`."""
+        for held in self._held:
+            if not self._images.has(held.text):
+                self._images.keep(held.read())
 
 
 class Images:
@@ -116,6 +123,20 @@ class Images:
     def has(self, text: str) -> bool:
         """Whether the image that a text stands for is kept."""
         return self.folder is not None and self._file(text).is_file()
+
+    def beginning(self, digits: str) -> str | None:
+        """What stands for the image that is kept and whose digest begins so.
+
+        Args:
+            digits: At least two digits in hex.
+
+        Returns:
+            ``None`` where there is none, or more than one.
+        """
+        if self.folder is None or not _DIGITS.fullmatch(digits):
+            return None
+        found = list((self.folder / digits[:2]).glob(f"{digits}*.*"))
+        return f"image:{found[0].name}" if len(found) == 1 else None
 
     def bytes_of(self, text: str) -> bytes:
         """The bytes of the image that a text stands for, verified.

@@ -13,7 +13,7 @@ from milepost.data.clean import Kind, Plain, as_text, plain
 from milepost.data.composing import inputs_in
 from milepost.data.load import Table
 from milepost.data.streaming.stream import Stream, as_kind, open_stream
-from milepost.entities.errors import DataError, InputError
+from milepost.entities.errors import DataError
 from milepost.entities.example import Examples, Finding
 from milepost.entities.inputs import Composition
 from milepost.entities.kinds import Kind as TaskKind
@@ -22,6 +22,7 @@ from milepost.entities.task import Task
 from milepost.evaluation.slices import where_mask
 from milepost.models.images.store import Holding
 from milepost.predictors.exported import as_released
+from milepost.predictors.given import texts_given
 from milepost.predictors.preparation import Preparation
 from milepost.predictors.preparation.preparing import StepError, require_something
 from milepost.workflows.answering.answered import Answered, Which
@@ -319,9 +320,7 @@ def folder_of(source: object) -> Path:
     return Path(str(source)).parent if named else Path()
 
 
-def _texts_of(
-    inputs: object, how: Composition | None = None, holding: Holding | None = None
-) -> list[str] | None:
+def _texts_of(inputs: object, how: Composition | None, holding: Holding) -> list[str] | None:
     """Texts of a sequence or a column; ``None`` for what has columns.
 
     Args:
@@ -332,55 +331,10 @@ def _texts_of(
     Raises:
         InputError: If the inputs are one text, or one of them is none.
     """
-    if how is not None and isinstance(inputs, Sequence) and not isinstance(inputs, str):
-        return [_composed(at, each, how, holding) for at, each in enumerate(cast("Any", inputs))]
-    if isinstance(inputs, str):
-        raise InputError("the inputs are one text.", advice="Give a list, such as [text].")
     if isinstance(inputs, Sequence):
-        given = cast("Sequence[object]", inputs)
-        for at, text in enumerate(given):
-            if not isinstance(text, str):
-                raise InputError(
-                    f"input {at} is {type(text).__name__}, not text.", advice="Give strings."
-                )
-        return [str(text) for text in given]
+        return texts_given(cast("Sequence[object]", inputs), how, holding)
     column = _column_of(inputs)
     return None if column is None else [as_text(plain(value)) for value in column]
-
-
-def _composed(at: int, fields: object, how: Composition, holding: Holding | None = None) -> str:
-    named = ", ".join(how.names)
-    if len(how.names) == 1 and not isinstance(fields, Mapping):
-        fields = {how.names[0]: fields}  # a lone image needs no name
-    if not isinstance(fields, Mapping):
-        raise InputError(
-            f"input {at} is {type(fields).__name__}, and this task has the inputs {named}.",
-            advice=f"Give a mapping with {named} for each.",
-        )
-    given = dict(cast("Mapping[object, object]", fields))
-    for name in how.pictures if holding is not None else ():
-        given[name] = _shown(at, name, given.get(name), holding)
-    missing = [name for name in how.names if not isinstance(given.get(name), str)]
-    if missing:
-        raise InputError(
-            f"input {at} has no text {missing[0]!r}.", advice=f"It needs {named}, each a text."
-        )
-    return how.text({name: str(given[name]) for name in how.names})
-
-
-def _shown(at: int, name: str, given: object, holding: Holding | None) -> object:
-    """What stands for an image that somebody gave as a path, a data URI or bytes."""
-    if isinstance(given, Path):
-        given = str(given)
-    if holding is None or not isinstance(given, str | bytes) or not given:
-        return None
-    try:
-        return holding(given, Path())
-    except InputError as error:
-        raise InputError(
-            error.what, where=f"input {at}, {name}: {error.where or ''}".rstrip(": "),
-            advice=error.advice,
-        ) from error  # fmt: skip
 
 
 def _column_of(inputs: object) -> list[object] | None:

@@ -22,8 +22,10 @@ from milepost.entities.learning import LEARNED, WAITING, HeadUpdate, Learned, To
 from milepost.entities.release import Release
 from milepost.entities.serving import Feedback
 from milepost.entities.task import Task
+from milepost.models.images.store import Holding
 from milepost.models.pairs import reads
 from milepost.predictors.base import Batch, Predictor
+from milepost.predictors.given import Given, text_given
 from milepost.serving.recording.ids import new_feedback_id
 from milepost.serving.verdicts import DIGITS
 from milepost.storage.records.releases import PRODUCTION
@@ -41,8 +43,8 @@ from milepost.workflows.release.bundles import load_bundle, store_bundle
 from milepost.workflows.serving.fidelity import at_least
 from milepost.workflows.tasks.current import current_task
 
-Input = str | Mapping[str, str]
-"""An input, or several by their names."""
+Input = Given
+"""An input, or several by their names; an image is a path, a data URI or bytes."""
 
 Truth = str | Sequence[str] | float
 """What is right: a label, labels, or a number; each may be written as the truth of an example."""
@@ -93,7 +95,8 @@ class Teacher:
 
         Args:
             name: Name of the task.
-            given: The input; of a task with several a mapping from their names to texts.
+            given: The input; of a task with several a mapping from their names to texts. Images are
+                kept in the workspace.
             said: The label, labels, or the score.
             reason: Why, for the audit log.
 
@@ -115,8 +118,10 @@ class Teacher:
         task = current_task(context, name)
         channel = context.ledger.channel(name, PRODUCTION)
         release = None if channel is None else context.ledger.release(name, channel.release)
-        text = _text_of(task, given)
+        holding = Holding(context.images)
+        text = _text_of(task, given, holding)
         label = _written(context, task, release, said, text)
+        holding.keep()  # the next contest trains on it
         if release is None:
             return self._keep(name, text, label, (None, "nothing is in production yet"))
         try:
@@ -272,21 +277,16 @@ def harm(head: LiveHead, solved: Solved) -> str:
     )
 
 
-def _text_of(task: Task, given: Input) -> str:
+def _text_of(task: Task, given: Input, holding: Holding) -> str:
     """The one text of what is given."""
     how = task.composition
     if how is None:
-        return given if isinstance(given, str) else str(given.get(task.input_name, ""))
-    missing = how.names if isinstance(given, str) else [n for n in how.names if n not in given]
-    if isinstance(given, str) or missing:
-        raise InputError(
-            f"the task has the inputs {', '.join(how.names)}, and {missing[0]!r} is missing.",
-            where="text",
-            advice="Give a text for each.",
-        )
-    if not any(given[name].strip() for name in how.names):
+        only = given.get(task.input_name, "") if isinstance(given, Mapping) else given
+        return text_given(only, None, holding, "the input")
+    text = text_given(given, how, holding, "the input")
+    if isinstance(given, Mapping) and not any(str(given[name]).strip() for name in how.names):
         raise _nothing()
-    return how.text(given)
+    return text
 
 
 def _written(context: Context, task: Task, release: Release | None, said: Truth, text: str) -> str:

@@ -29,6 +29,7 @@ from milepost.workflows.contest.holding import Asked, contest_id, held
 from milepost.workflows.contest.judge import FLOOR_STRATEGY
 from milepost.workflows.contest.options import Options, entering, work_key
 from milepost.workflows.context import Context
+from milepost.workflows.encoders import require_readable
 from milepost.workflows.looking.looks import require_unworn
 from milepost.workflows.release.bundles import load_bundle
 from milepost.workflows.tasks.current import current_task
@@ -110,6 +111,7 @@ class Judging:
                 why = "Its file names its encoder; name another one there, and improve it."
             if why:
                 return msgspec.structs.replace(found, why=why)
+            require_readable(task, self.there.inputs_read())
             return self._judged(task, channel, release, shares)
         except MilepostError as error:
             return Judged(task=name, why=f"It could not be judged: {error}")

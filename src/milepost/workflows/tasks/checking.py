@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import msgspec
 
 from milepost.entities.errors import (
+    EncoderError,
     InputError,
+    MilepostError,
     Problem,
     TaskFileError,
     UnknownNameError,
@@ -70,21 +72,24 @@ def _check(context: Context, name: str) -> Checked:
         task = read_task(context.root, name)
     except TaskFileError as error:
         return Checked(task=name, problems=error.problems)
-    unguarded = [
+    problems = [
         _at(context, task, (WHERE, at), error) for at, error in guard_problems(context, task)
     ]
+    try:
+        context.for_task(task)
+    except (EncoderError, UnknownNameError) as error:
+        problems.append(_at(context, task, ("encoder",), error))
     try:
         task_preparation(context, task)
     except InputError as error:
         place = ("inputs", task.input_name, "prepare")
-        return Checked(task=name, problems=(*unguarded, _at(context, task, place, error)))
+        return Checked(task=name, problems=(*problems, _at(context, task, place, error)))
     try:
         loaded = load(context, task)
     except InputError as error:
         what = Problem(file=error.where or file, line=None, field="data", what=error.what,
                        advice=error.advice or "")  # fmt: skip
-        return Checked(task=name, problems=(*unguarded, what))
-    problems: list[Problem] = unguarded
+        return Checked(task=name, problems=(*problems, what))
     try:
         check_repeatable(task_preparation(context, task), loaded.examples.examples)
     except InputError as error:
@@ -135,7 +140,7 @@ def _declared(context: Context, task: Task, error: InputError) -> Problem:
 
 
 def _at(
-    context: Context, task: Task, path: Sequence[str | int], error: InputError, where: str = ""
+    context: Context, task: Task, path: Sequence[str | int], error: MilepostError, where: str = ""
 ) -> Problem:
     """A problem of a field of the task file; ``where`` is a place in another file."""
     file = f"tasks/{task.name}.yaml"

@@ -63,7 +63,8 @@ class Columns:
         label: Column of the label; ``None`` takes what the task file says.
         pair: Columns of both sides of a pair, for a new task that matches; ``None`` for other ones.
         kind: Kind of a new task.
-        image: Column of the images of a new task; beside it a text only where ``text`` is named.
+        image: Column of the images of a new task; beside it a text only where ``text`` is named. Of
+            a pair one of its columns.
         encoder: Encoder of a new task; ``None`` for that of the workspace.
     """
 
@@ -76,11 +77,25 @@ class Columns:
 
     @property
     def inputs(self) -> dict[str, dict[str, str]]:
-        """Inputs of a new task, as its file names them."""
+        """Inputs of a new task, as its file names them.
+
+        Raises:
+            InputError: If the images are in no column of the pair.
+        """
         pair = self.pair or (ASKED if self.kind == "rank" else None)
         if pair:
+            if self.image not in (None, *pair):
+                raise InputError(
+                    f"the images of {self.image!r} are no side of the pair.",
+                    where="--image",
+                    advice=f"Name one of its columns, {pair[0]!r} or {pair[1]!r}.",
+                )
             names = ASKED if self.kind == "rank" else SIDES
-            return {side: {"column": c} for side, c in zip(names, pair, strict=True)}
+            seen = {"type": "image"}
+            return {
+                side: {**(seen if column == self.image else {}), "column": column}
+                for side, column in zip(names, pair, strict=True)
+            }
         if self.image is None:
             return {"text": {"column": self.text or "text"}}
         found = {_name_for(self.image, "image"): {"type": "image", "column": self.image}}
@@ -253,11 +268,13 @@ def add_task(
     Raises:
         TaskFileError: With everything in the task that a task file could not hold.
         InputError: If there is a task of that name, or the data cannot be used.
+        EncoderError: If the task's encoder is not there, or does not read its inputs.
     """
     # Records made in Python are not validated when they are made; the file would be.
     task = parse_task(dump_task(task), "Task")
     if task.name in task_names(context.root):
         write_task(context.root, task)  # refuses, and says what to do
+    context.for_task(task)
     quality: QualityReport | None = None
     files: list[tuple[Role, bytes, str]] = []
     if examples is not None:
@@ -408,7 +425,12 @@ def plan_workspace(source: object, name: str, columns: Columns, objective: Objec
 
 
 def carry_out(context: Context, plan: Plan) -> tuple[Task, QualityReport]:
-    """Write a planned task with its data: the data first, then the file that names it."""
+    """Write a planned task with its data: the data first, then the file that names it.
+
+    Raises:
+        EncoderError: If the task's encoder is not there, or does not read its inputs.
+    """
+    context.for_task(plan.task)
     file = free_name(context.root, plan.task.name, plan.suffix)
     data = msgspec.structs.replace(plan.task.data, examples=file)
     task = msgspec.structs.replace(plan.task, data=data)

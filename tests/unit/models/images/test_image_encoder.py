@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from milepost.entities.errors import EncoderError, InputError
+from milepost.entities.errors import EncoderError, InputError, UnknownNameError
 from milepost.entities.images import BLANK
 from milepost.entities.inputs import MARK, composition
-from milepost.models.catalog import EncoderOptions, open_encoder
+from milepost.models.catalog import EncoderOptions, inputs_read, open_encoder
 from milepost.models.images.beside import BesideEncoder
 from milepost.models.images.steps import read_steps
 from milepost.models.images.store import Images
@@ -69,6 +69,21 @@ def test_two_encoders_are_read_side_by_side(tmp_path, images):
     assert vector[:3].argmax() == 1
     assert vector[3:].argmax() == 2
     assert read.encode(["red"])[0].reshape(2, 3).argmax(axis=1).tolist() == [0, 0]
+
+
+def test_what_an_encoder_reads_is_known_before_it_is_exported(tmp_path):
+    both = write_colours(tmp_path / "colours", tmp_path / "cache")
+    mute = write_colours(tmp_path / "mute", tmp_path / "cache", words=False)
+    assert inputs_read(str(both)) == ("image", "string")
+    assert inputs_read(str(mute)) == ("image",)
+    assert inputs_read(f"{mute} + embedded") == ("image", "string")
+    assert inputs_read("embedded") == ("string",)
+    with pytest.raises(EncoderError, match="no such encoder folder"):
+        inputs_read(f"{mute} + ./none")
+    with pytest.raises(EncoderError, match="no encoder of images"):
+        inputs_read(f"embedded + {mute}")
+    with pytest.raises(UnknownNameError, match="'embedded'"):
+        inputs_read("embeded")
 
 
 def test_an_image_that_nobody_holds_any_more_is_named(colours, images):
