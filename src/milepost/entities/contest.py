@@ -75,7 +75,7 @@ class Moving(msgspec.Struct, frozen=True, kw_only=True):
         against: The candidate against that release on the same examples, its interval as sure as
             the decision; ``None`` where the two could not be compared.
         before: The metric of that release on those examples; ``None`` as above.
-        together: Whether the decision was taken for several tasks at once.
+        together: Whether the decision was taken for all tasks at once, or that none of them moves.
     """
 
     loss: float
