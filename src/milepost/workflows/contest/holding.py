@@ -57,7 +57,7 @@ from milepost.workflows.contest.timing import Encoders, latencies
 from milepost.workflows.context import Context
 from milepost.workflows.looking.looks import take_look
 from milepost.workflows.tasks.current import version_of
-from milepost.workflows.together.stored import kept_with
+from milepost.workflows.together.stored import kept_with, with_tuning
 from milepost.workflows.upkeep.jobs import Work
 from milepost.workflows.versions import code_version
 
@@ -105,7 +105,7 @@ def held(
     problem = problem_of(context, task, material, options.seed, deadline, work.tell, asked.language)
     entries = _entries(context, work, asked, material, problem)
     came = _enter_all(context, asked, material, entries)
-    entered = came.entries
+    entered = with_tuning(context, material, came.entries)
     if asked.moving is not None:
         _require_fitted(entered)
     asked = _settled(asked, entered)
