@@ -43,8 +43,8 @@ def test_the_next_improvement_just_works(milepost, busy, how):
     assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
     assert out == ""
     if how == signal.SIGINT:
-        said = "Interrupted. What was finished is kept; run the command again to go on."
-        assert err.strip() == said
+        said = "Interrupted. What was finished is kept; run the command again to go on, or with "
+        assert err.strip() == said + "`--budget 1s` to conclude with what is done."
     ws = mp.Workspace.open(busy)
     assert ws.releases("many") == []
     with pytest.raises(mp.MilepostError, match="no contest yet"):

@@ -1,5 +1,7 @@
 """`milepost migrate`: verdicts in words and as JSON, a folder of another dimension, bad input."""
 
+import json
+
 import pytest
 
 from milepost.testing.tiny import write_tiny
@@ -37,7 +39,24 @@ def test_the_encoder_in_use_moves_nothing_and_is_no_verdict_against(milepost, im
 def test_in_words(milepost, improved, other):
     told = milepost("-w", improved, "migrate", "--encoder", other, "--move", "none")
     assert told.code == 1
-    assert "route" in told.out
+    said = " ".join(told.out.split())
+    assert said.count("only the verdicts were asked for") == 1
+    # The evidence is what this is asked for.
+    assert "route: " in said
+    assert "release 2" in said
+
+
+def test_an_encoder_that_fails_on_long_texts_is_refused_in_one_paragraph(
+    milepost, improved, other, is_refusal
+):
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 512}))
+    looks = milepost.ok("-w", improved, "looks", "route", "--json").json
+    told = milepost("-w", improved, "migrate", "--encoder", other)
+    is_refusal(told, "encoder", "positions")
+    # Nothing but the paragraph: the runtime's own lines say the same.
+    assert "[E:onnxruntime" not in told.err
+    assert milepost.ok("-w", improved, "looks", "route", "--json").json == looks
 
 
 @pytest.mark.parametrize(

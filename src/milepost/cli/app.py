@@ -136,9 +136,15 @@ def run(arguments: list[str]) -> int:
         complain(_misused(error))
         return InputError.exit_code
     if code == INTERRUPTED:
-        said = "Interrupted. What was finished is kept; run the command again to go on."
-        sys.stderr.write(f"\n{said}\n")
+        sys.stderr.write(f"\n{_interrupted(arguments)}\n")
     return code if isinstance(code, int) else 0
+
+
+def _interrupted(arguments: list[str]) -> str:
+    said = "Interrupted. What was finished is kept; run the command again to go on"
+    if command_in(arguments) == "improve" and "--together" not in arguments:
+        return f"{said}, or with `--budget 1s` to conclude with what is done."
+    return f"{said}."
 
 
 def _misused(error: TyperException) -> InputError:

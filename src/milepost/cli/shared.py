@@ -1,7 +1,7 @@
 """What all commands share: the workspace option, consoles, progress, JSON, errors."""
 
 import sys
-import time
+import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -105,9 +105,14 @@ def _count(n: int) -> str:
 def progress() -> Generator[Events]:
     """A progress line on standard error while work runs.
 
-    Where standard error is no terminal, such as a log, it gets a line every ``LINE_S`` instead.
+    Where standard error is no terminal, such as a log, it gets a line every ``LINE_S`` instead, of
+    what is being done then.
     """
     console = Console(stderr=True)
+    if not console.is_terminal:
+        with _lines() as on_line:
+            yield on_line
+        return
     bar = Progress(
         TextColumn("[bold]{task.fields[name]}[/]"),
         BarColumn(bar_width=20),
@@ -115,18 +120,10 @@ def progress() -> Generator[Events]:
         TimeElapsedColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
     )
     rows: dict[str, TaskID] = {}
-    said = time.monotonic()
 
     def on_event(task: str, what: str, share: float) -> None:
-        nonlocal said
-        if not console.is_terminal:
-            if time.monotonic() - said >= LINE_S:
-                said = time.monotonic()
-                sys.stderr.write(f"{task}: {what} ({share:.0%})\n")
-            return
         if task not in rows:
             for row in rows.values():
                 bar.update(row, visible=False)
@@ -135,6 +132,33 @@ def progress() -> Generator[Events]:
 
     with bar:
         yield on_event
+
+
+@contextmanager
+def _lines() -> Generator[Events]:
+    """A line every ``LINE_S`` from a thread of its own: the next event may be minutes away."""
+    ended, told = threading.Event(), ""
+
+    def on_event(task: str, what: str, share: float) -> None:
+        nonlocal told
+        told = f"{task}: {what} ({share:.0%})\n"
+
+    def tell() -> None:
+        said = ""
+        while not ended.wait(LINE_S):
+            now = told
+            if now != said:
+                said = now
+                sys.stderr.write(now)
+                sys.stderr.flush()
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield on_event
+    finally:
+        ended.set()
+        teller.join()
 
 
 def seconds(text: str | None, where: str = "--budget", *, zero: bool = False) -> float | None:

@@ -10,6 +10,10 @@ from milepost.entities.estimate import Estimate
 from milepost.entities.ids import CandidateId, ContestId, Digest
 from milepost.entities.scorecard import Regime, Scorecard
 
+SEARCHED = "searched"
+"""Parameter of a candidate that tells of the search for the others: how many were tried, of how
+many, and what each fold took."""
+
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """One strategy's predictor in one contest.
@@ -25,7 +29,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         predictions: Digest of the stored evaluation predictions; ``None`` when it failed.
         chosen: Whether the contest put it before the gate.
         error: Why there is no scorecard; ``None`` when there is one.
-        fit_seconds: Wall time of fitting, folds included.
+        fit_seconds: Wall time of fitting, folds included; where tasks were tuned together, this
+            task's share of the tuning too.
         fit_cpu_seconds: Processor time of fitting, folds included, and of encoding for the first
             candidate that needs vectors; ``None`` where it was not measured.
         fit_cost_usd: ``fit_cpu_seconds`` at the workspace's price of a CPU-hour, and what it asked
@@ -77,7 +82,7 @@ class Moving(msgspec.Struct, frozen=True, kw_only=True):
         against: The candidate against that release on the same examples, its interval as sure as
             the decision; ``None`` where the two could not be compared.
         before: The metric of that release on those examples; ``None`` as above.
-        together: Whether the decision was taken for several tasks at once.
+        together: Whether the decision was taken for all tasks at once, or that none of them moves.
     """
 
     loss: float

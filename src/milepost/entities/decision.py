@@ -37,7 +37,15 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """The verdict with its reasons as sentences, most important first."""
+    """The verdict with its reasons as sentences, most important first.
+
+    Attributes:
+        verdict: What the gate says.
+        reasons: Why, as sentences.
+        no_use: Whether nothing else is against the candidate than that it is not shown to be above
+            ``majority``, of a task without a floor.
+    """
 
     verdict: Verdict
     reasons: tuple[str, ...]
+    no_use: bool = False

@@ -12,12 +12,23 @@ Move = Literal["each", "all", "none"]
 """``each``: every task by its own verdict. ``all``: all tasks or none, by what they lose together.
 ``none``: the verdicts are given, and nothing moves."""
 
-Standing = Literal["better", "as_good", "worse", "not_shown", "misses", "settled", "not_judged"]
+Standing = Literal[
+    "better",
+    "as_good",
+    "worse",
+    "not_shown",
+    "no_use",
+    "misses",
+    "settled",
+    "not_judged",
+    "failed",
+]
 """How the task does on the other encoder. ``better``: shown to be better than what is in
 production. ``as_good``: shown to lose no more than is accepted. ``worse``: shown to be worse.
-``not_shown``: the labels cannot tell whether more is lost. ``misses``: what the task demands
-besides is missed or not shown. ``settled``: it reads that encoder already. ``not_judged``: there
-was nothing to judge, or it could not be."""
+``not_shown``: the labels cannot tell whether more is lost. ``no_use``: the task has no floor, and
+it is not shown to be above ``majority`` there. ``misses``: what the task demands besides is missed
+or not shown. ``settled``: it reads that encoder already. ``not_judged``: there was nothing to
+judge. ``failed``: it could not be judged."""
 
 
 class MovedTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,5 +126,9 @@ class Migration(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def stayed(self) -> tuple[MovedTask, ...]:
-        """The tasks that were judged and did not move."""
-        return tuple(each for each in self.tasks if not each.moved and each.contest is not None)
+        """The tasks that were judged, or should have been, and did not move."""
+        return tuple(
+            each
+            for each in self.tasks
+            if not each.moved and (each.contest is not None or each.standing == "failed")
+        )

@@ -118,6 +118,11 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     cpu_seconds_per_1k: float
     cost_per_1k_usd: float
 
+    @property
+    def texts_per_second(self) -> float | None:
+        """What one processor answers in batches; ``None`` where no time was measured."""
+        return 1000 / self.cpu_seconds_per_1k if self.cpu_seconds_per_1k else None
+
 
 class Spending(msgspec.Struct, frozen=True, kw_only=True):
     """What one look at the judged messages cost of the error that all looks at them may make.

@@ -38,6 +38,7 @@ class Together(msgspec.Struct, frozen=True, kw_only=True):
         mix: How the tasks shared it.
         steps: Steps that each tuning took, that of all rows last.
         seconds: Wall time of all tunings.
+        cpu_seconds: Processor time of all tunings; 0 where it was not measured.
         notes: What did not go as asked, as sentences.
     """
 
@@ -50,6 +51,7 @@ class Together(msgspec.Struct, frozen=True, kw_only=True):
     mix: dict[str, object]
     steps: tuple[int, ...]
     seconds: float
+    cpu_seconds: float = 0.0
     notes: tuple[str, ...] = ()
 
 

@@ -163,7 +163,8 @@ class Trunk:
                 one, the plain graph runs.
 
         Raises:
-            EncoderError: If an adapter does not belong to this encoder, or the encoder takes none.
+            EncoderError: If an adapter does not belong to this encoder, the encoder takes none, or
+                its graph cannot run these tokens.
         """
         session, feeds = self._session, self._feeds(tokens)
         used = [each for each in adapters or () if each is not None]
@@ -172,7 +173,7 @@ class Trunk:
             feeds |= stacks.feeds([len(row) for row in tokens], adapters or [None] * len(tokens))
         flat_layout = self._manifest.layout == "flat"
         wanted = [_VECTORS, _FLAT_STATES if flat_layout else _STATES] if states else [_VECTORS]
-        found = cast("list[NDArray[np.float32]]", session.run(wanted, feeds))
+        found = ran(session, wanted, feeds, self.name)
         if not states:
             return Passed(found[0])
         if not flat_layout:
@@ -280,7 +281,7 @@ def open_session(package: Package) -> "InferenceSession":
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what goes wrong is raised, in the same words
     try:
         session = onnxruntime.InferenceSession(
             package.model,
@@ -295,6 +296,32 @@ def open_session(package: Package) -> "InferenceSession":
     # provider: 60 to 90 MB of a server's memory, and there is no other.
     vars(session)["_model_bytes"] = None
     return session
+
+
+def ran(
+    session: "InferenceSession", wanted: Sequence[str] | None, feeds: Feeds, name: str
+) -> list[NDArray[np.float32]]:
+    """What a graph gives.
+
+    Args:
+        session: The graph.
+        wanted: Names of its outputs; ``None`` for all.
+        feeds: Its inputs by name.
+        name: Of the encoder, for people.
+
+    Raises:
+        EncoderError: If it cannot run them, such as more tokens than its weights have positions.
+    """
+    try:
+        return cast("list[NDArray[np.float32]]", session.run(wanted, feeds))
+    except Exception as error:  # onnxruntime has no one base for what it raises
+        shape = " x ".join(map(str, next(iter(feeds.values())).shape))
+        raise EncoderError(
+            f"the encoder {name!r} failed on an input of {shape}: {' '.join(str(error).split())}.",
+            where="encoder",
+            advice="Its configuration may promise more than its weights can do, such as positions: "
+            "mend its config.json, or name another encoder.",
+        ) from error
 
 
 def _cannot_load(package: Package, error: Exception) -> EncoderError:

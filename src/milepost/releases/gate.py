@@ -70,6 +70,8 @@ class IncumbentEvidence:
 class _Check:
     outcome: Outcome
     sentence: str
+    use: bool = False
+    """Whether it asks for more than ``majority`` answers, and not for what the task demands."""
 
 
 def decide(
@@ -109,7 +111,11 @@ def decide(
         deciding = [check.sentence for check in checks if check.outcome == outcome]
         if deciding:
             rest = [check.sentence for check in checks if check.outcome != outcome]
-            return Decision(verdict=_verdict(verdict), reasons=(*deciding, *rest))
+            no_use = all(check.use for check in checks if check.outcome != "passed")
+            worse = _shown_worse(objective.metric, candidate, incumbent, confidence)
+            if no_use and loss is not None and worse:
+                deciding = [worse, *deciding]
+            return Decision(verdict=_verdict(verdict), reasons=(*deciding, *rest), no_use=no_use)
     passed = [check.sentence for check in checks if check.sentence]
     if incumbent is None:
         return Decision(verdict="released", reasons=(*passed, "Nothing was released before this."))
@@ -145,6 +151,7 @@ def _quality(
             "open",
             f"{name} has no floor and the candidate was not compared with `majority`, "
             "so nothing shows that it is of use.",
+            use=True,
         )
     return _beats_majority(name, against_majority, candidate, confidence)
 
@@ -219,12 +226,14 @@ def _beats_majority(
         return _Check(
             "failed",
             f"{name} is {apart} {sides[1]} `majority` {facts.format(p=poorer)}.",
+            use=True,
         )
     return _Check(
         "open",
         f"{name} is not shown to be {sides[0]} `majority`: the difference is "
         f"{comparison.difference:+.3f} {facts.format(p=better)}. "
         f"{_more_for_difference(comparison, candidate.groups)}",
+        use=True,
     )
 
 
@@ -315,25 +324,22 @@ def _against_incumbent(
     name = _name(objective.metric)
     sides = _sides(comparison)
     who = f"release {incumbent.release}"
-    facts = f"on {comparison.n:,} {_EXAMPLES[candidate.regime]} ({comparison.method}, {{p}})"
-    better, poorer = (_p(p, confidence) for p in (comparison.p_value, comparison.p_worse))
+    facts = (
+        f"on {comparison.n:,} {_EXAMPLES[candidate.regime]} ({comparison.method}, "
+        f"{_p(comparison.p_value, confidence)})"
+    )
     if comparison.p_value < 1.0 - confidence:
-        return "released", (
-            f"{name} is {abs(comparison.difference):.3f} {sides[0]} {who} {facts.format(p=better)}."
-        )
+        return "released", (f"{name} is {abs(comparison.difference):.3f} {sides[0]} {who} {facts}.")
     if loss is not None and most_lost(comparison) <= loss:
         return "released", f"{name} {_lost(comparison, who, confidence)}, and {loss:g} is accepted."
-    worse = comparison.p_worse < 1.0 - confidence
+    worse = _shown_worse(objective.metric, candidate, incumbent, confidence)
     broken = _broken(objective, incumbent.scorecard)
     if broken and not worse:
         return "released", (
             f"{who.capitalize()} breaks the objective, which this candidate keeps: {broken}."
         )
     if worse:
-        return "kept", (
-            f"{name} is {abs(comparison.difference):.3f} {sides[1]} {who} "
-            f"{facts.format(p=poorer)}; {who} stays."
-        )
+        return "kept", worse
     if loss is not None:
         return "kept", (
             f"{name} {_lost(comparison, who, confidence)}, and only {loss:g} is accepted; {who} "
@@ -341,8 +347,23 @@ def _against_incumbent(
         )
     return "kept", (
         f"{name} is not shown to be {sides[0]} {who}: the difference is "
-        f"{comparison.difference:+.3f} {facts.format(p=better)}; {who} stays. "
+        f"{comparison.difference:+.3f} {facts}; {who} stays. "
         f"{_more_for_difference(comparison, candidate.groups)}"
+    )
+
+
+def _shown_worse(
+    metric: str, candidate: Scorecard, incumbent: IncumbentEvidence | None, confidence: float
+) -> str:
+    """That it is worse than the incumbent, as a sentence; empty where that is not shown."""
+    found = None if incumbent is None else incumbent.comparison
+    if incumbent is None or found is None or found.p_worse >= 1.0 - confidence:
+        return ""
+    who = f"release {incumbent.release}"
+    return (
+        f"{_name(metric)} is {abs(found.difference):.3f} {_sides(found)[1]} {who} on {found.n:,} "
+        f"{_EXAMPLES[candidate.regime]} ({found.method}, {_p(found.p_worse, confidence)}); {who} "
+        "stays."
     )
 
 

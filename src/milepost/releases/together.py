@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from milepost.entities.contest import Contest, Moving
-from milepost.entities.decision import Decision
+from milepost.entities.decision import Verdict
 from milepost.entities.measures import measure_kind
 from milepost.entities.migration import Standing, Together
 from milepost.metrics.inference.multiplicity import holm
@@ -23,13 +23,16 @@ _FEWEST = 2
 
 def standing_of(contest: Contest) -> Standing:
     """How a task does on the other encoder, from the gate's verdict and the comparison."""
-    verdict, moving = contest.decision.verdict, contest.moving
+    decision, moving = contest.decision, contest.moving
     against = moving.against if moving is not None else None
-    if verdict in {"rejected", "insufficient_evidence"}:
+    refused = _is_refused(contest)
+    if refused and not decision.no_use:
         return "misses"
     if moving is None or against is None:
-        return "not_shown"
+        return "no_use" if refused else "not_shown"
     level = 1.0 - _deciding(contest)
+    if refused:
+        return "worse" if against.p_worse < level else "no_use"
     if against.p_value < level:
         return "better"
     if most_lost(against) <= moving.loss:
@@ -80,8 +83,9 @@ def decide_together(
     """Whether all tasks move, or none, and why.
 
     All move where on average they are shown to lose no more than is accepted, none of them is
-    shown to be worse (Holm 1979 over the tasks), and each has what it demands besides. A task whose
-    metric is no share must be accepted by itself.
+    shown to be worse (Holm 1979 over the tasks), and each has what it demands besides, or without a
+    floor is shown to be above ``majority``. A task whose metric is no share must be accepted by
+    itself.
     """
     missing = sorted(name for name, each in contests.items() if standing_of(each) == "misses")
     if missing:
@@ -102,6 +106,9 @@ def decide_together(
             f"{_named(worse)} is shown to be worse, corrected for {len(contests)} tasks (Holm), so "
             "that none moves."
         )
+    useless = sorted(name for name, each in contests.items() if _is_refused(each))
+    if useless:
+        return False, f"{_named(useless)} is not shown to be above `majority`, so that none moves."
     if mean is None:
         return True, "Each task was accepted by itself."
     sure = f"{math.floor(mean.confidence * 1e3 + 1e-6) / 10:g} %"
@@ -115,16 +122,30 @@ def decide_together(
 
 
 def decided_together(contest: Contest, *, moves: bool, reason: str) -> Contest:
-    """A contest with the verdict that was reached for all tasks together."""
-    verdict = "released" if moves else "kept"
-    if contest.decision.verdict in {"rejected", "insufficient_evidence"}:
-        verdict = contest.decision.verdict
-    moving = contest.moving or Moving(loss=0.0)
+    """A contest with the verdict that was reached for all tasks together, and why first."""
+    reasons = (reason, *contest.decision.reasons)
+    return _with_verdict(contest, "released" if moves else "kept", reasons)
+
+
+def only_judged(contest: Contest, said: str) -> Contest:
+    """A contest after which nothing moves: its own reasons, and last that this was asked for."""
+    return _with_verdict(contest, "kept", (*contest.decision.reasons, said))
+
+
+def _with_verdict(contest: Contest, verdict: Verdict, reasons: tuple[str, ...]) -> Contest:
+    own = contest.decision
     return msgspec.structs.replace(
         contest,
-        decision=Decision(verdict=verdict, reasons=(reason, *contest.decision.reasons)),
-        moving=msgspec.structs.replace(moving, together=True),
+        decision=msgspec.structs.replace(
+            own, verdict=own.verdict if _is_refused(contest) else verdict, reasons=reasons
+        ),
+        moving=msgspec.structs.replace(contest.moving or Moving(loss=0.0), together=True),
     )
+
+
+def _is_refused(contest: Contest) -> bool:
+    """Whether the candidate is not good enough by itself, or not shown to be."""
+    return contest.decision.verdict in {"rejected", "insufficient_evidence"}
 
 
 def _shown_worse(contests: Mapping[str, Contest]) -> list[str]:

@@ -25,6 +25,11 @@ from milepost.reports.scales import bar, leaders_scale
 
 NAME_WIDTH = 22
 BAR_WIDTH = 14
+LOG_LOSS = "log_loss"
+TIE = 0.0005
+"""Metrics closer than this are shown as the same."""
+MOST_TOLD = 3
+"""Most rivals whose log loss is held against that of the chosen one."""
 LEAST_LUCK = 0.0005
 """Smallest optimism of choosing that is worth a sentence."""
 TRUSTED = (
@@ -84,8 +89,14 @@ def _luck(contest: Contest) -> list[Line]:
         return []
     sign = -1 if chosen.scorecard.lower_is_better else 1
     mine = sign * chosen.selection.value
-    above = [c.strategy for c in contest.candidates if c.selection is not None
-             and sign * c.selection.value > mine]  # fmt: skip
+    rivals = [
+        c
+        for c in contest.candidates
+        if c.selection is not None
+        and c is not chosen
+        and sign * c.selection.value > mine - (TIE if c.strategy != FLOOR else 0.0)
+    ]
+    above = [c.strategy for c in rivals]
     lines: list[Line] = []
     if _leaves_to_people(chosen):
         lines.append(sentence(FOR_PEOPLE, "dim"))
@@ -93,6 +104,7 @@ def _luck(contest: Contest) -> list[Line]:
         lines.append(sentence(TRUSTED, "dim"))
     if FLOOR in above:
         lines.append(sentence(NEVER_CHOSEN, "dim"))
+    lines += [sentence(said, "dim") for said in _log_losses(chosen, rivals)]
     luck = sign * (chosen.selection.value - chosen.scorecard.objective.value)
     if chosen.scorecard.regime != "cross_fitted" or luck < LEAST_LUCK:
         return lines
@@ -104,6 +116,29 @@ def _luck(contest: Contest) -> list[Line]:
         )
     )
     return lines
+
+
+def _log_losses(chosen: Candidate, rivals: list[Candidate]) -> list[str]:
+    """The log loss of the chosen one beside those of its rivals, where they are known."""
+    told = [
+        (f"`{c.strategy}`", c.scorecard.metrics[LOG_LOSS].value)
+        for c in rivals
+        if c.scorecard is not None and c.strategy != FLOOR and LOG_LOSS in c.scorecard.metrics
+    ][:MOST_TOLD]
+    card = chosen.scorecard
+    if (
+        card is None
+        or _leaves_to_people(chosen)
+        or card.metric == LOG_LOSS
+        or LOG_LOSS not in card.metrics
+        or not told
+    ):
+        return []
+    mine, where = card.metrics[LOG_LOSS].value, ""
+    if card.regime != "cross_fitted":
+        where = " on the examples that certify"
+    others = ", ".join(f"that of {name} {value:.3f}" for name, value in told)
+    return [f"Its log loss{where} is {mine:.3f}, {others}; lower is better."]
 
 
 def _leaves_to_people(chosen: Candidate) -> bool:
@@ -206,7 +241,8 @@ def ids_grid(contest: Contest) -> Grid:
 def size_grid(contest: Contest) -> Grid:
     """How long each took to fit, what it takes on a disk, and what a processor answers in batches.
 
-    The size is that of its own files; the encoder that tasks share is not part of it.
+    The size is that of its own files; the encoder that tasks share is not part of it. What was not
+    fitted is a row without numbers.
     """
     columns = (
         Column("strategy", wraps=True),
@@ -218,7 +254,7 @@ def size_grid(contest: Contest) -> Grid:
         Row(
             (
                 Cell(c.strategy),
-                Cell(words.duration(c.fit_seconds)),
+                Cell(words.duration(c.fit_seconds) if c.scorecard else ""),
                 Cell("" if c.size_bytes is None else size(c.size_bytes)),
                 Cell(_per_second(c)),
             ),
@@ -231,6 +267,5 @@ def size_grid(contest: Contest) -> Grid:
 
 def _per_second(candidate: Candidate) -> str:
     latency = candidate.scorecard.latency if candidate.scorecard else None
-    if latency is None or not latency.cpu_seconds_per_1k:
-        return ""
-    return f"{1000 / latency.cpu_seconds_per_1k:,.0f}"
+    found = latency.texts_per_second if latency else None
+    return "" if found is None else f"{found:,.0f}"

@@ -24,14 +24,18 @@ STANDINGS: dict[Standing, tuple[str, str, Role]] = {
     "as_good": ("✔", "as good", "good"),
     "worse": ("✘", "worse", "bad"),
     "not_shown": ("?", "not shown", "warn"),
+    "no_use": ("?", "not above majority", "warn"),
     "misses": ("✘", "misses a demand", "bad"),
     "settled": ("●", "there already", "calm"),
     "not_judged": ("·", "not judged", "dim"),
+    "failed": ("✘", "failed", "bad"),
 }
 """Mark, words and role of how a task does on the other encoder."""
 
 REASONS = 8
 """Most tasks that did not move whose reason is told below the table."""
+
+_WHY = {"each": "Why tasks stay", "all": "Why tasks were not judged", "none": "Why"}
 
 
 def migration_table(found: Migration) -> Document:
@@ -47,14 +51,17 @@ def migration_table(found: Migration) -> Document:
         parts.append(sentence(_mean(found), indent=2))
     if found.reason:
         parts.append(sentence(found.reason, indent=2))
+    # Where all were decided together, the reason of those that were judged stands above already.
     reasons = [
-        f"{each.task}: {each.reason}" for each in found.tasks if not each.moved and each.reason
+        f"{each.task}: {each.reason}"
+        for each in found.tasks
+        if not each.moved and each.reason and (found.move != "all" or each.contest is None)
     ]
-    if reasons and found.move == "each":
+    if reasons:
         more = len(reasons) - REASONS
         told = reasons[:REASONS]
         told += [f"{more} more; --json has all reasons."] if more > 0 else []
-        parts += [BLANK, Line((("Why tasks stay", "strong"),)), Bullets(tuple(told))]
+        parts += [BLANK, Line(((_WHY[found.move], "strong"),)), Bullets(tuple(told))]
     parts += [BLANK, sentence(_held(found), "dim")]
     return Document(tuple(parts))
 
@@ -112,15 +119,20 @@ def _release(row: MovedTask) -> str:
 
 def _outcome(found: Migration, judged: list[MovedTask]) -> Line:
     moved, n = len(found.moved), len(judged)
+    failed = sum(each.standing == "failed" for each in found.tasks)
+    lost = f"{words.count(failed, 'task')} could not be judged." if failed else ""
+    if not n and failed:
+        return Line(((lost, "strong"),), mark=("✘", "bad"))
     if not n:
         return Line((("There was nothing to judge.", "strong"),), mark=("·", "dim"))
-    mark: tuple[str, Role] = ("✔", "good") if moved == n else ("●", "calm")
+    mark: tuple[str, Role] = ("✔", "good") if moved == n + failed else ("●", "calm")
     if not moved:
         mark = ("?", "warn")
     waits = sum(each.waits_for > 0 for each in found.moved)
     said = f"{moved} of {words.count(n, 'judged task')} moved to {found.target.name}."
     if waits:
         said += f" {words.count(waits, 'release')} waits for approval."
+    said = f"{said} {lost}".rstrip()
     return Line(((said, "strong"),), mark=mark)
 
 

@@ -23,7 +23,7 @@ from milepost.reports.examination.charts import charts_by_section
 from milepost.reports.examination.looks import looks_left
 from milepost.reports.examination.section import check_mark
 from milepost.reports.examination.sheet import absent, checks_in_order, sections, what_it_is
-from milepost.reports.leaderboard import leaderboard_grid, ranked_apart
+from milepost.reports.leaderboard import leaderboard_grid, ranked_apart, size_grid
 from milepost.reports.records import Examined, ReportSubject
 from milepost.reports.tables import metrics_grid, releases_grid, slices_grid
 from milepost.reports.theme import Chart, dark_css
@@ -139,6 +139,7 @@ def _section(subject: ReportSubject, number: int) -> dict[str, object]:
         "production": subject.channel.release if subject.channel else None,
         "facts": _facts(subject, card),
         "leaderboard": _html(contest),
+        "sizes": Markup(grid_html(size_grid(contest))) if contest else "",  # noqa: S704
         "ranked_apart": contest is not None and ranked_apart(contest),
         "asked": asked_sentences(contest) if contest else (),
         "promise": _promise(contest),

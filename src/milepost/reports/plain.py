@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 import msgspec
 
-from milepost.entities.contest import Candidate, Contest, CurvePoint, Evaluation
+from milepost.entities.contest import SEARCHED, Candidate, Contest, CurvePoint, Evaluation
 from milepost.entities.estimate import Estimate
 from milepost.entities.money import MICRO
 from milepost.entities.prediction import Scores, Spans
@@ -78,7 +78,12 @@ def _candidate(candidate: Candidate) -> dict[str, object]:
         "n": objective.n if objective else 0,
         "cost_per_1k_usd": latency.cost_per_1k_usd if latency else None,
         "p50_ms": latency.p50_ms if latency else None,
+        "texts_per_second": None if latency is None else latency.texts_per_second,
+        "parameters": {k: v for k, v in candidate.parameters.items() if k != SEARCHED},
+        "searched": candidate.parameters.get(SEARCHED),
+        "fit_seconds": candidate.fit_seconds,
         "fit_cost_usd": candidate.fit_cost_usd,
+        "size_bytes": candidate.size_bytes,
         "foreseen_usd": None
         if candidate.foreseen_micro_usd is None
         else candidate.foreseen_micro_usd / MICRO,

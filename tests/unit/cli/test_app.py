@@ -7,6 +7,7 @@ import pytest
 import typer
 
 import milepost.cli
+from milepost.cli import app
 from milepost.cli.app import COMMANDS, assembled, command_in
 
 
@@ -66,3 +67,24 @@ def test_a_command_loads_no_other_command():
         "milepost.cli.data",
         "milepost.cli.shared",
     }
+
+
+@pytest.mark.parametrize(
+    ("line", "advised"),
+    [
+        ("improve route --budget 15m", True),
+        ("-w desk improve", True),
+        ("improve --together", False),  # it has nothing to conclude before it is tuned
+        ("migrate --encoder x", False),
+    ],
+)
+def test_an_interrupted_contest_can_be_concluded_with_what_is_done(
+    line, advised, capsys, monkeypatch
+):
+    monkeypatch.setattr(app, "assembled", lambda command: lambda **given: app.INTERRUPTED)
+    assert app.run(line.split()) == 130
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "\nInterrupted. What was finished is kept; run the command again to go on"
+    )
+    assert ("--budget 1s" in said) == advised

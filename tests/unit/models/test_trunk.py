@@ -1,5 +1,6 @@
 """One pass in either variant: parity with the reference, neighbours, states, adapters."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from milepost.models.catalog import EncoderOptions, open_trunk
 from milepost.models.graphs.calibration import calibration_digest, calibration_texts
 from milepost.models.packaged import read_package
 from milepost.models.trunk import Trunk
+from milepost.testing.tiny import write_tiny
 
 TEXTS = [
     "a b c",
@@ -46,6 +48,19 @@ def test_a_text_has_one_vector_whatever_its_neighbours(
     assert alone.states is not None
     assert together.states is not None
     assert np.abs(together.states[at] - alone.states[0]).max() < 1e-4
+
+
+def test_a_graph_that_cannot_run_is_told_once_and_in_words(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_tiny(tmp_path / "tiny")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 512}))
+    trunk = open_trunk(str(folder), tmp_path / "exports")
+    assert trunk.forward(trunk.tokenise(["a b"])).vectors.shape == (1, 32)
+    with pytest.raises(EncoderError, match=r"'tiny' failed on an input of 202: .*bounds"):
+        trunk.forward(trunk.tokenise(["a " * 200]))
+    assert "onnxruntime" not in "".join(capfd.readouterr())
 
 
 def test_integers_stay_close_to_the_reference(embedded_cache: Path) -> None:

@@ -324,3 +324,26 @@ def test_p_values_say_their_side_and_their_level():
     assert "one-sided p = 0.046, needed < 0.0304" in said
     against = decide(Objective(metric="accuracy"), card(), versus(), None).reasons[0]
     assert "one-sided p = 0.001, needed < 0.05" in against
+
+
+def test_that_nothing_but_the_use_is_missing_is_told_apart_from_a_demand_missed():
+    flat, floor = versus(0.0, 0.5, 0.5), Objective(at_least=0.99)
+    assert decide(Objective(), card(), flat, None).no_use
+    assert decide(Objective(), card(), versus(-0.1, 0.999, 0.001), None).no_use
+    assert decide(Objective(), card(), None, None).no_use
+    assert not decide(Objective(), card(), versus(), None).no_use
+    assert not decide(floor, card(), flat, None).no_use
+    slow = Objective(max_p95_ms=1)
+    assert not decide(slow, card(latency=latency()), flat, None).no_use
+
+
+def test_what_moves_and_is_plainly_worse_says_so_before_that_it_is_of_no_use():
+    worse = incumbent(-0.48, 1.0, 1e-9)
+    found = decide(Objective(), card(), versus(0.0, 0.5, 0.5), worse, loss=0.02)
+    assert found.verdict == "insufficient_evidence"
+    assert found.reasons[0] == (
+        "Accuracy is 0.480 below release 3 on 200 held-out examples (exact McNemar, one-sided "
+        "p < 0.001, needed < 0.05); release 3 stays."
+    )
+    assert "`majority`" in found.reasons[1]
+    assert "`majority`" in decide(Objective(), card(), versus(0.0, 0.5, 0.5), worse).reasons[0]

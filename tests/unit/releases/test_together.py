@@ -19,7 +19,9 @@ from milepost.releases.together import (
 from milepost.testing.records import some_contest
 
 
-def contest(task, difference=0.0, half=0.01, *, verdict="kept", metric="accuracy", p=(1.0, 1.0)):
+def contest(
+    task, difference=0.0, half=0.01, *, verdict="kept", metric="accuracy", p=(1.0, 1.0), **more
+):
     """A judged contest with such a comparison."""
     against = Comparison(
         metric=metric,
@@ -35,7 +37,7 @@ def contest(task, difference=0.0, half=0.01, *, verdict="kept", metric="accuracy
     return msgspec.structs.replace(
         some_contest(1),
         task=task,
-        decision=Decision(verdict=verdict, reasons=("why",)),
+        decision=Decision(verdict=verdict, reasons=("why",), **more),
         moving=Moving(loss=0.02, against=against),
     )
 
@@ -53,6 +55,9 @@ def apart(contests):
         (contest("a", -0.005, 0.1), "not_shown"),
         (contest("a", 0.1, verdict="rejected"), "misses"),
         (contest("a", 0.1, verdict="insufficient_evidence"), "misses"),
+        (contest("a", -0.4, 0.01, verdict="rejected", p=(1.0, 0.001)), "misses"),
+        (contest("a", -0.4, 0.01, verdict="rejected", p=(1.0, 0.001), no_use=True), "worse"),
+        (contest("a", 0.0, 0.3, verdict="insufficient_evidence", no_use=True), "no_use"),
     ],
 )
 def test_the_standing_follows_from_gate_and_comparison(made, standing):
@@ -89,6 +94,10 @@ def test_a_hundred_small_tasks_can_show_together_what_none_can_alone():
     [
         (contest("odd", 0.1, verdict="rejected"), "`odd` would miss"),
         (contest("odd", -0.3, 0.01, p=(1.0, 1e-6)), "`odd` is shown to be worse"),
+        (
+            contest("odd", 0.0, 0.01, verdict="insufficient_evidence", no_use=True),
+            "`odd` is not shown to be above `majority`",
+        ),
         (contest("odd", 0.0, 0.01, metric="log_loss"), "`odd` is not accepted by itself"),
         (contest("odd", -5.0, 0.01), "only a loss of 0.02"),
     ],

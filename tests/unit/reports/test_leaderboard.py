@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from milepost.entities.contest import Contest
+from milepost.entities.contest import Candidate, Contest
 from milepost.entities.decision import Comparison
+from milepost.reports import words
 from milepost.reports.document import Bar, Bullets, Cell, Column, Document, Grid, Line, Row
 from milepost.reports.records import ReportSubject
 from milepost.reports.tables import Leaderboard
@@ -69,14 +70,16 @@ def test_what_was_luck_in_being_chosen_is_said(churn: ReportSubject) -> None:
     assert "the luck of being the best of several, 0.040, is taken off" in " ".join(shown.split())
 
 
-def ranked_above(contest: Contest, strategy: str, against: Comparison | None = None) -> str:
+def ranked_above(
+    contest: Contest, strategy: str, against: Comparison | None = None, by: float = 0.02
+) -> str:
     """The table in one line where some strategy ranks above the chosen one."""
     replace = msgspec.structs.replace
     chosen = contest.chosen
     assert chosen is not None
     assert chosen.scorecard is not None
     mine = replace(chosen, selection=chosen.scorecard.objective, against=against)
-    better = replace(chosen.scorecard.objective, value=chosen.scorecard.objective.value + 0.02)
+    better = replace(chosen.scorecard.objective, value=chosen.scorecard.objective.value + by)
     other = replace(chosen, strategy=strategy, chosen=False, selection=better)
     return " ".join(str(Leaderboard(replace(contest, candidates=(mine, other)))).split())
 
@@ -87,6 +90,44 @@ def test_why_a_lower_one_is_chosen_is_told_as_the_rule_is(churn: ReportSubject) 
     assert "neither metric nor log loss puts two standard errors behind the best" in shown
     assert "not shown to be worse" not in shown
     assert "`majority` ranks higher" not in shown
+
+
+def test_why_one_of_equals_is_chosen_is_told_with_their_log_losses(churn: ReportSubject) -> None:
+    contest = churn.contest
+    assert contest is not None
+    chosen = contest.chosen
+    assert chosen is not None
+    card = chosen.scorecard
+    assert card is not None
+
+    def with_loss(value: float) -> Candidate:
+        loss = msgspec.structs.replace(card.objective, value=value)
+        told = msgspec.structs.replace(card, metrics={**card.metrics, "log_loss": loss})
+        return msgspec.structs.replace(chosen, scorecard=told, selection=card.objective)
+
+    mine = with_loss(0.41)
+    other = msgspec.structs.replace(with_loss(0.52), strategy="head_logistic", chosen=False)
+    pair = msgspec.structs.replace(contest, candidates=(mine, other))
+    shown = " ".join(str(Leaderboard(pair)).split())
+    assert "puts two standard errors behind the best out of fold" in shown
+    assert "Its log loss is 0.410, that of `head_logistic` 0.520; lower is better." in shown
+    assert "two standard errors" not in ranked_above(contest, "behind", by=-0.01)
+    assert "Its log loss" not in ranked_above(contest, "majority", by=0.0)
+
+
+def test_what_was_not_fitted_has_no_time_to_fit(churn: ReportSubject) -> None:
+    contest = churn.contest
+    assert contest is not None
+    first = contest.candidates[0]
+    skipped = msgspec.structs.replace(
+        first, strategy="skipped_one", chosen=False, scorecard=None, error="Too long.",
+        fit_seconds=77.0, size_bytes=None,
+    )  # fmt: skip
+    fitted = msgspec.structs.replace(first, fit_seconds=33.0)
+    both = msgspec.structs.replace(contest, candidates=(fitted, skipped))
+    shown = str(Leaderboard(both, ids=True))
+    assert words.duration(33.0) in shown
+    assert words.duration(77.0) not in shown
 
 
 def test_a_chosen_one_that_is_worse_than_majority_is_a_warning(churn: ReportSubject) -> None:

@@ -94,3 +94,31 @@ def test_what_was_decided_together_is_told_once():
 
 def test_nothing_to_judge_is_said():
     assert "nothing to judge" in migration_table(migration()).plain()
+
+
+def test_the_evidence_is_told_where_only_the_verdicts_were_asked_for():
+    shown = migration_table(
+        migration(
+            row("a", "as_good", moved=False),
+            row("b", "no_use", moved=False),
+            move="none",
+            reason="Nothing moves.",
+        )
+    ).plain(110)
+    assert shown.count("Nothing moves.") == 1
+    assert "a: because of a" in shown
+    assert "b: because of b" in shown
+    assert "not above majority" in shown
+    assert "misses a demand" not in shown
+
+
+def test_what_failed_is_told_apart_from_what_there_was_nothing_to_judge_of():
+    failed = MovedTask(task="sick", standing="failed", moved=False, reason="It broke.", before=1)
+    alone = migration_table(migration(failed)).plain(110)
+    assert "1 task could not be judged." in alone
+    assert "nothing to judge" not in alone
+    found = migration(row("a", "as_good", moved=True), failed, move="all", reason="All or none.")
+    shown = " ".join(migration_table(found).plain(110).split())
+    assert "1 of 1 judged task moved to new. 1 task could not be judged." in shown
+    assert "sick: It broke." in shown
+    assert found.stayed == (failed,)

@@ -7,6 +7,7 @@ import pytest
 
 from milepost.entities.asked import Asked
 from milepost.entities.upstream import NO_DAY, Price
+from milepost.reports import backups, words
 from milepost.reports.page import render_report
 from milepost.reports.records import ReportSubject
 
@@ -52,6 +53,17 @@ def page(
     untouched: ReportSubject,
 ) -> str:
     return render_report((banking, churn, foreign, doomed, untouched), "support <desk>", MADE)
+
+
+def test_candidates_have_their_time_size_and_throughput(banking: ReportSubject) -> None:
+    contest = banking.contest
+    assert contest is not None
+    first = msgspec.structs.replace(contest.candidates[0], fit_seconds=33.0, size_bytes=4096)
+    contest = msgspec.structs.replace(contest, candidates=(first, *contest.candidates[1:]))
+    html = render_report((dataclasses.replace(banking, contest=contest),), "desk", MADE)
+    for said in ("fitted in", "texts/s", words.duration(33.0), backups.size(4096)):
+        assert said in html
+    assert outline(html).open == []
 
 
 def test_it_is_balanced_and_its_headings_never_skip_a_level(page: str) -> None:

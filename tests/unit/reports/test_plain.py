@@ -54,6 +54,34 @@ def test_improve_fields_are_the_promised_ones(banking: ReportSubject) -> None:
     assert failed["chosen"] is False
 
 
+def test_what_was_searched_and_what_fitting_took_is_told(banking: ReportSubject) -> None:
+    contest = banking.contest
+    assert contest is not None
+    chosen = contest.chosen
+    assert chosen is not None
+    assert chosen.scorecard is not None
+    assert chosen.scorecard.latency is not None
+    searched = {"tried": 5, "of": 8, "folds": [{"c": 3.0}] * 5}
+    found = msgspec.structs.replace(
+        chosen,
+        parameters={"c": 3.0, "searched": searched},
+        fit_seconds=13.0,
+        size_bytes=4096,
+        scorecard=msgspec.structs.replace(
+            chosen.scorecard,
+            latency=msgspec.structs.replace(chosen.scorecard.latency, cpu_seconds_per_1k=4.0),
+        ),
+    )
+    plain = msgspec.structs.replace(chosen, chosen=False, parameters={"c": 1.0}, scorecard=None)
+    contest = msgspec.structs.replace(contest, candidates=(found, plain))
+    (task,) = validated(improve_json([contest]), "improve")["tasks"]
+    first, second = task["candidates"]
+    told = ("parameters", "searched", "fit_seconds", "size_bytes", "texts_per_second")
+    assert [first[name] for name in told] == [{"c": 3.0}, searched, 13.0, 4096, 250.0]
+    assert (second["parameters"], second["searched"]) == ({"c": 1.0}, None)
+    assert second["texts_per_second"] is None
+
+
 def test_no_contests_give_no_tasks() -> None:
     assert validated(improve_json([]), "improve") == {"tasks": []}
 

@@ -123,6 +123,33 @@ def test_the_affinity_table_shows_what_is_shown_and_what_to_type(found):
     assert everything.count("task_0 ") >= len(found.tasks) - 1
 
 
+def test_what_is_left_out_is_said_with_the_option_that_shows_it():
+    found = estimate(6)
+    few = " ".join(affinity_table(found).plain(100).split())
+    assert "The 12 strongest stand above; --all shows every pair." in few
+    assert "--all" not in affinity_table(found, full=True).plain(100)
+    assert "--all" not in affinity_table(estimate(3)).plain(100)
+
+
+def test_a_group_is_a_suggestion_and_says_where_nothing_in_it_is_shown(found):
+    shown = " ".join(affinity_table(found).plain(100).split())
+    assert "Suggested group: milepost improve --together task_0 task_1" in shown
+    other = msgspec.structs.replace(found, groups=(("task_1", "task_2"), ("task_0",)))
+    shown = " ".join(affinity_table(other).plain(100).split())
+    assert "Suggested group (no effect shown): milepost improve --together task_1 task_2" in shown
+
+
+def test_nothing_is_minus_nothing(found):
+    tiny = tuple(
+        msgspec.structs.replace(each, gain=-1e-5, low=-2e-4, high=-1e-6) for each in found.effects
+    )
+    flat = msgspec.structs.replace(found, effects=tiny)
+    assert "-0.0" not in affinity_table(flat, full=True).plain(100)
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", affinity_chart(flat).svg())
+    assert texts.count("0.0") == len(tiny)
+    assert "-0.0" not in texts
+
+
 @pytest.mark.parametrize("count", [2, 25])
 def test_the_picture_has_a_cell_for_each_pair(count):
     found = estimate(count)

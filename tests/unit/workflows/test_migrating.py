@@ -9,7 +9,7 @@ import pytest
 
 from milepost._base.settings import Settings
 from milepost.entities.configuration import Configuration
-from milepost.entities.errors import InputError, MilepostError, UnknownNameError
+from milepost.entities.errors import EncoderError, InputError, MilepostError, UnknownNameError
 from milepost.entities.serving import Ask
 from milepost.models.onnx_encoder import OnnxEncoder
 from milepost.testing.encoders import HashedEncoder
@@ -32,13 +32,28 @@ KINDS = {
     "embedded": HashedEncoder(),
     "wide": HashedEncoder(dimensions=96, seed=1),
     "blind": HashedEncoder(dimensions=2, seed=2),
+    "frail": HashedEncoder(dimensions=96, seed=3),
+    "short": HashedEncoder(dimensions=96, seed=4),
 }
+BREAKS = "thunder"
 TEXTS = ("ripe apples of kilo", "a hammer from lima")
+
+
+class Frail(HashedTrunk):
+    """A trunk that breaks on texts with a certain word, or on long ones."""
+
+    def forward(self, tokens, **more):
+        limit = 100 if self.encoder is KINDS["short"] else len(tokens) * self.max_tokens
+        texts = ["".join(map(chr, row)) for row in tokens]
+        if any(len(text) > limit or BREAKS in text for text in texts):
+            raise EncoderError("it broke.")
+        return super().forward(tokens, **more)
 
 
 def fake(spec):
     """An encoder without a model, as the workspace opens one."""
-    trunks = {v: HashedTrunk(encoder=KINDS[spec], variant=v) for v in ("fp32", "int8")}
+    kind = Frail if spec in {"frail", "short"} else HashedTrunk
+    trunks = {v: kind(encoder=KINDS[spec], variant=v) for v in ("fp32", "int8")}
     bare = OnnxEncoder(trunks["fp32"])
     return Opened(
         encoder=lambda: bare, bare_encoder=lambda: bare, trunk=trunks.get, weights=lambda: None
@@ -158,10 +173,46 @@ def test_nothing_moves_where_only_the_verdicts_were_asked_for(two):
     assert [row.standing for row in found.tasks] == ["as_good", "as_good"]
     assert not found.moved
     assert two.ledger.releases("first")[0].number == 1
+    assert found.reason.startswith("Nothing moves")
     contest = two.ledger.contest(found.tasks[0].contest)
     assert contest.decision.verdict == "kept"
-    assert contest.decision.reasons[0].startswith("Nothing moves")
+    # The evidence comes first, and what was asked for last.
+    assert found.tasks[0].reason == contest.decision.reasons[0]
+    assert "below release 1" in found.tasks[0].reason
+    assert contest.decision.reasons[-1] == found.reason
     assert told(two).encoder == "embedded"
+
+
+def test_a_strategy_that_cannot_be_refitted_is_not_judged_and_takes_no_look(two):
+    path = two.root / "tasks/second.yaml"
+    path.write_text(path.read_text().replace("things.csv", "others.csv"))
+    others = (two.root / "data/things.csv").read_text() + f"odd,{BREAKS} of kilo,fruit\n"
+    (two.root / "data/others.csv").write_text(others)
+    found, _ = migrate(two, asked(encoder="frail"))
+    assert [(row.standing, row.moved) for row in found.tasks] == [
+        ("as_good", True),
+        ("failed", False),
+    ]
+    failed = found.tasks[1]
+    assert "`head_closed_form` was not fitted" in failed.reason
+    assert "broke" in failed.reason
+    assert (failed.before, failed.contest, failed.against) == (1, None, None)
+    assert [len(two.ledger.looks(name)) for name in ("first", "second")] == [2, 1]
+    assert found.stayed == (failed,)
+    # Together, what could not be judged holds the others up; the encoder stays that of before.
+    rollback(two, "first", "to see")
+    found, _ = migrate(two, asked(encoder="frail", move="all"))
+    assert not found.moved
+    assert found.reason == "second could not be judged, so that none moves."
+    assert found.held_with == "embedded"
+
+
+def test_an_encoder_that_fails_on_long_texts_is_refused_before_anything_is_recorded(two):
+    jobs = len(two.ledger.jobs())
+    with pytest.raises(EncoderError, match="broke"):
+        migrate(two, asked(encoder="short"))
+    assert len(two.ledger.jobs()) == jobs
+    assert len(two.ledger.looks("first")) == 1
 
 
 def test_all_move_together_by_what_they_lose_on_average(two):

@@ -23,6 +23,7 @@ from milepost.contests.searching.prior import (
     regime_of,
 )
 from milepost.data.splitting.folding import FIRST, Folding, fold_groups
+from milepost.entities.contest import SEARCHED
 from milepost.metrics.scoring.calibration import fit_temperature
 from milepost.metrics.scoring.classification import log_loss_rows
 from milepost.predictors.base import Predictor, softmax
@@ -34,9 +35,6 @@ SHARE = 0.1
 
 MOST = 8
 """Most configurations that race."""
-
-SEARCHED = "searched"
-"""Parameter of an entry that tells of its search: how many were tried, and what folds took."""
 
 _FOLDS = 5
 

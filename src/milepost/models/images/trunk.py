@@ -18,7 +18,7 @@ from milepost.models.images.picture import decoded
 from milepost.models.images.steps import Steps
 from milepost.models.images.store import Images
 from milepost.models.packaged import Package, read_package
-from milepost.models.trunk import Passed, Trunk, open_session
+from milepost.models.trunk import Passed, Trunk, open_session, ran
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -171,7 +171,7 @@ class ImageTrunk(Trunk):
         read = [at for at, row in enumerate(tokens) if not isinstance(row, Picture)]
         if seen:
             pixels = np.stack([self._of(cast("Picture", tokens[at]).text) for at in seen])
-            found = cast("NDArray[np.float32]", self._pixels.run(None, {self._input: pixels})[0])
+            found = ran(self._pixels, None, {self._input: pixels}, self._tower.name)[0]
             out[seen, : found.shape[1]] = found
         if read:
             if self.texts is None:
@@ -208,3 +208,11 @@ def in_one_space(encoder: Encoder) -> bool:
         encoder = encoder.inner
     trunk = getattr(encoder, "trunk", None)
     return trunk.one_space if isinstance(trunk, ImageTrunk) else True
+
+
+def reads_texts(encoder: Encoder) -> bool:
+    """Whether it reads texts, and not images alone."""
+    while isinstance(encoder, WrappedEncoder):
+        encoder = encoder.inner
+    trunk = getattr(encoder, "trunk", None)
+    return not isinstance(trunk, ImageTrunk) or trunk.texts is not None

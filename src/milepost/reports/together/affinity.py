@@ -49,7 +49,7 @@ def affinity_table(found: Affinity, *, full: bool = False) -> Document:
     facts = f"{len(found.tasks)} tasks, {sum(found.examples):,} examples, encoder {found.encoder}"
     parts: list[Part] = [Line((("affinity", "accent"), (f"  {facts}", "dim")))]
     parts += [sentence(MEANS, "dim"), BLANK, _grid(rows), BLANK]
-    parts.append(sentence(_counted(found), "dim"))
+    parts.append(sentence(_counted(found, len(rows)), "dim"))
     parts += _groups(found)
     for each in found.left_out:
         parts.append(Line(((f"{each.task} was left out. {each.why}", ""),), mark=("!", "warn")))
@@ -57,7 +57,7 @@ def affinity_table(found: Affinity, *, full: bool = False) -> Document:
 
 
 def affinity_chart(found: Affinity) -> Chart:
-    """A cell for each pair: rows help, columns are helped; framed where it is shown."""
+    """A cell for each pair: rows help, columns are helped; framed where that is significant."""
     import altair as alt
 
     names = found.tasks[:MOST_CELLS]
@@ -117,7 +117,7 @@ def affinity_chart(found: Affinity) -> Chart:
         title=title,
         subtitle=[
             "Row: whose examples are learned. Column: whose log loss falls (blue) or rises (red),",
-            "in percent. Framed: shown, whatever the number of pairs.",
+            "in percent. Framed: significant after correction for the number of pairs.",
         ],
     )
     helped = [e for e in kept if e.verdict == "helps"]
@@ -168,13 +168,16 @@ def _grid(rows: Sequence[Effect]) -> Grid:
     )
 
 
-def _counted(found: Affinity) -> str:
+def _counted(found: Affinity, told: int) -> str:
     helps = sum(each.verdict == "helps" for each in found.effects)
     harms = sum(each.verdict == "harms" for each in found.effects)
-    return (
+    said = (
         f"Of {words.count(len(found.effects), 'pair', 'pairs')}, {helps} are shown to help and "
         f"{harms} to harm; p-values are corrected for all of them."
     )
+    if told < len(found.effects):
+        said += f" The {told} strongest stand above; --all shows every pair."
+    return said
 
 
 def _groups(found: Affinity) -> list[Part]:
@@ -183,7 +186,12 @@ def _groups(found: Affinity) -> list[Part]:
     parts: list[Part] = []
     for group in together:
         said = f"milepost improve --together {' '.join(group)}"
-        parts.append(Line((("Tuned together: ", ""), (said, "code")), mark=("•", "accent")))
+        shown = any(
+            each.verdict == "helps" and {each.source, each.target} <= set(group)
+            for each in found.effects
+        )
+        what = "Suggested group" if shown else "Suggested group (no effect shown)"
+        parts.append(Line(((f"{what}: ", ""), (said, "code")), mark=("•", "accent")))
     if alone:
         said = f"Alone, as nobody is expected to help: {', '.join(alone)}."
         parts.append(Line(((said, ""),), mark=("•", "dim")))
@@ -191,7 +199,7 @@ def _groups(found: Affinity) -> list[Part]:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:+.1f} %"
+    return f"{round(100 * value, 1) + 0.0:+.1f} %"  # + 0.0, so that none is "-0.0"
 
 
 def _cell(each: Effect, place: dict[str, int], most: float) -> dict[str, object]:
@@ -199,5 +207,5 @@ def _cell(each: Effect, place: dict[str, int], most: float) -> dict[str, object]
     return {
         "x": x, "y": y, "left": x - 0.46, "right": x + 0.46, "top": y - 0.46, "bottom": y + 0.46,
         "gain": each.gain, "strength": min(1.0, abs(each.gain) / most) ** 0.7,
-        "shown": int(each.verdict != "unclear"), "told": f"{100 * each.gain:.1f}",
+        "shown": int(each.verdict != "unclear"), "told": f"{round(100 * each.gain, 1) + 0.0:.1f}",
     }  # fmt: skip

@@ -17,6 +17,7 @@ from milepost.contests.runner import Entry, Fitted, combine, run
 from milepost.contests.searching.searched import settled
 from milepost.entities.contest import Contest, CurvePoint, Moving
 from milepost.entities.decision import Decision
+from milepost.entities.errors import InputError
 from milepost.entities.ids import ContestId
 from milepost.entities.money import MICRO
 from milepost.entities.release import Channel, Manifest
@@ -56,7 +57,7 @@ from milepost.workflows.contest.timing import Encoders, latencies
 from milepost.workflows.context import Context
 from milepost.workflows.looking.looks import take_look
 from milepost.workflows.tasks.current import version_of
-from milepost.workflows.together.stored import kept_with
+from milepost.workflows.together.stored import kept_with, with_tuning
 from milepost.workflows.upkeep.jobs import Work
 from milepost.workflows.versions import code_version
 
@@ -104,7 +105,9 @@ def held(
     problem = problem_of(context, task, material, options.seed, deadline, work.tell, asked.language)
     entries = _entries(context, work, asked, material, problem)
     came = _enter_all(context, asked, material, entries)
-    entered = came.entries
+    entered = with_tuning(context, material, came.entries)
+    if asked.moving is not None:
+        _require_fitted(entered)
     asked = _settled(asked, entered)
     work.tell("judging", 0.8)
     named = contest_id(work)
@@ -191,6 +194,17 @@ def _enter_all(context: Context, asked: Asked, material: Material, entries: Entr
         last = combine(problem, folding, made_of, others, entries.around, held)
         entered += [with_times(entry) for entry in last]
     return _Entered(entered, timed, entries.purse.foreseen)
+
+
+def _require_fitted(entered: Sequence[Entry]) -> None:
+    """Refuse to judge the floor in place of the one strategy that a task is to move with.
+
+    Raises:
+        InputError: If that could not be fitted.
+    """
+    for each in entered:
+        if each.fitted is None and each.strategy != FLOOR_STRATEGY:
+            raise InputError(f"`{each.strategy}` was not fitted. {each.error}")
 
 
 def _settled(asked: Asked, entered: Sequence[Entry]) -> Asked:

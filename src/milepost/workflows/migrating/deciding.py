@@ -9,6 +9,7 @@ from milepost.entities.migration import MovedTask, Together
 from milepost.releases.together import (
     decide_together,
     decided_together,
+    only_judged,
     standing_of,
     together_of,
 )
@@ -16,6 +17,8 @@ from milepost.workflows.context import Context
 from milepost.workflows.looking.history import judged_keys
 from milepost.workflows.migrating.judging import Judged
 from milepost.workflows.migrating.options import MigrateOptions
+
+NOTHING = "Nothing moves: only the verdicts were asked for."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,11 +46,14 @@ def decide(
     mean = _mean(context, contests)
     stale = _moved_meanwhile(context, judged)
     if options.move == "none":
-        reason = "Nothing moves: only the verdicts were asked for."
-        return Decided(_all(contests, moves=False, reason=reason), mean, reason)
+        own = {name: only_judged(each, NOTHING) for name, each in contests.items()}
+        return Decided(own, mean, NOTHING)
     if options.move == "all" and contests:
         moves, reason = decide_together(contests, mean, options.loss)
-        if stale:
+        failed = [each.task for each in judged if each.failed]
+        if failed:
+            moves, reason = False, f"{', '.join(failed)} could not be judged, so that none moves."
+        elif stale:
             moves, reason = False, f"Production of {', '.join(stale)} was moved meanwhile."
         return Decided(_all(contests, moves=moves, reason=reason), mean, reason)
     stays = "Production was moved while it was judged; it stays."
@@ -69,8 +75,8 @@ def concluded(
     if not found:
         return None
     first = next(iter(found.values()))
-    reason = "" if options.move == "each" else first.decision.reasons[0]
-    return Decided(found, _mean(context, found), reason)
+    told = {"each": "", "all": first.decision.reasons[0], "none": NOTHING}
+    return Decided(found, _mean(context, found), told[options.move])
 
 
 def row_of(judged: Judged, contest: Contest | None) -> MovedTask:
@@ -78,7 +84,7 @@ def row_of(judged: Judged, contest: Contest | None) -> MovedTask:
     if contest is None:
         return MovedTask(
             task=judged.task,
-            standing="settled" if judged.settled else "not_judged",
+            standing="settled" if judged.settled else "failed" if judged.failed else "not_judged",
             moved=False,
             reason=judged.why,
             before=judged.release,

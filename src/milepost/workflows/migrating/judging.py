@@ -51,6 +51,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
             judged.
         why: Why nothing was, as a sentence; empty where something was.
         settled: Whether it reads the other encoder already.
+        failed: Whether something is in production that should have been judged, and could not be.
     """
 
     task: str
@@ -59,6 +60,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     contest: Digest | None = None
     why: str = ""
     settled: bool = False
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,15 +96,15 @@ class Judging:
         """A task, judged now or by an earlier process; what cannot be judged is a row, no end."""
         if name in self.done:
             return self.done[name]
-        ledger = self.context.ledger
+        ledger, found = self.context.ledger, Judged(task=name)
         try:
             task = current_task(self.context, name)
             channel = ledger.channel(name)
             if channel is None:
-                return Judged(task=name, why="Nothing is in production.")
+                return msgspec.structs.replace(found, why="Nothing is in production.")
             release = ledger.release(name, channel.release)
-            predictor, manifest = load_bundle(self.context, release.bundle)
             found = Judged(task=name, release=release.number, version=channel.version)
+            predictor, manifest = load_bundle(self.context, release.bundle)
             if manifest.encoder == self.there.encoder().digest:
                 why = "It reads this encoder already."
                 return msgspec.structs.replace(found, why=why, settled=True)
@@ -114,7 +116,8 @@ class Judging:
             require_readable(task, self.there.inputs_read())
             return self._judged(task, channel, release, shares)
         except MilepostError as error:
-            return Judged(task=name, why=f"It could not be judged: {error}")
+            why = f"It could not be judged: {error}"
+            return msgspec.structs.replace(found, why=why, failed=True)
 
     def _judged(
         self, task: Task, channel: Channel, release: Release, shares: tuple[float, float]

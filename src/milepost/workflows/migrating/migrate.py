@@ -17,6 +17,7 @@ from milepost.entities.errors import ConflictError, InputError
 from milepost.entities.ids import Digest
 from milepost.entities.job import Plan
 from milepost.entities.migration import EncoderNamed, Migration, MovedTask
+from milepost.models.images.trunk import reads_texts
 from milepost.workflows.context import Context
 from milepost.workflows.encoders import places
 from milepost.workflows.ledger_address import FILE, with_places
@@ -35,6 +36,10 @@ _JUDGED = 0.9
 """Share of the job that is done once every task is judged."""
 
 _TRIES = 3
+
+_LONG = "a long text " * 4096
+"""More tokens than any encoder reads: one whose weights have fewer positions than its configuration
+says fails on it, and not on the first task with a long text."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +63,7 @@ def migrate(context: Context, options: MigrateOptions) -> tuple[Migration, Conte
     Raises:
         UnknownNameError: If there is no such task or encoder.
         InputError: If an option cannot be used, or ``milepost.toml`` cannot be changed.
-        EncoderError: If the encoder is not there, or cannot be exported.
+        EncoderError: If the encoder is not there, cannot be exported, or fails on a long text.
         HeldError: If another process migrates at this moment.
     """
     names = asked_tasks(context.root, options)
@@ -93,12 +98,14 @@ def migrate(context: Context, options: MigrateOptions) -> tuple[Migration, Conte
 
 
 def _both(context: Context, written: str) -> _Both:
-    """Both encoders, opened: one that cannot be had is found before anything is recorded."""
+    """Both encoders, opened: one that cannot be had or run is found before anything is recorded."""
     encoders = context.encoders
     if encoders is None:
         raise InputError("this workspace knows no other encoder.", where="encoder")
     spec = encoder_spec(context.root, written)
     there = context.on(encoders.open(spec))
+    if reads_texts(there.bare_encoder()):
+        there.bare_encoder().encode([_LONG])
     source = _named(context, context.configuration.encoder)
     target = _named(there, spec)
     for each in (source, target):
@@ -184,7 +191,9 @@ def _hold_with(
 ) -> str:
     """The encoder for new contests from now on: the other one once most tasks read it."""
     there = sum(each.settled for each in judged) + sum(row.moved for row in rows)
-    stayed = sum(row.contest is not None and not row.moved for row in rows)
+    stayed = sum(
+        not row.moved and (row.contest is not None or row.standing == "failed") for row in rows
+    )
     if options.tasks is not None or options.move == "none" or there <= stayed:
         return both.here.configuration.encoder
     text = _text(both, encoder=both.target.spec)

@@ -1,14 +1,19 @@
 """The record of tasks that were tuned together and its adapters, as bytes and back."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 
+from milepost.contests.runner import Entry
 from milepost.data.duplicates import text_keys
 from milepost.entities.errors import CorruptError, DataError
 from milepost.entities.example import Examples
 from milepost.entities.ids import Digest
 from milepost.entities.together import Together
 from milepost.models.adapters import Adapter
+from milepost.strategies.multitask import Multitask
 from milepost.strategy import Joint
 from milepost.workflows.contest.datasets import Material
 from milepost.workflows.contest.snapshots import stored_examples
@@ -104,6 +109,31 @@ def kept_with(context: Context, material: Material) -> tuple[Digest, ...]:
         return ()
     record = together_of(context, digest)
     return (digest, *record.adapters, record.whole)
+
+
+def with_tuning(context: Context, material: Material, entries: Sequence[Entry]) -> list[Entry]:
+    """The entries; to the time of what was tuned together its task's share of the tuning is added.
+
+    The tuning is paid for by all tasks alike.
+
+    Raises:
+        StorageError: If the record is gone or damaged.
+    """
+    digest = material.split.together
+    if isinstance(digest, msgspec.UnsetType):
+        return list(entries)
+    record = together_of(context, digest)
+    n = len(record.tasks)
+    return [
+        replace(
+            entry,
+            seconds=entry.seconds + record.seconds / n,
+            cpu_seconds=entry.cpu_seconds + record.cpu_seconds / n,
+        )
+        if entry.strategy == Multitask.name and entry.fitted is not None
+        else entry
+        for entry in entries
+    ]
 
 
 def with_others(

@@ -37,6 +37,7 @@ class _Step(NamedTuple):
     steps: int
     wanted: int
     seconds: float
+    cpu_seconds: float
     notes: Sequence[str]
 
 
@@ -85,6 +86,7 @@ class Tuner:
             mix=asdict(self.strategy.mix()),
             steps=tuple(step.steps for step in done),
             seconds=sum(step.seconds for step in done),
+            cpu_seconds=sum(step.cpu_seconds for step in done),
             notes=tuple(dict.fromkeys(note for step in done for note in step.notes)),
         )
         return self.context.artifacts.put(canonical_json(record))
@@ -109,7 +111,7 @@ class Tuner:
 
         from milepost.strategies.tuning.training import tune
 
-        started = time.monotonic()
+        started, cpu_started = time.monotonic(), time.process_time()
         corpora = self.joined.corpora(fold)
         tuning = self.strategy.tuning(self._rows(fold))
         mixing = Mixture(self.strategy.mix(), corpora, self.seed)
@@ -134,6 +136,7 @@ class Tuner:
             steps=tuned.steps,
             wanted=tuning.steps,
             seconds=time.monotonic() - started,
+            cpu_seconds=time.process_time() - cpu_started,
             notes=notes,
         )
 
@@ -169,16 +172,17 @@ class _KeptStep(msgspec.Struct, frozen=True):
     steps: int
     seconds: float
     notes: tuple[str, ...]
+    cpu_seconds: float = 0.0
 
 
 def _kept(step: _Step) -> Kept | None:
     """Nothing where time cut it short: a later process with more tries again."""
     if step.steps < step.wanted:
         return None
-    kept = _KeptStep(step.adapter, step.steps, step.seconds, tuple(step.notes))
+    kept = _KeptStep(step.adapter, step.steps, step.seconds, tuple(step.notes), step.cpu_seconds)
     return Kept(msgspec.to_builtins(kept), (step.adapter,))
 
 
 def _read(step: Step) -> _Step:
     kept = msgspec.convert(step.result, _KeptStep)
-    return _Step(kept.adapter, kept.steps, kept.steps, kept.seconds, kept.notes)
+    return _Step(kept.adapter, kept.steps, kept.steps, kept.seconds, kept.cpu_seconds, kept.notes)

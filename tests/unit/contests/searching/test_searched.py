@@ -8,13 +8,13 @@ from milepost._base.clock import Deadline
 from milepost.contests.runner import predict, run
 from milepost.contests.searching.prior import configurations_of, expected, learned, regime_of
 from milepost.contests.searching.searched import (
-    SEARCHED,
     Searched,
     as_recorded,
     searched,
     settled,
 )
 from milepost.data.splitting.folding import Folding, fold_groups
+from milepost.entities.contest import SEARCHED
 from milepost.predictors.linear import LinearPredictor
 from milepost.strategies.head_closed_form import HeadClosedForm
 from milepost.strategies.head_logistic import HeadLogistic

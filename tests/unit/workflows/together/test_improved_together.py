@@ -44,6 +44,17 @@ def test_each_task_has_a_contest_in_which_it_competes(context, done):
 
 
 @pytest.mark.slow
+def test_each_task_pays_its_share_of_the_tuning(done):
+    record = done.record
+    assert min(record.seconds, record.cpu_seconds) > 0
+    for each in done.improvements:
+        row = {c.strategy: c for c in each.contest.candidates}["multitask"]
+        alone = row.fit_seconds - record.seconds / 2
+        assert 0 < alone < row.fit_seconds
+        assert row.fit_cpu_seconds > record.cpu_seconds / 2
+
+
+@pytest.mark.slow
 def test_gains_hold_it_against_the_best_of_the_others(done):
     for gain, each in zip(done.gains, done.improvements, strict=True):
         cards = {c.strategy: c.scorecard for c in each.contest.candidates}
