@@ -37,6 +37,7 @@ from milepost.workflows.learning.heads import (
     taught,
     truth_of,
 )
+from milepost.workflows.learning.likely import require_likely
 from milepost.workflows.release.bundles import load_bundle, store_bundle
 from milepost.workflows.serving.fidelity import at_least
 from milepost.workflows.tasks.current import current_task
@@ -99,8 +100,8 @@ class Teacher:
 
         Raises:
             UnknownNameError: If there is no such task or label.
-            InputError: If there is no text, it is no answer of the task's kind, or the task's own
-                examples say otherwise of it.
+            InputError: If there is no text, it is no answer of the task's kind or a score far from
+                those of the examples, or the task's own examples say otherwise of it.
         """
         with self._lock:
             for _ in range(_TRIES):
@@ -117,12 +118,11 @@ class Teacher:
         release = None if channel is None else context.ledger.release(name, channel.release)
         text = _text_of(task, given)
         label = _written(context, task, release, said, text)
-        if release is None:
-            return self._keep(name, text, label, (None, "nothing is in production yet"))
-        try:
-            head = self._head(name, release)
-        except InputError as error:
-            return self._keep(name, text, label, (release, error.what.partition(": ")[2]))
+        head, why = self._opened(name, release)
+        require_likely(context, task, label, head)
+        if head is None:
+            return self._keep(name, text, label, (release, why))
+        release = head.release
         if set(names_in(task.kind, label)) - set(head.predictor.labels):
             why = f"release {release.number} does not know the label yet"
             return self._keep(name, text, label, (release, why))
@@ -151,6 +151,15 @@ class Teacher:
                 learned=head.update.learned if head.update else 0,
             )
         return self._follow(head, lesson, vector, before, reason)
+
+    def _opened(self, name: str, release: Release | None) -> tuple[LiveHead | None, str]:
+        """The head, or why there is none that can change."""
+        if release is None:
+            return None, "nothing is in production yet"
+        try:
+            return self._head(name, release), ""
+        except InputError as error:
+            return None, error.what.partition(": ")[2]
 
     def _head(self, name: str, release: Release) -> LiveHead:
         """The head as it answers now, opened where the one that is held is another."""

@@ -156,3 +156,18 @@ def test_what_the_examples_say_otherwise_is_refused(released):
 def test_what_is_compared_label_by_label_is_refused(released, task):
     with pytest.raises(InputError, match="evaluate"):
         compare(released, task, "head_ridge", "majority")
+
+
+def test_a_score_far_from_all_others_is_refused(released):
+    """In production by what the head knows, and before that by what the files say."""
+    where = "77777 is far from those of the examples, 1.04 to 4.07"
+    with pytest.raises(InputError, match=where):
+        Teacher(released).learn("scores", NEW, 77777, "x")
+    file = released.root / "tasks/scores.yaml"
+    (released.root / "tasks/more.yaml").write_text(
+        file.read_text().replace("name: scores", "name: more")
+    )
+    with pytest.raises(InputError, match=where):
+        Teacher(released).learn("more", NEW, 77777, "x")
+    assert not released.ledger.feedback("scores") + released.ledger.feedback("more")
+    assert Teacher(released).learn("more", NEW, 6, "x").why == "Nothing is in production yet."
