@@ -248,6 +248,9 @@ class ReleaseRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 PAIRED = ("match", "rank")
 """Kinds whose inputs are the sides of a pair."""
 
+OF_WORDS = ("extract", "rank")
+"""Kinds that are about words, so that no input is an image."""
+
 FOR_TEXTS = ("out_of_scope",)
 """Fields of a task that rest on labels being said in words like the inputs: not for pairs."""
 
@@ -338,6 +341,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise FieldError("at least one input is needed", where="inputs")
         if self.pairs and len(names) != 2:
             raise FieldError("a pair has exactly two inputs, its sides", where="inputs")
+        if self.images and self.kind in OF_WORDS:
+            raise FieldError(f"a task of the kind {self.kind} reads no images", where="inputs")
         if self.data.candidate_files and self.kind != "rank":
             raise FieldError("they are for tasks of the kind rank", where="data.candidates")
         if len(names) > 1 and "text" in names:

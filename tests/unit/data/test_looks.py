@@ -82,6 +82,8 @@ def test_a_cell_that_is_no_image_is_named_and_an_empty_one_leaves_the_row_out():
     [
         ({"guards": ["other"]}, "not for tasks that read images"),
         ({"compose": "{photo}"}, "several inputs"),
+        ({"kind": "extract"}, "extract reads no images"),
+        ({"kind": "rank", "inputs": {"query": "string", "photo": "image"}}, "rank reads no images"),
     ],
 )
 def test_what_rests_on_words_is_refused(fields, said):

@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
+from milepost.data.load import load_table
 from milepost.entities.errors import DataError, InputError, TaskFileError
 from milepost.entities.task import Objective, Task
 from milepost.workflows.tasks.checking import check
@@ -9,6 +12,7 @@ from milepost.workflows.tasks.ingest import (
     add_file,
     add_task,
     free_name,
+    make_task,
     plan_workspace,
 )
 
@@ -105,3 +109,13 @@ def test_check_finds_what_is_declared_and_cannot_be_used_on_its_line(context):
     (said,) = found("out_of_scope: {label: plums}")
     assert f"tasks/fruit.yaml:{lines + 1}: out_of_scope:" in said
     assert found("behaviour:", first) == []
+
+
+def test_a_side_of_a_pair_may_be_an_image_but_not_to_rank():
+    table = load_table([{"said": "red", "shot": "a.png", "label": "yes"}])
+    both = Columns(pair=("said", "shot"), image="shot")
+    assert make_task(table, "t", both, Objective()).images == ("right",)
+    with pytest.raises(InputError, match="rank reads no images"):
+        make_task(table, "t", replace(both, kind="rank"), Objective())
+    with pytest.raises(InputError, match="'label' is none of the pair: said, shot"):
+        make_task(table, "t", replace(both, image="label"), Objective())

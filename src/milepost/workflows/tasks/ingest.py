@@ -63,7 +63,8 @@ class Columns:
         label: Column of the label; ``None`` takes what the task file says.
         pair: Columns of both sides of a pair, for a new task that matches; ``None`` for other ones.
         kind: Kind of a new task.
-        image: Column of the images of a new task; beside it a text only where ``text`` is named.
+        image: Column of the images of a new task, which may be a side of its pair; beside it a text
+            only where ``text`` is named.
         encoder: Encoder of a new task; ``None`` for that of the workspace.
     """
 
@@ -80,7 +81,11 @@ class Columns:
         pair = self.pair or (ASKED if self.kind == "rank" else None)
         if pair:
             names = ASKED if self.kind == "rank" else SIDES
-            return {side: {"column": c} for side, c in zip(names, pair, strict=True)}
+            image = {"type": "image"}
+            return {
+                side: {**(image if c == self.image else {}), "column": c}
+                for side, c in zip(names, pair, strict=True)
+            }
         if self.image is None:
             return {"text": {"column": self.text or "text"}}
         found = {_name_for(self.image, "image"): {"type": "image", "column": self.image}}
@@ -127,7 +132,7 @@ def make_task(table: Table, name: str, columns: Columns, objective: Objective) -
 
     Raises:
         UnknownNameError: If a column is missing.
-        InputError: If the name or the objective is not valid.
+        InputError: If the name or the objective is not valid, or the kind reads no images.
     """
     label = columns.label or "label"
     kind: Kind = "match" if columns.pair and columns.kind == "classify" else columns.kind
@@ -137,6 +142,12 @@ def make_task(table: Table, name: str, columns: Columns, objective: Objective) -
     read = [each["column"] for each in columns.inputs.values()]
     for column in (*read, *([label] if labelled else [])):
         table.column(column)
+    if columns.image is not None and columns.image not in read:
+        raise InputError(
+            f"the column {columns.image!r} is none of the pair: {', '.join(read)}.",
+            where="image",
+            advice="Name the side that holds the images.",
+        )
     if inputs == {"text": {"column": "text"}}:
         inputs = {"text": "string"}
     try:
