@@ -15,6 +15,7 @@ import numpy as np
 
 from milepost.data.clean import as_text
 from milepost.data.duplicates import text_keys
+from milepost.data.truths import separator_of, set_in
 from milepost.entities.errors import ConflictError, InputError, MilepostError, UnknownNameError
 from milepost.entities.ids import Digest
 from milepost.entities.kinds import names_in, said_truth, written_score, written_set
@@ -305,7 +306,9 @@ def _written(context: Context, task: Task, release: Release | None, said: Truth,
         UnknownNameError: For a label that neither the task nor its data declares.
         InputError: If it is no answer of the task's kind.
     """
-    given = said if isinstance(said, str) else msgspec.json.encode(said).decode()
+    given = said.strip() if isinstance(said, str) else msgspec.json.encode(said).decode()
+    if task.kind == "multilabel" and given[:1] not in ("", "["):
+        given = set_in(given, separator_of(task))
     labels = tuple(task.labels)
     if not labels and release is not None:
         labels = load_bundle(context, release.bundle)[1].labels

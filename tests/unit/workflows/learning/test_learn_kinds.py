@@ -95,6 +95,17 @@ def test_labels_are_answered_once_they_are_taught(released):
     assert json.loads(none.label) == []
 
 
+@pytest.mark.parametrize("separator", [None, " / "])
+def test_labels_are_taught_as_a_data_file_says_them(released, separator):
+    between = separator or "|"
+    if separator:
+        file = released.root / "tasks/sets.yaml"
+        file.write_text(file.read_text().replace("id: id", f"id: id, separator: '{separator}'"))
+    teacher = Teacher(released)
+    assert teacher.learn("sets", NEW, f" tool{between}fruit ", "x").label == '["fruit","tool"]'
+    assert teacher.learn("sets", f"{NEW} today", "tool", "x").label == '["tool"]'
+
+
 @pytest.mark.parametrize(
     ("task", "given", "text"),
     [("scores", NEW, NEW), ("pairs", {"a": NEW, "b": "a shed"}, f"{NEW} ␞ a shed")],
@@ -133,7 +144,9 @@ def test_what_is_forgotten_never_was(released):
     ("task", "given", "said", "error", "where"),
     [
         ("sets", NEW, ["fruits"], UnknownNameError, "fruits"),
-        ("sets", NEW, "fruit", InputError, "JSON array"),
+        ("sets", NEW, '["fruit"', InputError, "JSON array"),
+        ("sets", NEW, " ", InputError, "JSON array"),
+        ("sets", NEW, "fruit|tols", UnknownNameError, "tols"),
         ("scores", NEW, "high", InputError, "finite"),
         ("scores", NEW, float("nan"), InputError, "finite"),
         ("pairs", NEW, 2.0, InputError, "a, b"),
