@@ -238,5 +238,5 @@ def test_the_answer_to_a_bare_query_is_a_candidate_and_those_behind_it():
     assert told["ranking"] == (first, {"text": "c", "score": 0.25})
     assert (told["label"], told["score"], told["error"]) == ("b", 0.5, None)
     assert "ranking" not in columns(row, added("rank"))
-    table = pq.read_table(io.BytesIO(write_parquet([{}], {n: [v] for n, v in told.items()})))
+    table = pq.read_table(io.BytesIO(write_parquet([{"n": 1}], {n: [v] for n, v in told.items()})))
     assert table["ranking"].to_pylist() == [[first, {"text": "c", "score": 0.25, "trace_id": None}]]
