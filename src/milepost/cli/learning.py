@@ -30,7 +30,7 @@ def learn(
         list[str], typer.Argument(help="The input; of a task with several a text for each.")
     ],
     label: Annotated[
-        str, typer.Argument(help='The right label; labels as ["a", "b"], or the score.')
+        str, typer.Argument(help='The right label; labels as a|b or ["a", "b"], or the score.')
     ],
     reason: ReasonOption = "taught by hand",
     workspace: WorkspaceOption = None,

@@ -306,10 +306,15 @@ def _fitted(problem: Problem, folding: Folding, strategy: Strategy) -> Fitted:
 
 
 def refit(problem: Problem, strategy: Strategy, like: Predictor) -> Predictor:
-    """The strategy on other examples at the cost of one fit; temperature as that of ``like``."""
+    """The strategy on other examples at the cost of one fit.
+
+    Temperature and thresholds are those of ``like``, so that both decide by the same rule.
+    """
     if isinstance(strategy, CrossFitting):
-        return strategy.refit(problem, like)
-    return strategy.fit(problem).calibrated(like.temperature)
+        again = strategy.refit(problem, like)
+    else:
+        again = strategy.fit(problem).calibrated(like.temperature)
+    return replace(again, thresholds=like.thresholds)
 
 
 def _cross_fit(

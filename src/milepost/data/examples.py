@@ -147,7 +147,7 @@ def gather_examples(
     if task.labels:
         findings += _unknown(examples, task, place, unknown_labels)
     if unknown_labels == "error":
-        _require_enough(examples, task, rows, place)
+        require_enough(examples, task, rows, place)
     return Gathered(examples, tuple(table.source for table in tables), rows, tuple(findings))
 
 
@@ -378,7 +378,18 @@ def _unknown(
     ]
 
 
-def _require_enough(examples: Examples, task: Task, rows: int, place: str) -> None:
+def require_enough(examples: Examples, task: Task, rows: int, place: str) -> None:
+    """Refuse what nothing of the task's kind can be learned from.
+
+    Args:
+        examples: What there is.
+        task: Names kind and labels.
+        rows: Rows that were read, empty ones included.
+        place: Where they come from.
+
+    Raises:
+        DataError: If it is too little; says what is missing.
+    """
     if task.kind == "score" and rows and len(examples):
         require_scores(examples, task, place)
         return

@@ -10,6 +10,7 @@ import msgspec
 from milepost._base.settings import Settings
 from milepost.data.examples import Gathered, UnknownLabels, gather_examples, read_tables
 from milepost.data.load import Table
+from milepost.data.outlying import about_scores
 from milepost.data.quality import profile
 from milepost.data.ranking import candidates_of, grouped, unit_name, with_negatives
 from milepost.data.split import Sides
@@ -142,10 +143,11 @@ def _with_drawn(
 def _reading(
     gathered: Gathered, examples: Examples, task: Task, findings: Sequence[Finding] = ()
 ) -> Reading:
+    outlying = about_scores(examples) if task.kind == "score" else ()
     quality = profile(
         examples,
         rows=gathered.rows,
-        findings=[*gathered.findings, *findings],
+        findings=[*gathered.findings, *findings, *outlying],
         declared=tuple(task.labels),
         counts=names_of(examples, task),
         kind=task.kind,

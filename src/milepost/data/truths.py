@@ -46,9 +46,7 @@ def truths_of(table: Table, task: Task) -> list[str | None]:
         return _grades(table, task)
     values = table.column(task.data.label, "column")
     if task.kind == "multilabel":
-        said = task.data.separator
-        separator = SEPARATOR if isinstance(said, msgspec.UnsetType) else said
-        return _each(values, table, _set, [separator] * len(values))
+        return _each(values, table, set_in, [separator_of(task)] * len(values))
     if task.kind == "score":
         return _each(values, table, _score)
     if task.kind == "extract":
@@ -61,6 +59,12 @@ def truths_of(table: Table, task: Task) -> list[str | None]:
             advice="Keep one label per row, or make it a task of the kind multilabel.",
         )
     return labels
+
+
+def separator_of(task: Task) -> str:
+    """What stands between the labels of a row of the task's files."""
+    said = task.data.separator
+    return SEPARATOR if isinstance(said, msgspec.UnsetType) else said
 
 
 def names_of(examples: Examples, task: Task) -> Counter[str]:
@@ -153,7 +157,16 @@ def _each(
     return found
 
 
-def _set(text: str, separator: str) -> str:
+def set_in(text: str, separator: str) -> str:
+    """The labels of a cell, which are separated or a JSON array, as the truth of an example.
+
+    Args:
+        text: The cell, without space around it and not empty.
+        separator: What stands between labels.
+
+    Raises:
+        ValueError: If it begins as a JSON array and is none; the end of a sentence about it.
+    """
     if text[0] != "[":
         return written_set([name.strip() for name in text.split(separator) if name.strip()])
     try:

@@ -110,7 +110,8 @@ class ErasedSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 Production = Literal["untouched", "updated", "to be replaced", "none"]
 """``untouched``: it learned from none of them. ``updated``: its head has forgotten them already.
-``to be replaced``: it still answers as it learned, until a contest replaces it."""
+``to be replaced``: it still answers as it learned, until a contest replaces it. A dry run says what
+it would be."""
 
 
 class Forgotten(msgspec.Struct, frozen=True, kw_only=True):

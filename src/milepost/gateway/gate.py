@@ -138,7 +138,7 @@ class Gate:
         """
         self.check_right(caller, ask.task)
         self.check_texts(ask.texts)
-        if ask.protocol not in {"native", "batch"}:
+        if ask.protocol == "openai":
             require_one_input(self.service.task(ask.task))
         inputs, deadline = len(ask.texts), ask.deadline
         if self.service.asks(ask.task):

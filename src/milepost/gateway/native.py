@@ -14,7 +14,7 @@ from milepost.entities.serving import Answers, Guard, ServedTask
 from milepost.entities.spans import MOST_SPANS, written_spans
 from milepost.gateway.call import Call, Reply, as_json
 from milepost.gateway.errors import RefusedError
-from milepost.gateway.ranking import ranked
+from milepost.gateway.ranking import bare_query, query_name, ranked
 from milepost.gateway.reading import Reader
 from milepost.gateway.routes import Route
 from milepost.serving.asking import Said
@@ -25,7 +25,7 @@ class PredictRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     Attributes:
         inputs: Texts, or objects with the task's inputs by their names; of a task with several
-            inputs objects only. A text is a bare query of a task that ranks.
+            inputs objects only. Of a task that ranks a text, or the query alone, is a bare query.
         top_k: Most labels in ``probabilities``, or candidates for a bare query; left out, 5.
         subject: Who or what the answers are for; the same subject always gets the same release.
     """
@@ -168,13 +168,11 @@ async def predict(call: Call) -> Reply:
     # Before the body, so that a key learns nothing by what is said about it.
     call.gate.check_right(call.caller, task)
     request = await call.read(_read_predict)
-    served, queries = call.gate.task(call.caller, task), request.inputs
-    how = served.inputs
-    bare = [each for each in queries if isinstance(each, str)]
-    if served.kind == "rank" and how is not None and bare and len(bare) == len(queries):
-        return as_json(await ranked(call, task, how, bare, (request.top_k, request.subject)))
+    served = call.gate.task(call.caller, task)
     texts = texts_of(call, task, request.inputs)
     ask = call.ask(task, texts, top=request.top_k, subject=request.subject)
+    if served.kind == "rank" and served.inputs is not None:
+        return as_json(await ranked(call, ask, served.inputs))
     return as_json(await call.gate.answer(call.caller, ask))
 
 
@@ -187,8 +185,12 @@ def texts_of(call: Call, task: str, inputs: Sequence[str | dict[str, str]]) -> t
     """
     served = call.gate.task(call.caller, task)
     if served.inputs is not None:
-        how = served.inputs
-        return tuple(_composed(task, how, at, given) for at, given in enumerate(inputs))
+        how, query = served.inputs, query_name(served)
+        bare = (bare_query(given, query) for given in inputs)
+        return tuple(
+            _composed(task, how, at, given, query) if alone is None else alone
+            for at, (given, alone) in enumerate(zip(inputs, bare, strict=True))
+        )
     if all(type(given) is str for given in inputs):
         return tuple(inputs)  # pyright: ignore[reportReturnType] - all are texts
     name = served.input
@@ -215,8 +217,10 @@ def texts_of(call: Call, task: str, inputs: Sequence[str | dict[str, str]]) -> t
     return tuple(texts)
 
 
-def _composed(task: str, how: Composition, at: int, given: str | dict[str, str]) -> str:
-    """The one text of several inputs.
+def _composed(
+    task: str, how: Composition, at: int, given: str | dict[str, str], alone: str | None = None
+) -> str:
+    """The one text of several inputs, of which one may be enough alone.
 
     Raises:
         RefusedError: 400 if one is missing, or there is no such one.
@@ -244,7 +248,8 @@ def _composed(task: str, how: Composition, at: int, given: str | dict[str, str])
             "unknown_field" if other else "missing_field",
             f"the inputs of {task} are {names}; {said}.",
             param=f"inputs[{at}].{(other or missing or '')[:100]}",
-            advice=(f"Did you mean {near!r}? " if near else "") + f"Send {names}.",
+            advice=(f"Did you mean {near!r}? " if near else "")
+            + (f"Send {names}." if alone is None else f"Send {names}, or {alone!r} alone."),
         )
     return how.text(given)
 

@@ -13,6 +13,11 @@ _PRODUCTION = {
     "before until a contest replaces it.",
 }
 
+_WOULD = (
+    "Release {release}, which is in production, would forget them at once: its head would answer "
+    "as if it had been fitted without them."
+)
+
 
 def learned_document(came: Learned) -> Document:
     """What one label came to: the answer before and now, or why it waits."""
@@ -58,7 +63,10 @@ def forgotten_document(done: Forgotten) -> Document:
     if gone:
         parts += [BLANK, sentence("To go:" if done.dry_run else "Gone:", "strong")]
         parts.append(Bullets(tuple(gone)))
-    parts += [BLANK, sentence(_PRODUCTION[done.production].format(release=done.release))]
+    becomes = (
+        _WOULD if done.dry_run and done.production == "updated" else _PRODUCTION[done.production]
+    )
+    parts += [BLANK, sentence(becomes.format(release=done.release))]
     if done.releases:
         numbers = ", ".join(map(str, done.releases))
         parts.append(sentence(f"Releases that learned from them: {numbers}.", "dim"))

@@ -1,6 +1,8 @@
 """A task that ranks, from a file of questions and answers to a served order of candidates."""
 
 import csv
+import io
+import json
 
 import httpx
 import pytest
@@ -72,6 +74,46 @@ def test_a_bare_query_gets_candidates_in_order(milepost, desk, serve, is_valid):
         refused = milepost("-w", desk, *words)
         assert refused.code == 2, (words, refused.out)
         assert told in " ".join(refused.err.split()), refused.err
+
+
+def test_bare_queries_are_answered_however_they_are_sent(desk, serve):
+    server = serve(desk, "--insecure")
+    with httpx.Client(base_url=f"{server.address}/v1/tasks/faq", timeout=60) as client:
+        bare, other = "my router is broken", "print the invoice"
+        pair = {"query": bare, "candidate": "router: hold the button"}
+        mixed = client.post("/predict", json={"inputs": [pair, {"query": bare}, bare, other]})
+        found = mixed.json()["predictions"]
+        assert "ranking" not in found[0]
+        assert 0 <= found[0]["score"] <= 1
+        assert found[1]["label"].startswith("router")
+        assert [each["label"] for each in found[1:3]] == [found[1]["label"]] * 2
+        wrong = client.post("/predict", json={"inputs": [bare, {"candidate": "b"}]}).json()["error"]
+        assert wrong["param"] == "inputs[1].query"
+        assert wrong["hint"] == "Send query, candidate, or 'query' alone."
+        crowd = client.post("/predict", json={"inputs": [bare] * 900})
+        assert crowd.status_code == 413
+        assert "900 queries have 7,200 candidates" in crowd.json()["error"]["message"]
+
+        lines = [json.dumps(each) for each in (pair, {"query": bare, "id": 1}, other)]
+        sent = client.post("/predict/stream", params={"top_k": 2}, content="\n".join(lines))
+        streamed = [json.loads(line) for line in sent.content.splitlines()]
+        assert [len(line.get("ranking", ())) for line in streamed] == [0, 2, 2]
+        assert [line["label"] for line in streamed[1:]] == [found[1]["label"], found[3]["label"]]
+
+        rows = [("question", "n"), *((f"{bare} {at}", at) for at in range(40))]
+        for name in ("query", "question"):
+            out = io.StringIO()
+            csv.writer(out).writerows([(name, "n"), *rows[1:]])
+            named = {} if name == "query" else {"column": name}
+            sent = client.post("/batch", params={"top_k": 1, **named}, content=out.getvalue(),
+                               headers={"Content-Type": "text/csv"})  # fmt: skip
+            told = list(csv.DictReader(sent.text.splitlines()))
+            assert len(told) == 40
+            assert {row["label"].split(":")[0] for row in told} == {"router"}
+            (first,) = json.loads(told[0]["ranking"])
+            assert first["text"] == told[0]["label"]
+        sent = client.post("/batch", content=out.getvalue(), headers={"Content-Type": "text/csv"})
+        assert "'query'" in sent.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(

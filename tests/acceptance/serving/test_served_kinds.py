@@ -3,11 +3,16 @@
 import csv
 import io
 import json
+import socket
 import time
 
 import httpx
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import tritonclient.grpc as over_grpc
+import tritonclient.http as over_http
+from tritonclient.utils import InferenceServerException
 
 from milepost.entities.kinds import written_set
 
@@ -52,8 +57,12 @@ def client(milepost, serve, rows):
     )
     board = milepost.ok("-w", folder, "improve", "--strategy", "head_ridge", "--json").json
     assert [task["decision"] for task in board["tasks"]] == ["released", "released"]
-    server = serve(folder, "--insecure")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = serve(folder, "--insecure", "--grpc-port", str(port))
     with httpx.Client(base_url=server.address, timeout=60) as made:
+        made.headers["x-grpc"] = f"127.0.0.1:{port}"
         yield made
 
 
@@ -118,3 +127,28 @@ def test_every_output_carries_the_answer_of_the_kind(milepost, client):
         time.sleep(0.2)
         asked = client.post("/v1/tasks/topics/predict", json={"inputs": [text]}).json()
     assert asked["provisional"] is True
+
+
+def test_the_inference_protocol_has_the_inputs_and_outputs_of_the_kind(client):
+    told = client.get("/v2/models/alike").json()
+    assert [each["name"] for each in told["inputs"]] == ["left", "right"]
+    wanted = [each["name"] for each in told["outputs"]]
+    assert wanted == ["label", "score", "abstained", "trace_id"]
+    sides = {"left": ["sofa number 1", "lamp number 2"], "right": ["sofa no. 1", "desk no. 2"]}
+    pairs = [dict(zip(sides, pair, strict=True)) for pair in zip(*sides.values(), strict=True)]
+    native = client.post("/v1/tasks/alike/predict", json={"inputs": pairs}).json()
+    scores = [each["score"] for each in native["predictions"]]
+
+    for of, address in ((over_http, client.base_url.netloc.decode()),
+                        (over_grpc, client.headers["x-grpc"])):  # fmt: skip
+        asked = of.InferenceServerClient(address)
+        for binary in (True, False) if of is over_http else (True,):
+            tensors = [of.InferInput(name, [2], "BYTES") for name in reversed(sides)]
+            for tensor in tensors:
+                form = {} if of is over_grpc else {"binary_data": binary}
+                tensor.set_data_from_numpy(np.array(sides[tensor.name()], object), **form)
+            found = asked.infer("alike", tensors)
+            np.testing.assert_allclose(found.as_numpy("score"), scores, atol=1e-5)
+        with pytest.raises(InferenceServerException, match="'left', 'right'"):
+            asked.infer("alike", tensors[:1])
+        asked.close()

@@ -6,8 +6,9 @@ import pytest
 
 from milepost._base.clock import Deadline
 from milepost.contests.held import HeldVectors
-from milepost.contests.runner import predict, run
+from milepost.contests.runner import predict, refit, run
 from milepost.data.splitting.folding import fold_groups, folds
+from milepost.entities.kinds import strata
 from milepost.predictors.constant import ConstantPredictor
 from milepost.predictors.linear import LinearPredictor
 from milepost.strategies.head_closed_form import HeadClosedForm
@@ -238,3 +239,20 @@ def test_only_what_the_budget_left_out_is_late():
     assert [entry.late for entry in entries] == [False, True, True]
     given = problem()
     assert not run(given, folding(given, 5), [Refusing()])[0].late
+
+
+def test_a_refit_on_the_same_examples_answers_the_same_sets():
+    """The thresholds of the first are kept with its temperature."""
+    sets = np.zeros((48, 3), np.int8)
+    sets[np.arange(48), np.arange(48) % 2] = 1
+    sets[::5, :2] = 0
+    given = replace(problem(), y=sets, kind="multilabel", metric="macro_f1")
+    alone = [f"g{row}" for row in range(48)]
+    held = fold_groups(alone, strata("multilabel", sets), 4, 0)
+    (entry,) = run(given, held, [TfidfLinear()])
+    decided = entry.fitted.predictor
+    assert decided.thresholds
+    again = refit(given, TfidfLinear(), decided)
+    np.testing.assert_array_equal(
+        predict(again, given.texts, given.encoder), predict(decided, given.texts, given.encoder)
+    )

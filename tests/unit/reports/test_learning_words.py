@@ -77,6 +77,16 @@ def test_forgetting_says_what_is_gone_and_what_is_not() -> None:
     assert "Not gone: • Backups are not touched." in said
 
 
+def test_a_dry_run_says_what_would_be() -> None:
+    done = Forgotten(
+        task="route", examples=1, past=0, dry_run=True, production="updated", release=2
+    )
+    said = flat(forgotten_document(done))
+    assert "1 example of route would be forgotten." in said
+    assert "Release 2, which is in production, would forget them at once" in said
+    assert "already" not in said
+
+
 def test_answers_say_that_they_are_provisional() -> None:
     update = HeadUpdate(task="route", release=3, bundle=SOME, learned=1, forgotten=2)
     assert updated_words(update) == (

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from milepost.entities.errors import InputError
 from milepost.entities.serving import Answers, ServedTask
 from milepost.gateway.bulk.delimited import CsvSource
-from milepost.gateway.bulk.pipeline import AnsweredRow, AskThese, answered
+from milepost.gateway.bulk.pipeline import BATCH_ROWS, AnsweredRow, AskThese, answered
 from milepost.gateway.bulk.rows import (
     Column,
     Row,
@@ -24,6 +24,7 @@ from milepost.gateway.bulk.rows import (
 from milepost.gateway.bulk.sinks import added, answer_line, columns, csv_head, csv_row, row_line
 from milepost.gateway.call import Call, Reply
 from milepost.gateway.errors import RefusedError
+from milepost.gateway.ranking import MOST_FOUND, query_name, ranked
 from milepost.gateway.routes import Route
 from milepost.workflows.serving.parquet import read_parquet, rows_of, write_parquet
 
@@ -53,11 +54,19 @@ async def stream(call: Call) -> Reply:
     ask = _asking(call, task)
     await call.welcome()
     rows = json_rows(call.chunks(), _input(task), call.gate.most_chars)
-    return Reply(body=_while_there(_lines(rows, ask)), content_type=NDJSON)
+    pieces = _lines(rows, ask, _together(call, task))
+    return Reply(body=_while_there(pieces), content_type=NDJSON)
 
 
-async def _lines(rows: Rows, ask: AskThese) -> AsyncIterator[bytes]:
-    async for some in answered(rows, ask):
+def _together(call: Call, task: ServedTask) -> int:
+    """Rows that are asked about together: of bare queries so many as have room with candidates."""
+    if query_name(task) is None:
+        return BATCH_ROWS
+    return max(1, min(BATCH_ROWS, call.gate.limits.inputs // MOST_FOUND))
+
+
+async def _lines(rows: Rows, ask: AskThese, together: int) -> AsyncIterator[bytes]:
+    async for some in answered(rows, ask, together):
         yield b"".join(map(answer_line, some))
 
 
@@ -77,8 +86,10 @@ def _asking(call: Call, task: ServedTask) -> AskThese:
     patience = call.deadline - call.began
 
     async def ask(texts: tuple[str, ...]) -> Answers:
-        deadline = time.monotonic() + patience
-        return await call.gate.answer(call.caller, replace(first, texts=texts, deadline=deadline))
+        these = replace(first, texts=texts, deadline=time.monotonic() + patience)
+        if task.inputs is not None and query_name(task) is not None:
+            return await ranked(call, these, task.inputs)
+        return await call.gate.answer(call.caller, these)
 
     return ask
 
@@ -96,10 +107,20 @@ def _top(call: Call) -> int | None:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class _File:
-    """A file that is read: its rows, what is added to each, and the columns where known."""
+    """A file that is read.
+
+    Attributes:
+        rows: Its rows.
+        added: Columns that are added to each.
+        together: Rows that are asked about together.
+        names: Its columns, where they are known before the rows.
+        delimiter: Between its cells.
+        table: All of it, of Parquet.
+    """
 
     rows: Rows
     added: tuple[str, ...]
+    together: int
     names: tuple[str, ...] | None = None
     delimiter: str = ","
     table: Any = None
@@ -122,7 +143,7 @@ async def batch(call: Call) -> Reply:
     elif wanted == "csv" and file.names is not None:
         pieces = _while_there(_csv(file, file.names, ask))
     else:
-        found = [each async for some in answered(file.rows, ask) for each in some]
+        found = [each async for some in answered(file.rows, ask, file.together) for each in some]
         pieces = _pieces(await asyncio.to_thread(_whole, wanted, file, found))
     return Reply(body=pieces, content_type=_ANSWERED[wanted])
 
@@ -169,25 +190,50 @@ async def _open(call: Call, given: Format, charset: str, task: ServedTask) -> _F
     chars = call.gate.most_chars
     most = call.gate.limits.batch_bytes
     chunks = bounded(call.chunks(), most)
-    wanted, more = call.query.get("column"), added(task.kind)
+    wanted, together = call.query.get("column"), _together(call, task)
     if given == "csv":
         source = CsvSource(chunks, charset, chars)
         names = await source.open([wanted] if wanted else [*_names(task), "text"])
-        rows = source.rows(_column(wanted, names, task))
-        # A file of one column has no delimiter; its answers do.
+        column = _column(wanted, names, task)
         return _File(
-            rows=rows, added=more, names=names, delimiter=source.delimiter if names[1:] else ","
+            rows=source.rows(column),
+            added=_added(task, column, names),
+            together=together,
+            names=names,
+            # A file of one column has no delimiter; its answers do.
+            delimiter=source.delimiter if names[1:] else ",",
         )
     if given == "jsonl":
         _check_wanted(wanted, task)
-        return _File(rows=json_rows(chunks, wanted or _input(task), chars), added=more)
+        column = _input(task, wanted)
+        return _File(
+            rows=json_rows(chunks, column, chars),
+            added=_added(task, column, None),
+            together=together,
+        )
     body = b"".join([chunk async for chunk in chunks])
     table = await asyncio.to_thread(read_parquet, body, most)
     names = tuple(table.column_names)
     column = _column(wanted, names, task)
     found = await asyncio.to_thread(rows_of, table)
     rows = (checked(field_row(i, row, column), chars) for i, row in enumerate(found, start=1))
-    return _File(rows=_some(rows), added=more, names=names, table=table)
+    return _File(
+        rows=_some(rows),
+        added=_added(task, column, names),
+        together=together,
+        names=names,
+        table=table,
+    )
+
+
+def _added(task: ServedTask, column: Column, names: Sequence[str] | None) -> tuple[str, ...]:
+    """The columns that are added; those of bare queries where there may be any."""
+    bare = (
+        isinstance(column, Several)
+        and column.alone is not None
+        and (names is None or column.bare(dict.fromkeys(names)))
+    )
+    return added(task.kind, bare=bare)
 
 
 async def _some(rows: Iterable[Row]) -> Rows:
@@ -200,20 +246,24 @@ def _names(task: ServedTask) -> tuple[str, ...]:
     return (task.input,) if task.inputs is None else task.inputs.names
 
 
-def _input(task: ServedTask) -> Column:
-    """The fields that are asked about where nobody names one."""
+def _input(task: ServedTask, wanted: str | None = None) -> Column:
+    """The fields that are asked about; of queries, or of one input, the one that is wanted."""
     if task.inputs is None:
-        return task.input
-    return Several({name: name for name in task.inputs.names}, task.inputs)
+        return wanted or task.input
+    columns, query = {name: name for name in task.inputs.names}, query_name(task)
+    if query is None:
+        return Several(columns, task.inputs)
+    columns[query] = wanted or query
+    return Several(columns, task.inputs, columns[query])
 
 
 def _check_wanted(wanted: str | None, task: ServedTask) -> None:
-    """Refuse one column for several inputs.
+    """Refuse one column for several inputs, unless it is that of bare queries.
 
     Raises:
         RefusedError: 422, naming the inputs.
     """
-    if wanted is not None and task.inputs is not None:
+    if wanted is not None and task.inputs is not None and query_name(task) is None:
         raise RefusedError(
             422,
             "wrong_value",
@@ -231,10 +281,12 @@ def _column(wanted: str | None, names: Sequence[str], task: ServedTask) -> Colum
     """
     _check_wanted(wanted, task)
     if task.inputs is not None:
-        missing = next((name for name in task.inputs.names if name not in names), None)
-        if missing is not None:
+        column = _input(task, wanted)
+        assert isinstance(column, Several)  # noqa: S101 - of several inputs, for the type checker
+        missing = next((name for name in column.columns.values() if name not in names), None)
+        if missing is not None and not column.bare(dict.fromkeys(names)):
             raise _unknown_column(missing, names, "Its columns must be called as the inputs are.")
-        return _input(task)
+        return column
     tried = [wanted] if wanted else [task.input, "text"]
     found = next((name for name in tried if name in names), None)
     if found is None and wanted is None and len(names) == 1:
@@ -256,13 +308,13 @@ def _unknown_column(name: str, names: Sequence[str], advice: str) -> RefusedErro
 
 
 async def _json(file: _File, ask: AskThese) -> AsyncIterator[bytes]:
-    async for some in answered(file.rows, ask):
+    async for some in answered(file.rows, ask, file.together):
         yield b"".join(row_line(each, file.added) for each in some)
 
 
 async def _csv(file: _File, names: Sequence[str], ask: AskThese) -> AsyncIterator[bytes]:
     yield csv_head(names, file.added, file.delimiter)
-    async for some in answered(file.rows, ask):
+    async for some in answered(file.rows, ask, file.together):
         yield b"".join(csv_row(each, names, file.added, file.delimiter) for each in some)
 
 
@@ -307,7 +359,9 @@ ROUTES = (
         content_type=NDJSON.decode(),
         body_types=(NDJSON.decode(),),
         headers=_HEADERS,
-        query={"top_k": "Most labels in probabilities; left out, 5."},
+        query={
+            "top_k": "Most labels in probabilities, or candidates of a bare query; left out, 5."
+        },
     ),
     Route(
         method="POST",

@@ -34,13 +34,16 @@ class AnsweredRow:
     error: MilepostError | None = None
 
 
-async def answered(rows: Rows, ask: AskThese) -> AsyncIterator[list[AnsweredRow]]:
+async def answered(
+    rows: Rows, ask: AskThese, together: int = BATCH_ROWS
+) -> AsyncIterator[list[AnsweredRow]]:
     """Rows with their answers, in order, as they come.
 
     Args:
         rows: What is asked about, some rows at a time; what arrived together is not held back to
             wait for more.
-        ask: Asks about at most ``BATCH_ROWS`` texts.
+        ask: Asks about at most ``together`` texts.
+        together: Most rows that are asked about together.
 
     Raises:
         MilepostError: What reading the rows raises, after all rows before it.
@@ -51,7 +54,7 @@ async def answered(rows: Rows, ask: AskThese) -> AsyncIterator[list[AnsweredRow]
     async def read() -> None:
         try:
             async for some in rows:
-                for batch in _batches(some):
+                for batch in _batches(some, together):
                     task = asyncio.create_task(_answer(batch, ask))
                     try:
                         await window.put(task)
@@ -76,12 +79,12 @@ async def answered(rows: Rows, ask: AskThese) -> AsyncIterator[list[AnsweredRow]
                 left.cancel()
 
 
-def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
+def _batches(rows: Sequence[Row], together: int) -> Iterator[list[Row]]:
     batch: list[Row] = []
     chars = 0
     for row in rows:
         size = len(row.text or "")
-        if batch and (len(batch) >= BATCH_ROWS or chars + size > BATCH_CHARS):
+        if batch and (len(batch) >= together or chars + size > BATCH_CHARS):
             yield batch
             batch, chars = [], 0
         batch.append(row)

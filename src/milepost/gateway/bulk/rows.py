@@ -4,14 +4,14 @@ What is wrong with one row is said of that row; the others go on.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from milepost._base.untrusted import strict_json
 from milepost.entities.errors import MilepostError, nearest
-from milepost.entities.inputs import Composition
+from milepost.entities.inputs import MARK, Composition
 from milepost.gateway.errors import RefusedError
 from milepost.gateway.reading import why_not_json
 
@@ -40,10 +40,17 @@ class Several:
     Attributes:
         columns: Field of each input by the input's name.
         how: How they become one text.
+        alone: Field that may be asked about without the others, of a task that ranks.
     """
 
     columns: Mapping[str, str]
     how: Composition
+    alone: str | None = None
+
+    def bare(self, data: Mapping[str, Any]) -> bool:
+        """Whether a row is asked about the one field alone."""
+        others = (each for each in self.columns.values() if each != self.alone)
+        return self.alone in data and not any(each in data for each in others)
 
 
 Column = str | Several
@@ -95,8 +102,8 @@ async def json_rows(chunks: AsyncIterator[bytes], column: Column, most_chars: in
 
     Args:
         chunks: The bytes.
-        column: Name of the field; several of a task with several inputs, which no text is enough
-            for.
+        column: Name of the field; several of a task with several inputs, for which no text is
+            enough, unless one may be asked about alone.
         most_chars: Longest text, in characters.
     """
     number = 0
@@ -117,6 +124,9 @@ def _json_row(number: int, line: bytes, column: Column, most_chars: int) -> Row:
     try:
         if line.lstrip()[:1] == b'"':
             text = _decode_text(line)
+            if isinstance(column, Several) and column.alone is not None:
+                row = field_row(number, {column.alone: text}, column)
+                return checked(row, most_chars)
             if isinstance(column, Several):
                 named = ", ".join(column.columns.values())
                 what = f"this is one text, and the task has the inputs {named}."
@@ -135,6 +145,10 @@ def _json_row(number: int, line: bytes, column: Column, most_chars: int) -> Row:
 
 def field_row(number: int, data: dict[str, Any], column: Column) -> Row:
     """A row of named values, asked about one of them, or about several."""
+    if isinstance(column, Several) and column.alone is not None and column.bare(data):
+        row = field_row(number, data, column.alone)
+        # Without a mark it is told from a pair afterwards.
+        return row if row.text is None else replace(row, text=row.text.replace(MARK, " "))
     if isinstance(column, Several):
         own = [field_row(number, data, each) for each in column.columns.values()]
         error = next((each.error for each in own if each.error is not None), None)

@@ -7,6 +7,7 @@ import msgspec
 
 from milepost.entities.kinds import KINDS, Kind
 from milepost.entities.prediction import ANSWERS
+from milepost.entities.ranking import Placed
 from milepost.entities.serving import Verdict
 from milepost.gateway.bulk.delimited import csv_line
 from milepost.gateway.bulk.pipeline import AnsweredRow
@@ -15,12 +16,17 @@ from milepost.gateway.errors import ErrorDetail, refusal
 _OTHERS = ("confidence", "abstained", "rung", "tripped", "release", "trace_id", "error")
 
 
-def added(kind: Kind) -> tuple[str, ...]:
+def added(kind: Kind, *, bare: bool = False) -> tuple[str, ...]:
     """Columns that are added to the rows of a file: the answer first, by what the kind calls it.
 
     A column of the file that has one of these names is kept as ``input_NAME``.
+
+    Args:
+        kind: Kind of the task.
+        bare: Whether there may be bare queries, whose answer is a candidate and those behind it.
     """
-    return (ANSWERS[KINDS[kind].link].column, *_OTHERS)
+    answer = ANSWERS[KINDS[kind].link].column
+    return ("label", answer, "ranking", *_OTHERS) if bare else (answer, *_OTHERS)
 
 
 class AnswerLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +45,7 @@ class AnswerLine(msgspec.Struct, frozen=True, kw_only=True):
         trace_id: Under which the answer is recorded.
         labels: All labels that hold, of a task where any number may; left out otherwise.
         score: The number, of a task that scores; left out otherwise.
+        ranking: Candidates for a bare query, best first; left out otherwise.
     """
 
     line: int
@@ -53,6 +60,7 @@ class AnswerLine(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: str
     labels: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     score: float | msgspec.UnsetType = msgspec.UNSET
+    ranking: tuple[Placed, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ErrorLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +102,7 @@ def answer_line(each: AnsweredRow) -> bytes:
             trace_id=found.trace_id,
             labels=found.labels,
             score=found.score,
+            ranking=found.ranking,
         )
     return _encode(line) + b"\n"
 
@@ -111,11 +120,11 @@ def columns(each: AnsweredRow, names: Sequence[str]) -> dict[str, Any]:
     found = each.answer
     confidence = round(found.confidence, 6)
     tripped = " ".join(task for task, said in found.guards.items() if said.tripped) or None
-    given = getattr(found, names[0])
+    told = (confidence, found.abstained, found.rung, tripped, each.release, found.trace_id, None)
+    given = {name: getattr(found, name) for name in names[: -len(_OTHERS)]}
     # A guard may have stopped an answer of any kind.
-    answer = None if given is msgspec.UNSET else given
-    told = (answer, confidence, found.abstained, found.rung, tripped)
-    return dict(zip(names, (*told, each.release, found.trace_id, None), strict=True))
+    answer = {n: None if v is msgspec.UNSET else msgspec.to_builtins(v) for n, v in given.items()}
+    return answer | dict(zip(_OTHERS, told, strict=True))
 
 
 def _kept(data: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

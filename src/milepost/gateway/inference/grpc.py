@@ -39,6 +39,7 @@ from milepost.gateway.inference.tensors import (
     outputs,
     ready_version,
     text_of,
+    texts_in,
     unpacked,
     version_of,
 )
@@ -232,12 +233,12 @@ class _Service:
 
     async def infer(self, caller: Caller, request: Any, context: Any) -> Any:
         """Answers of a task as tensors."""
-        texts = _texts(request)
+        given = _given(request)
         wanted = [output.name for output in request.outputs]
-        check_outputs(wanted)
         task = self._gate.task(caller, request.model_name)
+        check_outputs(task, wanted)
         latest = time.monotonic() + self._gate.limits.timeout
-        ask = _ask(task, texts, request, min(latest, _until(context)))
+        ask = _ask(task, texts_in(task, given), request, min(latest, _until(context)))
         if wanted and "probabilities" not in wanted:
             ask = replace(ask, top=1)
         parent = _metadata(context).get("traceparent")
@@ -246,25 +247,29 @@ class _Service:
         return _response(request, task, answers, wanted)
 
 
-def _texts(request: Any) -> list[str]:
-    """The texts of a request, in either of the two forms of the protocol.
+def _given(request: Any) -> list[tuple[str, list[str]]]:
+    """Name and texts of each input of a request, in either of the two forms of the protocol.
 
     Raises:
-        RefusedError: 400 if there is not exactly the input ``text``, in exactly one form.
+        RefusedError: 400 if one is no tensor of texts, or they are not all in the same form.
     """
-    if len(request.inputs) != 1:
-        raise _wrong(f"a task has one input, 'text', not {len(request.inputs)}.")
-    tensor = request.inputs[0]
-    announced = check_input(tensor.name, tensor.datatype, tensor.shape)
-    raws, elements = request.raw_input_contents, tensor.contents.bytes_contents
-    if raws and (len(raws) != 1 or tensor.HasField("contents")):
-        raise _wrong("raw_input_contents must hold the one input, and contents then nothing.")
-    if raws:
-        texts = unpacked(raws[0], announced)
-    else:
-        texts = [text_of(each, at) for at, each in enumerate(elements)]
-    check_count(texts, announced)
-    return texts
+    raws = request.raw_input_contents
+    if raws and (
+        len(raws) != len(request.inputs)
+        or any(each.HasField("contents") for each in request.inputs)
+    ):
+        raise _wrong("raw_input_contents must hold all the inputs, and contents then nothing.")
+    given: list[tuple[str, list[str]]] = []
+    for at, tensor in enumerate(request.inputs):
+        announced = check_input(tensor.name, tensor.datatype, tensor.shape)
+        if raws:
+            texts = unpacked(raws[at], announced, tensor.name)
+        else:
+            elements = tensor.contents.bytes_contents
+            texts = [text_of(each, row, tensor.name) for row, each in enumerate(elements)]
+        check_count(texts, announced, tensor.name)
+        given.append((tensor.name, texts))
+    return given
 
 
 def _wrong(what: str) -> RefusedError:
@@ -277,11 +282,11 @@ def _until(context: Any) -> float:
     return math.inf if remaining is None else time.monotonic() + remaining
 
 
-def _ask(task: ServedTask, texts: list[str], request: Any, until: float) -> Ask:
+def _ask(task: ServedTask, texts: tuple[str, ...], request: Any, until: float) -> Ask:
     parameters = {name: _value(value) for name, value in request.parameters.items()}
     return Ask(
         task=task.name,
-        texts=tuple(texts),
+        texts=texts,
         subject=subject_of(parameters),
         release=version_of(request.model_version),
         top=MOST_LABELS,

@@ -21,6 +21,7 @@ from milepost.gateway.inference.tensors import (
     model_metadata,
     outputs,
     ready_version,
+    texts_in,
     unpacked,
     version_of,
 )
@@ -95,14 +96,14 @@ async def model_ready(call: Call) -> Reply:
 async def infer(call: Call) -> Reply:
     """Answers of a task as tensors."""
     body = await call.body()
-    request, texts = _request(body, call.header(_HEADER_LENGTH))
+    request, given = _request(body, call.header(_HEADER_LENGTH))
     wanted = [output.name for output in request.outputs]
-    check_outputs(wanted)
     task = call.gate.task(call.caller, call.arguments["model"])
+    check_outputs(task, wanted)
     needs_all = not wanted or "probabilities" in wanted
     ask = call.ask(
         task.name,
-        tuple(texts),
+        texts_in(task, given),
         top=MOST_LABELS if needs_all else 1,
         subject=subject_of(request.parameters),
         protocol="oip-http",
@@ -143,8 +144,10 @@ def deadline_of(parameters: Mapping[str, object]) -> float:
     return time.monotonic() + micros / 1e6 if micros else float("inf")
 
 
-def _request(body: bytes, header_length: str | None) -> tuple[InferRequest, list[str]]:
-    """A request and its texts, from JSON alone or JSON and the bytes behind it."""
+def _request(
+    body: bytes, header_length: str | None
+) -> tuple[InferRequest, list[tuple[str, list[str]]]]:
+    """A request, and name and texts of its inputs, from JSON alone or with the bytes behind it."""
     end = len(body)
     if header_length is not None:
         digits = header_length.isascii() and header_length.isdigit() and len(header_length) < 16
@@ -157,36 +160,44 @@ def _request(body: bytes, header_length: str | None) -> tuple[InferRequest, list
             )
         end = int(header_length)
     request = _read(body[:end] if end < len(body) else body)
-    if len(request.inputs) != 1:
-        raise RefusedError(
-            400,
-            "invalid_tensor",
-            f"a task has one input, 'text', not {len(request.inputs)}.",
-            param="inputs",
-        )
-    tensor = request.inputs[0]
-    announced = check_input(tensor.name, tensor.datatype, tensor.shape)
-    texts = _texts(tensor, memoryview(body)[end:], announced)
-    check_count(texts, announced)
-    return request, texts
+    behind = memoryview(body)[end:]
+    given: list[tuple[str, list[str]]] = []
+    sizes = [_size(tensor, at) for at, tensor in enumerate(request.inputs)]
+    if sum(size or 0 for size in sizes) != len(behind):
+        raise _sizes(sum(size or 0 for size in sizes), len(behind))
+    for tensor, size in zip(request.inputs, sizes, strict=True):
+        announced = check_input(tensor.name, tensor.datatype, tensor.shape)
+        if size is None:
+            texts = flat_texts(tensor.data if isinstance(tensor.data, list) else [], tensor.name)
+        else:
+            texts = unpacked(behind[:size], announced, tensor.name)
+            behind = behind[size:]
+        check_count(texts, announced, tensor.name)
+        given.append((tensor.name, texts))
+    return request, given
 
 
-def _texts(tensor: InputTensor, behind: memoryview, announced: int) -> list[str]:
+def _size(tensor: InputTensor, at: int) -> int | None:
+    """Bytes of an input behind the JSON; ``None`` where its data stand in it."""
     size = tensor.parameters.get("binary_data_size")
     if size is None and isinstance(tensor.data, list):
-        if len(behind):
-            raise _sizes(0, len(behind))
-        return flat_texts(tensor.data)
+        return None
     if size is None:
         raise RefusedError(
             400,
             "invalid_tensor",
-            "the tensor 'text' has neither data nor the parameter 'binary_data_size'.",
-            param="inputs[0].data",
+            f"the tensor {tensor.name[:60]!r} has neither data nor the parameter "
+            "'binary_data_size'.",
+            param=f"inputs[{at}].data",
         )
-    if not isinstance(size, int) or isinstance(size, bool) or size != len(behind):
-        raise _sizes(size, len(behind))
-    return unpacked(behind, announced)
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise RefusedError(
+            400,
+            "invalid_tensor",
+            f"{str(size)[:20]!r} is no number of bytes.",
+            param=f"inputs[{at}].parameters.binary_data_size",
+        )
+    return size
 
 
 def _sizes(said: object, found: int) -> RefusedError:

@@ -7,6 +7,7 @@ gRPC: numbers little-endian, row by row; each string after its length as four by
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import Any
 
 import msgspec
@@ -14,11 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost.entities.errors import UnknownNameError
+from milepost.entities.kinds import KINDS, Link
 from milepost.entities.serving import Answer, Answers, ServedTask
 from milepost.gateway.errors import RefusedError
 from milepost.gateway.inference.wire import Datatype, ModelMetadata, Tensor
 
 INPUT = "text"
+"""What the input of a task with one text is called; several have their own names."""
+
 _LENGTH = struct.Struct("<I")
 
 
@@ -55,12 +59,13 @@ def packed(texts: Iterable[str]) -> bytes:
     return b"".join(parts)
 
 
-def unpacked(raw: bytes | memoryview, most: int) -> list[str]:
+def unpacked(raw: bytes | memoryview, most: int, name: str = INPUT) -> list[str]:
     """Strings of a binary ``BYTES`` tensor.
 
     Args:
         raw: The bytes.
         most: Most strings that are read.
+        name: What the tensor is called.
 
     Raises:
         RefusedError: If it ends within a string, one is not UTF-8, or there are more.
@@ -69,20 +74,20 @@ def unpacked(raw: bytes | memoryview, most: int) -> list[str]:
     at, end = 0, len(raw)
     while at < end:
         if len(texts) == most:
-            raise _wrong("holds more elements than its shape says")
+            raise _wrong(name, "holds more elements than its shape says")
         if at + 4 > end:
-            raise _wrong("ends within the length of an element")
+            raise _wrong(name, "ends within the length of an element")
         (size,) = _LENGTH.unpack_from(raw, at)
         at += 4
         if at + size > end:
-            raise _wrong(f"ends within element {len(texts)}")
-        texts.append(text_of(raw[at : at + size], len(texts)))
+            raise _wrong(name, f"ends within element {len(texts)}")
+        texts.append(text_of(raw[at : at + size], len(texts), name))
         at += size
     return texts
 
 
-def text_of(raw: bytes | memoryview, at: int) -> str:
-    """The text of element ``at``.
+def text_of(raw: bytes | memoryview, at: int, name: str = INPUT) -> str:
+    """The text of element ``at`` of a tensor.
 
     Raises:
         RefusedError: If it is not UTF-8.
@@ -90,10 +95,10 @@ def text_of(raw: bytes | memoryview, at: int) -> str:
     try:
         return str(raw, "utf-8")
     except UnicodeDecodeError:
-        raise _wrong(f"has an element that is not UTF-8: {at}") from None
+        raise _wrong(name, f"has an element that is not UTF-8: {at}") from None
 
 
-def flat_texts(data: Sequence[Any]) -> list[str]:
+def flat_texts(data: Sequence[Any], name: str = INPUT) -> list[str]:
     """Strings of a JSON tensor, flat or in rows of one.
 
     Raises:
@@ -103,7 +108,7 @@ def flat_texts(data: Sequence[Any]) -> list[str]:
     for at, each in enumerate(data):
         element: Any = each[0] if isinstance(each, list) and len(each) == 1 else each
         if not isinstance(element, str):
-            raise _wrong(f"has an element that is not a string: {at}")
+            raise _wrong(name, f"has an element that is not a string: {at}")
         texts.append(element)
     return texts
 
@@ -114,25 +119,63 @@ def check_input(name: str, datatype: str, shape: Sequence[int]) -> int:
     Raises:
         RefusedError: If it is not what a task reads.
     """
-    if name != INPUT:
-        raise _unknown("input", name, [INPUT], f"inputs.{INPUT}")
     if datatype != "BYTES":
-        raise _wrong(f"has datatype {datatype[:20]!r}, not 'BYTES'")
+        raise _wrong(name, f"has datatype {datatype[:20]!r}, not 'BYTES'")
     if len(shape) not in (1, 2) or tuple(shape[1:]) not in ((), (1,)):
-        raise _wrong(f"has shape {list(shape[:8])}, not [n] or [n, 1]")
+        raise _wrong(name, f"has shape {list(shape[:8])}, not [n] or [n, 1]")
     if shape[0] < 1:
-        raise _wrong("has no element")
+        raise _wrong(name, "has no element")
     return shape[0]
 
 
-def check_count(texts: Sequence[str], announced: int) -> None:
+def check_count(texts: Sequence[str], announced: int, name: str = INPUT) -> None:
     """Refuse a tensor that does not hold as many texts as its shape says.
 
     Raises:
         RefusedError: If it does not.
     """
     if len(texts) != announced:
-        raise _wrong(f"has {len(texts)} elements, but its shape says {announced}")
+        raise _wrong(name, f"has {len(texts)} elements, but its shape says {announced}")
+
+
+def _names(task: ServedTask) -> tuple[str, ...]:
+    return (INPUT,) if task.inputs is None else task.inputs.names
+
+
+def texts_in(task: ServedTask, given: Sequence[tuple[str, list[str]]]) -> tuple[str, ...]:
+    """The texts that a task is asked about, those of several inputs composed.
+
+    Args:
+        task: The task.
+        given: Name and texts of each tensor.
+
+    Raises:
+        RefusedError: 400 if they are not just the task's inputs, each of as many texts.
+    """
+    names, by_name = _names(task), dict(given)
+    other = next((name for name, _ in given if name not in names), None)
+    if other is not None:
+        raise _unknown("input", other, names, f"inputs.{other[:60]}")
+    if len(given) != len(names) or len(by_name) != len(names):
+        wanted = "one input" if len(names) == 1 else "the inputs"
+        listed = ", ".join(map(repr, names))
+        told = ", ".join(repr(name) for name, _ in given) or "none"
+        raise RefusedError(
+            400,
+            "invalid_tensor",
+            f"{task.name} has {wanted} {listed}, and the request {told}.",
+            param="inputs",
+            advice="Send a tensor for each.",
+        )
+    if task.inputs is None:
+        return tuple(by_name[INPUT])
+    first, *rest = names
+    for name in rest:
+        if len(by_name[name]) != len(by_name[first]):
+            raise _wrong(name, f"has {len(by_name[name])} elements, {first!r} has "
+                         f"{len(by_name[first])}")  # fmt: skip
+    rows = zip(*(by_name[name] for name in names), strict=True)
+    return tuple(task.inputs.text(dict(zip(names, row, strict=True))) for row in rows)
 
 
 def _unknown(kind: str, name: str, known: Iterable[str], param: str) -> RefusedError:
@@ -140,9 +183,10 @@ def _unknown(kind: str, name: str, known: Iterable[str], param: str) -> RefusedE
     return RefusedError(400, f"unknown_{kind}", error.what, param=param, advice=error.advice)
 
 
-def _wrong(what: str) -> RefusedError:
+def _wrong(name: str, what: str) -> RefusedError:
+    name = name[:60]
     return RefusedError(
-        400, "invalid_tensor", f"the tensor {INPUT!r} {what}.", param=f"inputs.{INPUT}"
+        400, "invalid_tensor", f"the tensor {name!r} {what}.", param=f"inputs.{name}"
     )
 
 
@@ -179,13 +223,37 @@ def _trace_id(task: ServedTask, answers: Answers) -> Output:
     return Output("trace_id", "BYTES", (len(values),), values)
 
 
+def _score(task: ServedTask, answers: Answers) -> Output:
+    # A guard may have stopped an answer of any kind.
+    given = (each.score for each in answers.predictions)
+    values = np.array([nan if each is msgspec.UNSET else each for each in given], np.float32)
+    return Output("score", "FP32", values.shape, values)
+
+
 _OUTPUTS: dict[str, tuple[Datatype, Callable[[ServedTask, Answers], Output]]] = {
     "label": ("BYTES", _label),
     "confidence": ("FP32", _confidence),
     "probabilities": ("FP32", _probabilities),
+    "score": ("FP32", _score),
     "abstained": ("BOOL", _abstained),
     "trace_id": ("BYTES", _trace_id),
 }
+
+_OF_ALL = ("abstained", "trace_id")
+_OF_NUMBERS = ("label", "score", *_OF_ALL)
+_OF_LABELS = ("label", "confidence", "probabilities", *_OF_ALL)
+_BY_LINK: dict[Link, tuple[str, ...]] = {
+    "softmax": _OF_LABELS,
+    "sigmoid": _OF_LABELS,
+    "identity": _OF_NUMBERS,
+    "relevance": _OF_NUMBERS,
+    "spans": ("label", "confidence", *_OF_ALL),
+}
+
+
+def output_names(task: ServedTask) -> tuple[str, ...]:
+    """The outputs of a task: those that its kind has."""
+    return _BY_LINK[KINDS[task.kind].link]
 
 
 def labels_of(task: ServedTask, answers: Answers) -> list[str]:
@@ -201,18 +269,18 @@ def labels_of(task: ServedTask, answers: Answers) -> list[str]:
 
 def outputs(task: ServedTask, answers: Answers, wanted: Sequence[str]) -> list[Output]:
     """Answers as the tensors that were asked for; all, where none was named."""
-    return [_OUTPUTS[name][1](task, answers) for name in wanted or _OUTPUTS]
+    return [_OUTPUTS[name][1](task, answers) for name in wanted or output_names(task)]
 
 
-def check_outputs(wanted: Sequence[str]) -> None:
+def check_outputs(task: ServedTask, wanted: Sequence[str]) -> None:
     """Refuse an output that there is not, before anything is asked.
 
     Raises:
         RefusedError: 400 if one is unknown, or asked for twice.
     """
     for name in wanted:
-        if name not in _OUTPUTS:
-            raise _unknown("output", name, _OUTPUTS, "outputs")
+        if name not in output_names(task):
+            raise _unknown("output", name, output_names(task), "outputs")
     if len(set(wanted)) < len(wanted):
         raise RefusedError(
             400, "duplicate_output", "an output is asked for twice.", param="outputs"
@@ -265,14 +333,14 @@ def model_metadata(task: ServedTask) -> ModelMetadata:
         name=task.name,
         versions=tuple(str(release) for release in _in_channels(task)),
         platform="milepost",
-        inputs=(Tensor(name=INPUT, datatype="BYTES", shape=(-1,)),),
+        inputs=tuple(Tensor(name=n, datatype="BYTES", shape=(-1,)) for n in _names(task)),
         outputs=tuple(
             Tensor(
                 name=name,
-                datatype=datatype,
+                datatype=_OUTPUTS[name][0],
                 shape=(-1, width) if name == "probabilities" else (-1,),
             )
-            for name, (datatype, _) in _OUTPUTS.items()
+            for name in output_names(task)
         ),
-        properties={"labels": labels_json(task.labels)},
+        properties={"labels": labels_json(task.labels)} if KINDS[task.kind].labelled else {},
     )

@@ -63,9 +63,9 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
         name: The task.
         versions: Its releases that a channel points at; any other can be named as well.
         platform: ``milepost``.
-        inputs: ``text``.
-        outputs: What can be asked for.
-        properties: ``labels``: a JSON array, in the order of ``probabilities``.
+        inputs: ``text``, or each of several inputs by its name.
+        outputs: What can be asked for, as its kind has it.
+        properties: ``labels``: a JSON array, in the order of ``probabilities``; none of a number.
     """
 
     name: str

@@ -5,6 +5,7 @@ that comes of feedback is trained on where its like is judged. So feedback can o
 what is judged, and whoever is wrong on purpose cannot make a bad release look good.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import msgspec
 from milepost._base.digest import digest_of
 from milepost.data.clean import as_text
 from milepost.data.duplicates import group_texts, text_keys
+from milepost.data.outlying import written_spread
 from milepost.data.read import TaskData
 from milepost.data.spans import fits
 from milepost.data.split import Sides
@@ -112,6 +114,8 @@ def corrections(
     left: Counter[str] = Counter()
     said = of_images_kept(context.images, said, left)
     found = resolved(said, (task.kind, labels), prepare, left)
+    if task.kind == "score":
+        found = _likely(own, found, left)
     found, groups = _apart(context, data, sides, found, left)
     most = max(FEWEST, int(context.settings.feedback_share * len(_trained(own, sides))))
     found = _capped(found, most, left)
@@ -205,8 +209,10 @@ def _known(known_as: tuple[Kind, set[str]], right: str | None, text: str) -> boo
     try:
         if right is None or (kind == "extract" and not fits(right, len(text))):
             return False
+        if kind == "score":
+            return math.isfinite(float(right))
         return all(name in labels for name in names_in(kind, right))
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError):
         return False  # it was said when the task was of another kind
 
 
@@ -216,6 +222,16 @@ def _winner(votes: Mapping[str | None, Correction]) -> str | None:
     ranked = Counter(each.label for each in votes.values()).most_common(2)
     tied = len(ranked) > 1 and ranked[0][1] == ranked[1][1]
     return None if tied else ranked[0][0]
+
+
+def _likely(own: Examples, found: Sequence[Correction], left: Counter[str]) -> Sequence[Correction]:
+    """Those whose score is not far beyond all that the task's own examples have."""
+    spread = written_spread(own.labels)
+    if spread is None:
+        return found
+    kept = [each for each in found if not spread.strange(float(each.label))]
+    left[f"with a score far from those of the examples, {spread}"] += len(found) - len(kept)
+    return kept
 
 
 def _trained(own: Examples, sides: Sides) -> list[int]:

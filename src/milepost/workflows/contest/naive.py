@@ -6,7 +6,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from milepost.contests.runner import predict
+from milepost.contests.runner import predict, refit
 from milepost.entities.contest import Candidate
 from milepost.entities.estimate import Estimate
 from milepost.metrics.inference.intervals import estimate_of
@@ -34,6 +34,8 @@ def naive_of(
 ) -> Naive:
     """The objective's metric on the whole test file, leaking rows trained on.
 
+    Temperature and thresholds are those of the candidate, so that the rows alone make a difference.
+
     Nothing where no row leaks, there are more than ``MOST_ROWS`` rows to fit again, a language
     model would be asked for it, or the candidate is made of others.
     """
@@ -41,15 +43,15 @@ def naive_of(
     if chosen is None or not len(leaks) or len(problem.texts) + len(leaks) > MOST_ROWS:
         return Naive()
     strategy = next(each for each in strategies if each.name == chosen.strategy)
-    if judgement.predictors[chosen.strategy].upstreams or isinstance(strategy, Combining):
+    judged = judgement.predictors[chosen.strategy]
+    if judged.upstreams or isinstance(strategy, Combining):
         return Naive()
     with_leaks = replace(
         problem,
         texts=(*problem.texts, *leaks.texts),
         y=np.concatenate([problem.y, material.leaks_y]),
     )
-    temperature = judgement.predictors[chosen.strategy].temperature
-    predictor = strategy.fit(with_leaks).calibrated(temperature)
+    predictor = refit(with_leaks, strategy, judged)
     probabilities = predict(predictor, bench.judged.texts, bench.encoder)
     found = bench.measure.found(Sample(bench.judged_y, probabilities))
     return Naive(estimate_of(found, bench.sampling.confidence))

@@ -5,17 +5,15 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from milepost.data.examples import gather_examples
+from milepost.data.examples import gather_examples, require_enough
 from milepost.data.load import Table, load_table
+from milepost.data.wording import number_of
 from milepost.entities.errors import DataError, InputError
 from milepost.entities.example import Examples
 from milepost.entities.task import Task
 from milepost.workflows.contest.cases import case_files
 from milepost.workflows.context import Context
 from milepost.workflows.learning.erasing import Choice, Held, held_rows
-
-_LEAST = 2
-"""Labels, and examples of each, without which there is nothing to learn."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -116,10 +114,16 @@ def _with_label(table: Table, label: str) -> Table:
 def _require_enough(task: Task, examples: Examples, gone: frozenset[int]) -> None:
     if not gone:
         return
-    left = [label for row, label in enumerate(examples.labels) if row not in gone]
-    if sum(left.count(label) >= _LEAST for label in set(left) - {None}) < _LEAST:
+    left = [row for row in range(len(examples)) if row not in gone]
+    place = f"tasks/{task.name}.yaml"
+    try:
+        if not left:
+            raise DataError("there would be none.")
+        require_enough(examples.take(left), task, len(left), place)
+    except DataError as error:
         raise DataError(
-            f"without those {len(gone):,} examples there would be too little left to learn from.",
-            where=f"tasks/{task.name}.yaml",
+            f"without {number_of(len(gone), 'example')} there would be too little left to learn "
+            f"from: {error.what}",
+            where=place,
             advice="Add others first, or delete the task's files and the workspace.",
-        )
+        ) from error

@@ -8,6 +8,7 @@ stay in production, nor come back to it.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -30,9 +31,24 @@ from milepost.workflows.learning.erasing import (
     feedback_on,
 )
 from milepost.workflows.learning.finding import Found, find
-from milepost.workflows.learning.heads import open_head, without_chosen
+from milepost.workflows.learning.heads import LiveHead, open_head, without_chosen
 from milepost.workflows.learning.learn import recorded
 from milepost.workflows.tasks.current import current_task
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Without:
+    """The head in production without what is chosen.
+
+    Attributes:
+        head: It, with the record of what answers until now.
+        counts: Labels learned and examples forgotten since the release was made.
+        reason: What the audit log says of it.
+    """
+
+    head: LiveHead
+    counts: tuple[int, int]
+    reason: str
 
 
 def forget(
@@ -83,14 +99,22 @@ def forget(
         production=production,
         release=live,
     )
+    without = _without(context, found, plan)
+    if without is not None:
+        plan = msgspec.structs.replace(plan, production="updated")
+    elif production == "to be replaced" and live is not None and live not in plan.releases:
+        # It learned from them since it was made, and cannot be told apart from that any more.
+        plan = msgspec.structs.replace(plan, releases=(*plan.releases, live))
     if dry_run:
         files = erase_files(context, task, found.rows, dry_run=True)
         planned = msgspec.structs.replace(plan, files=files, feedback=len(said))
         return msgspec.structs.replace(planned, left=_left(planned))
-    return _carry_out(context, found, plan, reason)
+    return _carry_out(context, found, plan, without, reason)
 
 
-def _carry_out(context: Context, found: Found, plan: Forgotten, reason: str) -> Forgotten:
+def _carry_out(
+    context: Context, found: Found, plan: Forgotten, without: _Without | None, reason: str
+) -> Forgotten:
     task, actor = found.task, context.actor
     context.record_configuration()
     said: dict[str, object] = {
@@ -101,17 +125,8 @@ def _carry_out(context: Context, found: Found, plan: Forgotten, reason: str) -> 
         "candidates": list(plan.candidates),
     }
     context.ledger.record_forgetting(task.name, said, done=False, reason=reason, actor=actor)
-    production = plan.production
-    if production == "to be replaced" and plan.release is not None:
-        if _head_forgets(context, found, plan.release):
-            production = "updated"
-        elif plan.release not in plan.releases:
-            # It learned from them since it was made, and cannot be told apart from that any more.
-            plan = msgspec.structs.replace(plan, releases=(*plan.releases, plan.release))
-            said["releases"] = list(plan.releases)
-            context.ledger.record_forgetting(
-                task.name, said, done=False, reason=reason, actor=actor
-            )
+    if without is not None:
+        recorded(context, without.head, without.counts, reason=without.reason)
     files = erase_files(context, task, found.rows, dry_run=False)
     snapshots = tuple(erase_snapshot(context, task.name, each) for each in found.held)
     told = feedback_on(context, task.name, found.inputs)
@@ -123,14 +138,13 @@ def _carry_out(context: Context, found: Found, plan: Forgotten, reason: str) -> 
         snapshots=snapshots,
         feedback=feedback,
         vectors=vectors,
-        production=production,
     )
     said |= {
         "files": [msgspec.to_builtins(each) for each in files],
         "snapshots": [msgspec.to_builtins(each) for each in snapshots],
         "feedback": feedback,
         "vectors": vectors,
-        "production": production,
+        "production": plan.production,
     }
     context.ledger.record_forgetting(task.name, said, done=True, reason=reason, actor=actor)
     return msgspec.structs.replace(done, left=_left(done))
@@ -177,13 +191,15 @@ def _production(
     return "to be replaced" if concerned else "untouched", channel.release
 
 
-def _head_forgets(context: Context, found: Found, number: int) -> bool:
-    """Whether the head in production could forget; it answers without them from now on."""
-    release = context.ledger.release(found.task.name, number)
+def _without(context: Context, found: Found, plan: Forgotten) -> _Without | None:
+    """What would answer at once; ``None`` where production is not concerned or cannot forget."""
+    if plan.production != "to be replaced" or plan.release is None:
+        return None
+    release = context.ledger.release(found.task.name, plan.release)
     try:
         head = open_head(context, found.task.name, release)
     except InputError:
-        return False
+        return None
     update = head.update
     keys = frozenset(text_keys(found.inputs))
     changed, rows, taught = without_chosen(context, head, found.choice.rows, keys)
@@ -191,8 +207,7 @@ def _head_forgets(context: Context, found: Found, number: int) -> bool:
         (update.learned if update else 0) - taught,
         (update.forgotten if update else 0) + rows,
     )
-    recorded(context, changed, counts, reason=f"{rows + taught:,} examples are forgotten")
-    return True
+    return _Without(changed, counts, f"{rows + taught:,} examples are forgotten")
 
 
 def _left(done: Forgotten) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from milepost.data.clean import as_text
 from milepost.data.duplicates import text_keys
+from milepost.data.truths import separator_of, set_in
 from milepost.entities.errors import ConflictError, InputError, MilepostError, UnknownNameError
 from milepost.entities.ids import Digest
 from milepost.entities.kinds import names_in, said_truth, written_score, written_set
@@ -39,6 +40,7 @@ from milepost.workflows.learning.heads import (
     taught,
     truth_of,
 )
+from milepost.workflows.learning.likely import require_likely
 from milepost.workflows.release.bundles import load_bundle, store_bundle
 from milepost.workflows.serving.fidelity import at_least
 from milepost.workflows.tasks.current import current_task
@@ -102,8 +104,8 @@ class Teacher:
 
         Raises:
             UnknownNameError: If there is no such task or label.
-            InputError: If there is no text, it is no answer of the task's kind, or the task's own
-                examples say otherwise of it.
+            InputError: If there is no text, it is no answer of the task's kind or a score far from
+                those of the examples, or the task's own examples say otherwise of it.
         """
         with self._lock:
             for _ in range(_TRIES):
@@ -121,13 +123,12 @@ class Teacher:
         holding = Holding(context.images)
         text = _text_of(task, given, holding)
         label = _written(context, task, release, said, text)
+        head, why = self._opened(name, release)
+        require_likely(context, task, label, head)
         holding.keep()  # the next contest trains on it
-        if release is None:
-            return self._keep(name, text, label, (None, "nothing is in production yet"))
-        try:
-            head = self._head(name, release)
-        except InputError as error:
-            return self._keep(name, text, label, (release, error.what.partition(": ")[2]))
+        if head is None:
+            return self._keep(name, text, label, (release, why))
+        release = head.release
         if set(names_in(task.kind, label)) - set(head.predictor.labels):
             why = f"release {release.number} does not know the label yet"
             return self._keep(name, text, label, (release, why))
@@ -156,6 +157,15 @@ class Teacher:
                 learned=head.update.learned if head.update else 0,
             )
         return self._follow(head, lesson, vector, before, reason)
+
+    def _opened(self, name: str, release: Release | None) -> tuple[LiveHead | None, str]:
+        """The head, or why there is none that can change."""
+        if release is None:
+            return None, "nothing is in production yet"
+        try:
+            return self._head(name, release), ""
+        except InputError as error:
+            return None, error.what.partition(": ")[2]
 
     def _head(self, name: str, release: Release) -> LiveHead:
         """The head as it answers now, opened where the one that is held is another."""
@@ -296,7 +306,9 @@ def _written(context: Context, task: Task, release: Release | None, said: Truth,
         UnknownNameError: For a label that neither the task nor its data declares.
         InputError: If it is no answer of the task's kind.
     """
-    given = said if isinstance(said, str) else msgspec.json.encode(said).decode()
+    given = said.strip() if isinstance(said, str) else msgspec.json.encode(said).decode()
+    if task.kind == "multilabel" and given[:1] not in ("", "["):
+        given = set_in(given, separator_of(task))
     labels = tuple(task.labels)
     if not labels and release is not None:
         labels = load_bundle(context, release.bundle)[1].labels

@@ -149,5 +149,19 @@ def _type(pa: Any, name: str) -> Any:
         "release": pa.int64(),
         "labels": pa.list_(pa.string()),
         "score": pa.float64(),
+        "spans": pa.list_(
+            pa.struct(
+                {
+                    "start": pa.int64(),
+                    "end": pa.int64(),
+                    "label": pa.string(),
+                    "probability": pa.float64(),
+                    "text": pa.string(),
+                }
+            )
+        ),
+        "ranking": pa.list_(
+            pa.struct({"text": pa.string(), "score": pa.float64(), "trace_id": pa.string()})
+        ),
     }
     return types.get(name, pa.string())

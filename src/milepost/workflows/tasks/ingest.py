@@ -142,7 +142,7 @@ def make_task(table: Table, name: str, columns: Columns, objective: Objective) -
 
     Raises:
         UnknownNameError: If a column is missing.
-        InputError: If the name or the objective is not valid.
+        InputError: If the name or the objective is not valid, or the kind reads no images.
     """
     label = columns.label or "label"
     kind: Kind = "match" if columns.pair and columns.kind == "classify" else columns.kind

@@ -5,17 +5,20 @@ import csv
 import io
 import json
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from milepost.entities.inputs import Composition
+from milepost.entities.ranking import Placed
 from milepost.entities.serving import Answer, Verdict
 from milepost.gateway.bulk.delimited import MOST_RECORD_BYTES, CsvSource
 from milepost.gateway.bulk.pipeline import AnsweredRow
 from milepost.gateway.bulk.rows import Row, Several, bounded, json_rows, lines
 from milepost.gateway.bulk.sinks import added, columns
 from milepost.gateway.errors import RefusedError
+from milepost.workflows.serving.parquet import write_parquet
 
 
 async def pieces(body: bytes, size: int):
@@ -206,3 +209,34 @@ def test_an_answer_stands_in_a_column_of_its_kind(kind, more, name, value):
     row = AnsweredRow(Row(number=1, text="a", data={}), answer, 2)
     assert columns(row, added(kind))[name] == value
     assert columns(AnsweredRow(Row(number=1, data={})), added(kind))[name] is None
+
+
+def test_rows_without_a_candidate_are_bare_queries():
+    how = Composition(names=("query", "candidate"))
+    ranks = Several({"query": "said", "candidate": "candidate"}, how, "said")
+    lines = ('"one ␞ text"', '{"said": "a", "id": 7}', '{"said": "a", "candidate": "b"}',
+             '{"candidate": "b"}', '{"said": 1}', '{"said": " "}')  # fmt: skip
+    found = gathered(json_rows(pieces("\n".join(lines).encode(), 9), ranks, 100))
+    assert [row.text for row in found[:3]] == ["one   text", "a", "a ␞ b"]
+    assert found[0].data == {"said": "one ␞ text"}
+    assert found[1].data == {"said": "a", "id": 7}
+    assert [str(row.error) for row in found[3:]] == [
+        "there is no field 'said'. Send a text, or this field.",
+        "the field 'said' is no text.",
+        "this row's input is empty.",
+    ]
+
+
+def test_the_answer_to_a_bare_query_is_a_candidate_and_those_behind_it():
+    placed = (Placed(text="b", score=0.5, trace_id="t1"), Placed(text="c", score=0.25))
+    answer = Answer(label="b", confidence=1.0, probabilities={}, abstained=False, rung="x",
+                    guards={}, trace_id="t1", score=0.5, ranking=placed)  # fmt: skip
+    row = AnsweredRow(Row(number=1, text="a", data={}), answer, 2)
+    told = columns(row, added("rank", bare=True))
+    assert list(told)[:3] == ["label", "score", "ranking"]
+    first = {"text": "b", "score": 0.5, "trace_id": "t1"}
+    assert told["ranking"] == (first, {"text": "c", "score": 0.25})
+    assert (told["label"], told["score"], told["error"]) == ("b", 0.5, None)
+    assert "ranking" not in columns(row, added("rank"))
+    table = pq.read_table(io.BytesIO(write_parquet([{"n": 1}], {n: [v] for n, v in told.items()})))
+    assert table["ranking"].to_pylist() == [[first, {"text": "c", "score": 0.25, "trace_id": None}]]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from milepost.entities.inputs import Composition
 from milepost.entities.serving import Answer, Answers, ServedTask, Usage
 from milepost.gateway.errors import RefusedError
 from milepost.gateway.inference.messages import MESSAGES
@@ -18,6 +19,7 @@ from milepost.gateway.inference.tensors import (
     outputs,
     packed,
     ready_version,
+    texts_in,
     unpacked,
     version_of,
 )
@@ -66,8 +68,57 @@ def test_other_tensors_are_refused(name, datatype, shape):
 
 def test_an_unknown_input_names_the_one_that_there_is():
     with pytest.raises(RefusedError) as refused:
-        check_input("txt", "BYTES", [1])
+        texts_in(TASK, [("txt", ["a"])])
     assert "'text'" in refused.value.advice
+    assert texts_in(TASK, [("text", ["a", "b"])]) == ("a", "b")
+
+
+PAIR = ServedTask(name="sim", labels=("value",), production=1, kind="score",
+                  inputs=Composition(names=("left", "right")))  # fmt: skip
+
+
+def test_several_inputs_are_tensors_of_their_names_in_any_order():
+    given = [("right", ["c", "d"]), ("left", ["a", "b"])]
+    assert texts_in(PAIR, given) == ("a ␞ c", "b ␞ d")
+    assert [each.name for each in model_metadata(PAIR).inputs] == ["left", "right"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "sim has the inputs 'left', 'right', and the request none"),
+        ([("left", ["a"])], "and the request 'left'"),
+        ([("left", ["a"]), ("left", ["a"])], "and the request 'left', 'left'"),
+        ([("left", ["a"]), ("right", ["b", "c"])], "'right' has 2 elements, 'left' has 1"),
+        ([("text", ["a"])], "input 'text'"),
+    ],
+)
+def test_what_is_not_each_input_once_is_refused(given, said):
+    with pytest.raises(RefusedError) as refused:
+        texts_in(PAIR, given)
+    assert refused.value.status == 400
+    assert said in str(refused.value)
+
+
+def test_each_kind_has_the_outputs_that_it_can_fill():
+    scored = {"label": "2.5", "confidence": 1.0, "probabilities": {}, "abstained": False,
+              "rung": "x", "guards": {}, "trace_id": "t1"}  # fmt: skip
+    answers = Answers(task="sim", release=1, channel="production", usage=Usage(inputs=2),
+                      predictions=(Answer(**scored, score=2.5), Answer(**scored)))  # fmt: skip
+    found = {each.name: each.values for each in outputs(PAIR, answers, [])}
+    assert list(found) == ["label", "score", "abstained", "trace_id"]
+    assert found["score"][0] == 2.5
+    assert np.isnan(found["score"][1])
+    told = model_metadata(PAIR)
+    assert [each.name for each in told.outputs] == list(found)
+    assert told.properties == {}
+    spans = ServedTask(name="ents", labels=("a", "b"), production=1, kind="extract")
+    assert "probabilities" not in {each.name for each in model_metadata(spans).outputs}
+    with pytest.raises(RefusedError, match="probabilities"):
+        check_outputs(PAIR, ["probabilities"])
+    check_outputs(PAIR, ["score"])
+    with pytest.raises(RefusedError, match="score"):
+        check_outputs(TASK, ["score"])
 
 
 def test_rows_of_one_are_flat():
@@ -105,12 +156,12 @@ def test_answers_are_tensors_in_the_order_asked_for():
 
 
 def test_outputs_are_checked_before_anything_is_asked():
-    check_outputs(["label", "abstained"])
+    check_outputs(TASK, ["label", "abstained"])
     with pytest.raises(RefusedError) as refused:
-        check_outputs(["lable"])
+        check_outputs(TASK, ["lable"])
     assert "'label'" in refused.value.advice
     with pytest.raises(RefusedError):
-        check_outputs(["label", "label"])
+        check_outputs(TASK, ["label", "label"])
 
 
 def test_versions_are_releases():

@@ -1,5 +1,6 @@
 """Forgetting: nothing stored holds the text any more, and answers are those of a refit without."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def test_a_dry_run_changes_nothing(released: Context) -> None:
     entries = released.ledger.audit_head()
     done = forget(released, "things", WHERE, (), reason="they asked", dry_run=True)
     assert done.dry_run
-    assert (done.examples, done.releases, done.production) == (2, (1,), "to be replaced")
+    assert (done.examples, done.releases, done.production) == (2, (1,), "updated")
     assert (released.root / "data/things.csv").read_bytes() == before
     assert released.ledger.audit_head() == entries
 
@@ -174,3 +175,41 @@ def test_a_file_outside_the_workspace_is_not_rewritten(released: Context) -> Non
     with pytest.raises(InputError, match="outside the workspace"):
         forget(released, "things", "customer = 'c77'", (), reason="x")
     assert "c77" in outside.read_text()
+
+
+KINDS = {
+    "extract": [("Ann went to %d Rome", '[[0, 3, "name"]]'), ("at %d Bob sat", "[]")],
+    "score": [("thing %d of many", "{}.5")],
+    "multilabel": [("bill %d is late", "late|bill"), ("all is well %d", "[]")],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_left_is_counted_as_the_kind_learns(released: Context, kind: str) -> None:
+    """Sets, spans and numbers are hardly ever the same twice, and there is enough of them."""
+    rows = [(text % at, said.format(at)) for at in range(12) for text, said in KINDS[kind]]
+    lines = [json.dumps({"text": text, "label": said}) for text, said in rows]
+    (released.root / "data/more.jsonl").write_text("\n".join(lines))
+    (released.root / "tasks/more.yaml").write_text(
+        f"name: more\nkind: {kind}\ndata: {{examples: data/more.jsonl}}\n"
+    )
+    done = forget(released, "more", "text like '%7%'", (), reason="x", dry_run=True)
+    assert (done.examples, done.production) == (len(KINDS[kind]), "none")
+    with pytest.raises(DataError, match="too little left to learn from: there would be none"):
+        forget(released, "more", "text <> ''", (), reason="x")
+    with pytest.raises(DataError, match=r"too little left to learn from: .* row"):
+        forget(released, "more", "not text like '%3%'", (), reason="x")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "becomes"),
+    [("head_closed_form", "updated"), ("tfidf_linear", "to be replaced")],
+)
+def test_a_dry_run_says_what_then_happens(released: Context, strategy: str, becomes: str) -> None:
+    file = released.root / "tasks/things.yaml"
+    file.with_name("others.yaml").write_text(file.read_text().replace("things\n", "others\n"))
+    assert improve(released, "others", Options(strategies=(strategy,))).contest.release == 1
+    dry = forget(released, "others", WHERE, (), reason="x", dry_run=True)
+    done = forget(released, "others", WHERE, (), reason="x")
+    assert dry.production == done.production == becomes
+    assert dry.releases == done.releases == (1,)

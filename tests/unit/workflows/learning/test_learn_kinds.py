@@ -95,6 +95,17 @@ def test_labels_are_answered_once_they_are_taught(released):
     assert json.loads(none.label) == []
 
 
+@pytest.mark.parametrize("separator", [None, " / "])
+def test_labels_are_taught_as_a_data_file_says_them(released, separator):
+    between = separator or "|"
+    if separator:
+        file = released.root / "tasks/sets.yaml"
+        file.write_text(file.read_text().replace("id: id", f"id: id, separator: '{separator}'"))
+    teacher = Teacher(released)
+    assert teacher.learn("sets", NEW, f" tool{between}fruit ", "x").label == '["fruit","tool"]'
+    assert teacher.learn("sets", f"{NEW} today", "tool", "x").label == '["tool"]'
+
+
 @pytest.mark.parametrize(
     ("task", "given", "text"),
     [("scores", NEW, NEW), ("pairs", {"a": NEW, "b": "a shed"}, f"{NEW} ␞ a shed")],
@@ -133,7 +144,9 @@ def test_what_is_forgotten_never_was(released):
     ("task", "given", "said", "error", "where"),
     [
         ("sets", NEW, ["fruits"], UnknownNameError, "fruits"),
-        ("sets", NEW, "fruit", InputError, "JSON array"),
+        ("sets", NEW, '["fruit"', InputError, "JSON array"),
+        ("sets", NEW, " ", InputError, "JSON array"),
+        ("sets", NEW, "fruit|tols", UnknownNameError, "tols"),
         ("scores", NEW, "high", InputError, "finite"),
         ("scores", NEW, float("nan"), InputError, "finite"),
         ("pairs", NEW, 2.0, InputError, "a, b"),
@@ -156,3 +169,18 @@ def test_what_the_examples_say_otherwise_is_refused(released):
 def test_what_is_compared_label_by_label_is_refused(released, task):
     with pytest.raises(InputError, match="evaluate"):
         compare(released, task, "head_ridge", "majority")
+
+
+def test_a_score_far_from_all_others_is_refused(released):
+    """In production by what the head knows, and before that by what the files say."""
+    where = "77777 is far from those of the examples, 1.04 to 4.07"
+    with pytest.raises(InputError, match=where):
+        Teacher(released).learn("scores", NEW, 77777, "x")
+    file = released.root / "tasks/scores.yaml"
+    (released.root / "tasks/more.yaml").write_text(
+        file.read_text().replace("name: scores", "name: more")
+    )
+    with pytest.raises(InputError, match=where):
+        Teacher(released).learn("more", NEW, 77777, "x")
+    assert not released.ledger.feedback("scores") + released.ledger.feedback("more")
+    assert Teacher(released).learn("more", NEW, 6, "x").why == "Nothing is in production yet."
