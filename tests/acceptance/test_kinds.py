@@ -114,3 +114,22 @@ def test_an_unknown_kind_is_refused_with_the_nearest(milepost):
     refused = milepost("init", "desk", "--from", file, "--kind", "multi-label")
     assert refused.code == 2
     assert "multilabel" in refused.err
+
+
+@pytest.mark.parametrize("kind", ["score", "multilabel"])
+def test_a_measure_that_does_not_fit_the_kind_is_refused(milepost, kind):
+    file = write(milepost.folder, "x.csv", ("text", "label"), [("one", "1"), ("two", "2")])
+    refused = milepost("init", "desk", "--from", file, "--kind", kind, "--metric", "accuracy")
+    assert refused.code == 2
+    assert f"accuracy does not fit the kind {kind}" in " ".join(refused.err.split())
+    assert not (milepost.folder / "desk").exists()
+
+
+def test_one_label_is_one_label(milepost):
+    rows = [(f"text {at} of many", "[]" if at % 2 else '["late"]') for at in range(20)]
+    file = write(milepost.folder, "x.csv", ("text", "label"), rows)
+    made = milepost.ok("init", "desk", "--from", file, "--kind", "multilabel", "--task", "t").out
+    assert "20 labelled examples, 1 label." in " ".join(made.split())
+    more = write(milepost.folder, "y.csv", ("text", "label"), [("a late one", '["late"]')])
+    added = milepost.ok("-w", "desk", "add", "t", milepost.folder / more).out
+    assert "t: 1 labelled example with role 'examples', 1 label." in " ".join(added.split())

@@ -42,7 +42,7 @@ def desk(milepost, rows):
     return milepost.folder / "desk"
 
 
-def test_a_bare_query_gets_candidates_in_order(milepost, desk, serve, is_valid):
+def test_a_bare_query_gets_candidates_in_order(milepost, desk, serve, is_valid, rows):
     shown = milepost.ok("-w", desk, "predict", "faq", "my router is broken").out
     assert shown.index("router:") < shown.index("Out of 8 candidates")
     found = milepost.ok(
@@ -52,7 +52,7 @@ def test_a_bare_query_gets_candidates_in_order(milepost, desk, serve, is_valid):
     assert [len(each["ranking"]) for each in found["predictions"]] == [3, 3]
     (desk / "data" / "more.csv").write_text("answer\nwarranty: two years for every lamp\n")
     said = milepost.ok("-w", desk, "add", "faq", desk / "data" / "more.csv", "--as", "candidates")
-    assert "1 candidates" in said.out
+    assert said.out == "faq: 1 candidate.\n"
     server = serve(desk, "--insecure")
 
     def ask(**body):
@@ -63,7 +63,19 @@ def test_a_bare_query_gets_candidates_in_order(milepost, desk, serve, is_valid):
     assert answer["label"].startswith("warranty")
     assert answer["ranking"][0]["trace_id"] == answer["trace_id"]
     pair = {"query": "my router is broken", "candidate": "router: hold the button"}
-    assert 0 <= ask(inputs=[pair])["predictions"][0]["score"] <= 1
+    judged = ask(inputs=[pair])["predictions"][0]
+    assert 0 <= judged["score"] <= 1
+    assert judged["confidence"] is None
+    assert answer["confidence"] is None
+    with (milepost.folder / "again.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("query", "candidate"), *rows])
+    measured = " ".join(
+        milepost.ok("-w", desk, "evaluate", "faq", "--data", "again.csv").out.split()
+    )
+    assert "release 1 on 24 queries" in measured
+    seen = int(measured.partition("was trained on ")[2].split()[0])
+    assert 24 < seen <= int(measured.partition("of these ")[2].split()[0])
+    assert "NDCG" not in measured
     for words, told in (
         (("predict", "faq", " "), "a query is empty"),
         (("predict", "faq", "x", "--top", "0"), "The least is 1"),

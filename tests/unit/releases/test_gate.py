@@ -324,3 +324,19 @@ def test_p_values_say_their_side_and_their_level():
     assert "one-sided p = 0.046, needed < 0.0304" in said
     against = decide(Objective(metric="accuracy"), card(), versus(), None).reasons[0]
     assert "one-sided p = 0.001, needed < 0.05" in against
+
+
+def test_orders_of_candidates_are_judged_on_queries():
+    judged = Scorecard(
+        regime="cross_fitted", metric="ndcg@10", metrics={"ndcg@10": proportion(48, 60, 0.95)}
+    )
+    apart = msgspec.structs.replace(versus(0.01, 0.4, 0.6, n=60), metric="ndcg@10")
+    asked = Objective(metric="ndcg@10", at_least=0.8)
+    (reason, *_) = decide(asked, judged, None, None).reasons
+    assert reason.startswith("nDCG at 10 is somewhere between ")
+    assert "on 60 cross-fitted queries" in reason
+    assert "queries to judge on would decide it" in reason or "practical number" in reason
+    (reason, *_) = decide(Objective(metric="ndcg@10"), judged, apart, None).reasons
+    assert "on 60 cross-fitted queries" in reason
+    assert "queries to judge on would show" in reason
+    assert "example" not in reason

@@ -123,6 +123,7 @@ def _evaluation(context: Context, task: Task, answerer: Answerer, examples: Exam
         candidate=answerer.candidate,
         scorecard=msgspec.structs.replace(card, latency=timed["this"]),
         seen=len(seen),
+        rows=len(examples),
         on_unseen=estimate_of(
             measure.found(Sample(y[unseen], probabilities[unseen])), sampling.confidence
         )
