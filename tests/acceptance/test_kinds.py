@@ -132,4 +132,4 @@ def test_one_label_is_one_label(milepost):
     assert "20 labelled examples, 1 label." in " ".join(made.split())
     more = write(milepost.folder, "y.csv", ("text", "label"), [("a late one", '["late"]')])
     added = milepost.ok("-w", "desk", "add", "t", milepost.folder / more).out
-    assert "t: 1 labelled example with role 'examples', 1 label." in " ".join(added.split())
+    assert "t: 21 labelled examples with role 'examples', 1 label." in " ".join(added.split())
