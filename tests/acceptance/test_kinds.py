@@ -133,3 +133,14 @@ def test_one_label_is_one_label(milepost):
     more = write(milepost.folder, "y.csv", ("text", "label"), [("a late one", '["late"]')])
     added = milepost.ok("-w", "desk", "add", "t", milepost.folder / more).out
     assert "t: 21 labelled examples with role 'examples', 1 label." in " ".join(added.split())
+
+
+def test_tests_of_behaviour_are_refused_where_no_label_is_answered(milepost):
+    rows = [(f"text {at} of many", at / 2) for at in range(20)]
+    file = write(milepost.folder, "x.csv", ("text", "label"), rows)
+    milepost.ok("init", "desk", "--from", file, "--kind", "score", "--task", "t")
+    refused = milepost("-w", "desk", "behave", "t")
+    assert refused.code == 2
+    said = " ".join(refused.err.split())
+    assert "tests of behaviour are not for tasks of the kind score" in said
+    assert "Declare some" not in said
