@@ -173,9 +173,11 @@ def test_predict_keeps_the_columns_of_a_csv(milepost, improved, tickets):
 
 def test_predict_keeps_the_columns_of_a_jsonl(milepost, improved):
     given = [
-        {"text": "where is my box", "ticket": 7, "vip": True, "note": None},
-        {"text": "refund please", "ticket": 8, "vip": False, "note": "a\nb"},
-    ]
+        {"text": "where is my box", "ticket": 7, "vip": True, "note": None,
+         "tokens": ["where", "is"], "said": '["text"]'},
+        {"text": "refund please", "ticket": 8, "vip": False, "note": "a\nb",
+         "tokens": [{"at": 1}, 2, None], "said": "x"},
+    ]  # fmt: skip
     (milepost.folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
     milepost.ok("-w", improved, "predict", "route", "--input", "in.jsonl", "--output", "out.jsonl")
     lines = (milepost.folder / "out.jsonl").read_text().splitlines()

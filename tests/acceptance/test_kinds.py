@@ -137,3 +137,33 @@ def test_a_scale(milepost, improved, is_valid):
     assert list(exported.answers) == pytest.approx([worst, best], abs=1e-5)
     measured = milepost.ok("-w", "desk", "evaluate", "t", "--data", file, "--json").json
     assert measured["metrics"]["qwk"]["value"] > 0.7
+
+
+@pytest.mark.parametrize("kind", ["score", "multilabel"])
+def test_a_measure_that_does_not_fit_the_kind_is_refused(milepost, kind):
+    file = write(milepost.folder, "x.csv", ("text", "label"), [("one", "1"), ("two", "2")])
+    refused = milepost("init", "desk", "--from", file, "--kind", kind, "--metric", "accuracy")
+    assert refused.code == 2
+    assert f"accuracy does not fit the kind {kind}" in " ".join(refused.err.split())
+    assert not (milepost.folder / "desk").exists()
+
+
+def test_one_label_is_one_label(milepost):
+    rows = [(f"text {at} of many", "[]" if at % 2 else '["late"]') for at in range(20)]
+    file = write(milepost.folder, "x.csv", ("text", "label"), rows)
+    made = milepost.ok("init", "desk", "--from", file, "--kind", "multilabel", "--task", "t").out
+    assert "20 labelled examples, 1 label." in " ".join(made.split())
+    more = write(milepost.folder, "y.csv", ("text", "label"), [("a late one", '["late"]')])
+    added = milepost.ok("-w", "desk", "add", "t", milepost.folder / more).out
+    assert "t: 21 labelled examples with role 'examples', 1 label." in " ".join(added.split())
+
+
+def test_tests_of_behaviour_are_refused_where_no_label_is_answered(milepost):
+    rows = [(f"text {at} of many", at / 2) for at in range(20)]
+    file = write(milepost.folder, "x.csv", ("text", "label"), rows)
+    milepost.ok("init", "desk", "--from", file, "--kind", "score", "--task", "t")
+    refused = milepost("-w", "desk", "behave", "t")
+    assert refused.code == 2
+    said = " ".join(refused.err.split())
+    assert "tests of behaviour are not for tasks of the kind score" in said
+    assert "Declare some" not in said

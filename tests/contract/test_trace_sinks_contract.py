@@ -158,7 +158,7 @@ texts = st.text(st.characters(codec=None), max_size=40) | st.none()
         {
             "text": texts,
             "label": st.sampled_from(["refund", None, "ärger"]),
-            "confidence": st.floats(0, 1),
+            "confidence": st.floats(0, 1) | st.none(),
             "seconds": st.floats(0, 1e9),
             "release": st.integers(1, 2**31 - 1),
             "probabilities": st.dictionaries(st.sampled_from("abc"), st.floats(0, 1)),

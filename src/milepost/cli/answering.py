@@ -25,6 +25,7 @@ from milepost.reports.learning import updated_words
 from milepost.reports.plain import evaluate_json, predict_json, rank_json
 from milepost.reports.ranking import rankings_table
 from milepost.reports.tables import evaluation_table, predictions_table, seen_words
+from milepost.reports.words import count
 
 if TYPE_CHECKING:
     from milepost.workspace import Workspace
@@ -110,7 +111,7 @@ def predict(
         for finding in written.findings:
             warn(" ".join((finding.summary, *finding.examples)))
         if output is not None:
-            stdout().print(f"Wrote {written.rows:,} rows to {output}.")
+            stdout().print(f"Wrote {count(written.rows, 'row')} to {output}.")
         return
     if source is not None:
         with progress() as on_event:
@@ -133,7 +134,7 @@ def predict(
         )
     if output is not None:
         answered.write(output)
-        stdout().print(f"Wrote {len(answered):,} rows to {output}.")
+        stdout().print(f"Wrote {count(len(answered), 'row')} to {output}.")
     elif as_json:
         print_json(predict_json(answered))
     else:

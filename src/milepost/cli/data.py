@@ -13,8 +13,8 @@ from milepost.cli.shared import (
     stdout,
 )
 from milepost.entities.example import Finding
-from milepost.reports import words
 from milepost.reports.tables import findings_table, tasks_table
+from milepost.reports.words import count, truths
 
 
 def register(app: typer.Typer) -> None:
@@ -57,13 +57,12 @@ def add(
     made, quality = opened.add_file(task, file, role=role, text=text, label=label)
     console = stdout()
     if role == "candidates":
-        console.print(f"{task}: {quality.used:,} candidates.")
-        console.print(f"Next: milepost -w {opened.root} improve {made.name}", soft_wrap=True)
+        # They are searched from the next question on: nothing is fitted to them.
+        console.print(f"{task}: {count(quality.used, 'candidate')}.")
         return
-    console.print(
-        f"{task}: {quality.labelled:,} labelled examples with role {role!r}, "
-        f"{words.truths(quality)}."
-    )
+    said = "" if made.kind == "rank" else f", {truths(quality)}"
+    examples = count(quality.labelled, "labelled example")
+    console.print(f"{task}: {examples} with role {role!r}{said}.")
     if quality.findings:
         console.print(findings_table(quality))
     console.print(f"Next: milepost -w {opened.root} improve {made.name}", soft_wrap=True)
@@ -86,7 +85,8 @@ def check(
         for result in results:
             head = "✘" if result.problems else "✔"
             # What could not be read has no count, which is not a count of 0.
-            rows = f"  {result.quality.labelled:,} labelled examples" if result.quality else ""
+            known = result.quality
+            rows = f"  {count(known.labelled, 'labelled example')}" if known else ""
             console.print(f"[bold]{head} {result.task}[/]{rows}")
             for problem in result.problems:
                 console.print(f"  {problem}", markup=False, soft_wrap=True)

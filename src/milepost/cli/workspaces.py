@@ -9,6 +9,7 @@ from milepost.cli.shared import JsonOption, print_json, progress, stdout
 from milepost.entities.errors import InputError
 from milepost.entities.task import make_objective
 from milepost.reports.tables import doctor_table, findings_table
+from milepost.reports.words import count
 
 
 def register(app: typer.Typer) -> None:
@@ -41,9 +42,12 @@ def init(
         typer.Option(metavar="NUMBER", help="Ceiling of a metric that is better when lower."),
     ] = None,
     metric: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="Such as accuracy, macro_f1, auroc or log_loss."),
-    ] = "accuracy",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Such as accuracy, macro_f1, auroc or log_loss; left out, the kind's own.",
+        ),
+    ] = None,
     kind: Annotated[
         str,
         typer.Option(metavar="KIND", help="classify, multilabel, score, extract or rank."),
@@ -77,7 +81,7 @@ def init(
     console = stdout()
     where = str(directory)
     if source is None:
-        if at_least is not None or at_most is not None or metric != "accuracy":
+        if at_least is not None or at_most is not None or metric is not None:
             raise InputError(
                 "--at-least, --at-most and --metric need --from.", advice="Name your file."
             )
@@ -85,7 +89,7 @@ def init(
         console.print(f"Made {where} with {len(workspace.task_names())} example tasks.")
         console.print(f"Next: milepost -w {where} improve", soft_wrap=True)
         return
-    objective = make_objective(metric, at_least, at_most)
+    objective = make_objective(metric, at_least, at_most, kind=kind)
     _, made, quality = Workspace.from_file(
         directory,
         source,
@@ -100,8 +104,8 @@ def init(
     )
     console.print(
         f"Made {where} with the task {made.name!r}: "
-        f"{quality.labelled:,} labelled examples"
-        + (f", {len(made.labels):,} labels." if made.labels else ".")
+        f"{count(quality.labelled, 'labelled example')}"
+        + (f", {count(len(made.labels), 'label')}." if made.labels else ".")
     )
     if quality.findings:
         console.print(findings_table(quality))

@@ -13,6 +13,13 @@ from milepost.predictors.preparation.preparing import storable
 Plain = str | int | float | bool | None
 """What a cell can be after reading."""
 
+
+class Nested(str):
+    """JSON text of a nested cell, such as a list of tokens; written as JSON it is one again."""
+
+    __slots__ = ()
+
+
 _WHOLE_FLOAT = re.compile(r"[+-]?\d+\.0+")
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,17})")
 _DECIMAL = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?")
@@ -54,7 +61,7 @@ def _plain_other(value: object) -> Plain:
             return plain(converted) if not isinstance(converted, type(value)) else str(converted)
     if type(value).__name__ in {"NAType", "NaTType"}:
         return None
-    return json.dumps(_nested(value), ensure_ascii=False, sort_keys=True, default=str)
+    return Nested(json.dumps(_nested(value), ensure_ascii=False, sort_keys=True, default=str))
 
 
 def _nested(value: object) -> object:

@@ -166,6 +166,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         seen: Rows of the file that it was trained on, or near-duplicates of such: they flatter it.
         on_unseen: The objective's metric on the others; ``None`` where there are none, or nothing
             was seen.
+        rows: Rows of the file; of an order of candidates the scorecard counts queries. 0 where
+            nobody counted.
     """
 
     task: str
@@ -174,3 +176,4 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     scorecard: Scorecard
     seen: int = 0
     on_unseen: Estimate | None = None
+    rows: int = 0

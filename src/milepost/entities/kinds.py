@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from milepost.entities.errors import InputError, UnknownNameError
+from milepost.entities.errors import FieldError, InputError, UnknownNameError
 from milepost.entities.spans import (
     MOST_SPANS,
     OF_ANSWER,
@@ -101,6 +101,21 @@ KINDS: dict[Kind, KindFacts] = {
     ),
 }
 """Every kind."""
+
+
+def check_metric(kind: Kind, metric: str) -> None:
+    """Refuse a measure that somebody asked for and that does not fit the kind.
+
+    Raises:
+        FieldError: With those that do.
+    """
+    facts = KINDS[kind]
+    if not facts.measured_by(metric):
+        raise FieldError(
+            f"{metric} does not fit the kind {kind}; use "
+            f"{', '.join(facts.metrics) or 'such as accuracy or macro_f1'}",
+            where="objective.metric",
+        )
 
 
 def width_of(link: Link, k: int) -> int:

@@ -21,6 +21,7 @@ class MeasureKind(msgspec.Struct, frozen=True):
         high: Largest value.
         higher: Whether higher is better; ``None`` where the user's function says it.
         unit: What it is measured in; empty for shares and for what has none.
+        over: What it is a mean over, one of them and several, such as queries.
     """
 
     words: str
@@ -28,12 +29,16 @@ class MeasureKind(msgspec.Struct, frozen=True):
     high: float = 1.0
     higher: bool | None = True
     unit: str = ""
+    over: tuple[str, str] = ("example", "examples")
 
     @property
     def share(self) -> bool:
         """Whether it is a share, from 0 to 1, whose differences can be told in points."""
         return (self.low, self.high) == (0.0, 1.0)
 
+
+QUERIES = ("query", "queries")
+"""What measures of an order of candidates are means over."""
 
 KINDS = {
     "accuracy": MeasureKind("accuracy"),
@@ -51,14 +56,14 @@ KINDS = {
     "mae": MeasureKind("mean absolute error", 0.0, _INFINITY, higher=False),
     "mcc": MeasureKind("MCC", -1.0, 1.0),
     "micro_f1": MeasureKind("micro F1"),
-    "mrr": MeasureKind("mean reciprocal rank"),
-    "ndcg@10": MeasureKind("nDCG at 10"),
+    "mrr": MeasureKind("mean reciprocal rank", over=QUERIES),
+    "ndcg@10": MeasureKind("nDCG at 10", over=QUERIES),
     "own:FILE.py:FUNCTION": MeasureKind("own measure", -_INFINITY, _INFINITY, higher=None),
     "pearson": MeasureKind("Pearson's r", -1.0, 1.0),
     "precision:LABEL": MeasureKind("precision"),
     "qwk": MeasureKind("quadratic weighted kappa", -1.0, 1.0),
     "recall:LABEL": MeasureKind("recall"),
-    "recall@10": MeasureKind("recall at 10"),
+    "recall@10": MeasureKind("recall at 10", over=QUERIES),
     "rmse": MeasureKind("root mean squared error", 0.0, _INFINITY, higher=False),
     "span_f1": MeasureKind("span F1"),
     "span_precision": MeasureKind("span precision"),
@@ -92,7 +97,8 @@ def measure_kind(name: str) -> MeasureKind:
         raise UnknownNameError("metric", name, KINDS)
     before, at, depth = name.partition("@")
     if at and before in AT_DEPTH:
-        return MeasureKind(f"{AT_DEPTH[before]} at {depth}")
+        words = f"{AT_DEPTH[before]} at {depth}"
+        return msgspec.structs.replace(KINDS.get(f"{before}@10", MeasureKind("")), words=words)
     if name.startswith("own:"):
         return MeasureKind(name.rpartition(":")[2], -_INFINITY, _INFINITY, higher=None)
     which, _, label = name.partition(":")

@@ -1,5 +1,6 @@
 """What a predictor answers."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -108,7 +109,10 @@ class Predictions:
 
     @property
     def confidence(self) -> NDArray[np.float32]:
-        """Probability of the most probable label, ``(n,) float32``."""
+        """Probability of the most probable label, ``(n,) float32``; NaN where none is stated.
+
+        None is stated of a score, of a relevance, and where no span was found.
+        """
         if not len(self.probabilities):
             return np.zeros(0, np.float32)
         return self.probabilities.max(axis=1)
@@ -183,8 +187,8 @@ class Scores(Predictions):
 
     @property
     def confidence(self) -> NDArray[np.float32]:
-        """Ones, ``(n,) float32``: a score states no confidence."""
-        return np.ones(len(self), np.float32)
+        """NaN, ``(n,) float32``: a score states no confidence."""
+        return np.full(len(self), np.nan, np.float32)
 
     @property
     def abstained(self) -> NDArray[np.bool_]:
@@ -242,9 +246,13 @@ class Spans(Predictions):
 
     @property
     def confidence(self) -> NDArray[np.float32]:
-        """Probability of the span that is least sure, ``(n,) float32``; 1 where there is none."""
+        """Probability of the span that is least sure, ``(n,) float32``; NaN where there is none.
+
+        How surely a text holds no span nobody says: what is not found has no probability.
+        """
         held = begins(self.probabilities, OF_ANSWER)
-        return np.where(held, self.probabilities[:, OF_ANSWER - 1 :: OF_ANSWER], 1.0).min(axis=1)
+        least = np.where(held, self.probabilities[:, OF_ANSWER - 1 :: OF_ANSWER], 1.0).min(axis=1)
+        return np.where(held.any(axis=1), least, np.float32(np.nan))
 
     @property
     def abstained(self) -> NDArray[np.bool_]:
@@ -316,6 +324,11 @@ def recentred(
     return np.where(
         probabilities >= thresholds, np.maximum(moved, np.float32(HOLDS)), np.minimum(moved, below)
     )
+
+
+def stated(confidence: float) -> float | None:
+    """A confidence to six digits; ``None`` where it is NaN, so that none is stated."""
+    return None if math.isnan(confidence) else round(confidence, 6)
 
 
 def undecided(probabilities: NDArray[np.floating]) -> NDArray[np.bool_]:

@@ -84,11 +84,18 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mistake(msgspec.Struct, frozen=True, kw_only=True):
-    """One wrong prediction, for people to read."""
+    """One wrong prediction, for people to read.
+
+    Attributes:
+        id: Id of the example.
+        text: What it reads.
+        confidence: Of the answer, 0 to 1; ``None`` where none is stated: of a score, of how
+            relevant a candidate is, and of a span that was not found.
+    """
 
     id: str
     text: str
-    confidence: float
+    confidence: float | None = None
 
 
 class Confusion(msgspec.Struct, frozen=True, kw_only=True):

@@ -120,7 +120,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         label: Most probable label; ``None`` where the answer is withheld or blocked. Of tasks of
             other kinds the answer as text: a JSON array of labels or of spans, or a number.
-        confidence: Its calibrated probability; that all labels are right, or 1 of a score.
+        confidence: Its calibrated probability; that all labels are right, or of the span that is
+            least sure. ``None`` where none is stated: of a score, of how relevant a candidate is,
+            and where no span was found.
         probabilities: The most probable labels, most probable first; empty of a score.
         abstained: Whether it was withheld because it was not sure enough.
         rung: What answered: name of the strategy, or of the rung of a cascade, ``cache`` never;
@@ -140,7 +142,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     label: str | None
-    confidence: float
+    confidence: float | None
     probabilities: dict[str, float]
     abstained: bool
     rung: str
@@ -252,7 +254,8 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         key: Id of the key that asked.
         subject: Digest of the subject, never the subject itself.
         label: The label that was answered; ``None`` where it was withheld or blocked.
-        confidence: Probability of the most probable label.
+        confidence: As the answer stated it; ``None`` where it stated none: a score, or a language
+            model that a client asked itself.
         probabilities: The most probable labels with their probabilities.
         abstained: Whether it was withheld.
         rung: What answered.
@@ -279,7 +282,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     key: str | None = None
     subject: str | None = None
     label: str | None = None
-    confidence: float = 0.0
+    confidence: float | None = 0.0
     probabilities: dict[str, float] = {}
     abstained: bool = False
     rung: str = ""
@@ -301,7 +304,7 @@ class Shadowed(msgspec.Struct, frozen=True, kw_only=True):
 
     release: int
     label: str | None
-    confidence: float
+    confidence: float | None
 
 
 class TraceFilter(msgspec.Struct, frozen=True, kw_only=True):

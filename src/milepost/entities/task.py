@@ -9,7 +9,7 @@ import msgspec
 from milepost.entities.errors import FieldError, InputError, nearest
 from milepost.entities.expectations import AbstainRule, Behaviour, FairnessRule, ScopeRule
 from milepost.entities.inputs import PAIR, Composition, composition, fields_of
-from milepost.entities.kinds import KINDS, Kind, fewest_labels
+from milepost.entities.kinds import KINDS, Kind, check_metric, fewest_labels
 from milepost.entities.measures import ORDINAL, PATTERN, measure_kind
 from milepost.entities.preparation import check_step
 from milepost.entities.prompts import CascadeRule, LanguageRule, SimilarRule
@@ -154,15 +154,30 @@ def inputs_of(task: "Task", words: Sequence[str]) -> list[str] | list[dict[str, 
 
 
 def make_objective(
-    metric: str = "accuracy", at_least: float | None = None, at_most: float | None = None
+    metric: str | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    *,
+    kind: str = "classify",
 ) -> Objective:
     """An objective from words that somebody typed.
 
+    Args:
+        metric: Name of the measure; ``None`` takes the usual one of the kind.
+        at_least: Floor.
+        at_most: Ceiling.
+        kind: Kind of the task; of one that there is not, whoever makes the task says so.
+
     Raises:
         UnknownNameError: If there is no such metric.
-        InputError: If the bound is out of range or does not fit the metric.
+        InputError: If it does not fit the kind, or the bound is out of range or does not fit the
+            metric.
     """
+    known: Kind = kind if kind in KINDS else "classify"
+    if metric is None:
+        metric = KINDS[known].metric
     measure_kind(metric)
+    check_metric(known, metric)
     given = {"metric": metric, "at_least": at_least}
     if at_most is not None:
         given["at_most"] = at_most
@@ -388,23 +403,25 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             self._check_spans()
         if not facts.labelled and self.labels:
             raise FieldError(f"a task of the kind {self.kind} has none", where="labels")
-        for field in FOR_CLASSES if facts.link != "softmax" else FOR_TEXTS if self.pairs else ():
+        for field, tasks in self.no_room_for.items():
             if not isinstance(getattr(self, field), msgspec.UnsetType):
-                raise FieldError(f"it is not for tasks of the kind {self.kind}", where=field)
-        for field in FOR_WORDS if self.images else ():
-            if not isinstance(getattr(self, field), msgspec.UnsetType):
-                raise FieldError("it is not for tasks that read images", where=field)
+                raise FieldError(f"it is not for {tasks}", where=field)
         metric = self.objective.metric
         if facts.measured_by(metric):
             return
         if metric != Objective().metric:
-            raise FieldError(
-                f"{metric} does not fit the kind {self.kind}; use "
-                f"{', '.join(facts.metrics) or 'such as accuracy or macro_f1'}",
-                where="objective.metric",
-            )
+            check_metric(self.kind, metric)
         usual = msgspec.structs.replace(self.objective, metric=facts.metric)
         msgspec.structs.force_setattr(self, "objective", usual)
+
+    @property
+    def no_room_for(self) -> dict[str, str]:
+        """Fields that it cannot declare, each with the tasks that it is not for, in words."""
+        softmax = KINDS[self.kind].link == "softmax"
+        fields = FOR_TEXTS if softmax and self.pairs else () if softmax else FOR_CLASSES
+        found = dict.fromkeys(fields, f"tasks of the kind {self.kind}")
+        images = FOR_WORDS if self.images else ()
+        return {**dict.fromkeys(images, "tasks that read images"), **found}
 
     def _check_spans(self) -> None:
         """Refuse what moves the characters that spans count.

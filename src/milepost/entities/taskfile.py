@@ -15,7 +15,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from milepost.entities.errors import Problem, TaskFileError, UnknownNameError, nearest
+from milepost.entities.errors import FieldError, Problem, TaskFileError, UnknownNameError, nearest
+from milepost.entities.kinds import check_metric
 from milepost.entities.measures import KINDS, PATTERN, measure_kind
 from milepost.entities.task import Task
 
@@ -60,6 +61,7 @@ def parse_task(text: str, file: str) -> Task:
         problems += _all_problems(data, file, lines)
         refused = error
     else:
+        problems += _asked_of_another_kind(data, task, file, lines)
         if not problems:
             return task
     if problems:
@@ -119,6 +121,27 @@ def _bound_out_of_range(data: Any, file: str, lines: Mapping[Path, int]) -> list
             advice=f"It must be {limit}.",
         )
     ]
+
+
+def _asked_of_another_kind(
+    data: Any, task: Task, file: str, lines: Mapping[Path, int]
+) -> list[Problem]:
+    """The metric that stands there, where it does not fit the kind.
+
+    The record sees this of any but ``accuracy``, which it takes for none.
+    """
+    objective: Any = data.get("objective")
+    said: Any = objective.get("metric") if isinstance(objective, dict) else None
+    if said is None:
+        return []
+    try:
+        check_metric(task.kind, said)
+    except FieldError as error:
+        path = ("objective", "metric")
+        return [
+            Problem(file=file, line=lines.get(path), field=_dotted(path), what=f"{error.what}.")
+        ]
+    return []
 
 
 def line_of(text: str, path: Path) -> int:

@@ -111,7 +111,7 @@ def of_scores(evidence: Evidence) -> Particulars:
                 actual=f"{evidence.y[row]:.4g}",
                 predicted=f"{given[row]:.4g}",
                 n=1,
-                examples=(_example(evidence, row, 1.0),),
+                examples=(_example(evidence, row, None),),
             )
             for row in furthest.tolist()
             if off[row] > 0
@@ -144,12 +144,11 @@ def _misplaced(evidence: Evidence, found: ranks.Ranked, query: int) -> Confusion
     right = own[int(found.relevance[own].argmax())]
     asked, first = sides(evidence.texts[int(found.rows[own[0]])])
     row = int(found.rows[right])
-    p = float(evidence.probabilities[int(found.rows[own[0]]), 0])
     return Confusion(
         actual=sides(evidence.texts[row])[1][:CANDIDATE_CHARS],
         predicted=first[:CANDIDATE_CHARS],
         n=int(found.place[right]),
-        examples=(Mistake(id=evidence.ids[row], text=asked[:SHOWN_CHARS], confidence=p),),
+        examples=(Mistake(id=evidence.ids[row], text=asked[:SHOWN_CHARS]),),
     )
 
 
@@ -198,7 +197,7 @@ def _wrong_labels(evidence: Evidence) -> tuple[Confusion, ...]:
     return tuple(sorted(found, key=lambda each: -each.n)[:MOST_SHOWN])
 
 
-def _example(evidence: Evidence, row: int, confidence: float) -> Mistake:
+def _example(evidence: Evidence, row: int, confidence: float | None) -> Mistake:
     return Mistake(
         id=evidence.ids[row], text=evidence.texts[row][:SHOWN_CHARS], confidence=confidence
     )

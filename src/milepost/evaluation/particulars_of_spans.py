@@ -42,7 +42,7 @@ class _Wrong(NamedTuple):
     row: int
     begin: int
     end: int
-    sure: float
+    sure: float | None
 
 
 def of_spans(evidence: Evidence) -> Particulars:
@@ -113,11 +113,15 @@ def _confusions(evidence: Evidence) -> tuple[Confusion, ...]:
             n=len(found),
             examples=tuple(
                 _example(evidence, each)
-                for each in sorted(found, key=lambda each: (-each.sure, each.row))[:EXAMPLES_EACH]
+                for each in sorted(found, key=_surest_first)[:EXAMPLES_EACH]
             ),
         )
         for (actual, predicted), found in most
     )
+
+
+def _surest_first(wrong: _Wrong) -> tuple[float, int]:
+    return -(wrong.sure or 0.0), wrong.row
 
 
 def _wrong(evidence: Evidence) -> Iterator[_Wrong]:
@@ -142,7 +146,7 @@ def _wrong(evidence: Evidence) -> Iterator[_Wrong]:
                 actual = names[min(over)[2]]
             yield _Wrong(actual, predicted, row, begin, end, float(span[3]))
         for begin, end, label in sorted(there - touched):
-            yield _Wrong(names[label], MISSED, row, begin, end, 0.0)
+            yield _Wrong(names[label], MISSED, row, begin, end, None)
 
 
 def _example(evidence: Evidence, wrong: _Wrong) -> Mistake:

@@ -232,7 +232,7 @@ def _composed(
         raise RefusedError(
             400,
             "missing_field",
-            f"{task} has the inputs {names}, and this is one text.",
+            f"the task {task!r} has the inputs {names}, and this is one text.",
             param=f"inputs[{at}]",
             advice="Send an object with these fields.",
         )

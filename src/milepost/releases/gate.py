@@ -39,11 +39,12 @@ SLICE_MIN = 30
 _MOST_ROWS = 1_000_000
 _MOST_TIMES = 1_000.0
 
-_EXAMPLES = {
-    "holdout": "held-out examples",
-    "test_file": "examples of the test file",
-    "cross_fitted": "cross-fitted examples",
+_JUDGED = {
+    "holdout": "held-out {}",
+    "test_file": "{} of the test file",
+    "cross_fitted": "cross-fitted {}",
 }
+"""What a number rests on; what the measure is a mean over stands in the braces."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -212,7 +213,7 @@ def _ceiling(metric: str, ceiling: float, candidate: Scorecard, confidence: floa
 def _beats_majority(
     name: str, comparison: Comparison, candidate: Scorecard, confidence: float
 ) -> _Check:
-    size = _EXAMPLES[candidate.regime]
+    size = _judged(candidate, comparison.metric)
     apart, sides = f"{abs(comparison.difference):.3f}", _sides(comparison)
     facts = f"on {comparison.n:,} {size} ({comparison.method}, {{p}})"
     better, poorer = (_p(p, confidence) for p in (comparison.p_value, comparison.p_worse))
@@ -325,7 +326,7 @@ def _against_incumbent(
     sides = _sides(comparison)
     who = f"release {incumbent.release}"
     facts = (
-        f"on {comparison.n:,} {_EXAMPLES[candidate.regime]} ({comparison.method}, "
+        f"on {comparison.n:,} {_judged(candidate, comparison.metric)} ({comparison.method}, "
         f"{_p(comparison.p_value, confidence)})"
     )
     if comparison.p_value < 1.0 - confidence:
@@ -362,8 +363,8 @@ def _shown_worse(
     who = f"release {incumbent.release}"
     return (
         f"{_name(metric)} is {abs(found.difference):.3f} {_sides(found)[1]} {who} on {found.n:,} "
-        f"{_EXAMPLES[candidate.regime]} ({found.method}, {_p(found.p_worse, confidence)}); {who} "
-        "stays."
+        f"{_judged(candidate, found.metric)} ({found.method}, {_p(found.p_worse, confidence)}); "
+        f"{who} stays."
     )
 
 
@@ -380,7 +381,7 @@ def _lost(comparison: Comparison, who: str, confidence: float) -> str:
     return (
         f"is {bound} with {_percent(confidence)} confidence: the difference is "
         f"{comparison.difference:+.3f} ({comparison.low:+.3f} to {comparison.high:+.3f}, "
-        f"{comparison.n:,} examples)"
+        f"{comparison.n:,} {measure_kind(comparison.metric).over[1]})"
     )
 
 
@@ -395,7 +396,7 @@ def _more_for_loss(comparison: Comparison, groups: int, loss: float) -> str:
     size = groups or comparison.n
     needed = _scaled(size, most_lost(comparison) - lost, loss - lost)
     return (
-        f"About {needed} {'groups' if groups else 'examples'} to judge on would show it if the "
+        f"About {needed} {_units(comparison.metric, groups)} to judge on would show it if the "
         "difference stays as measured."
     )
 
@@ -421,7 +422,7 @@ def _broken(objective: Objective, scorecard: Scorecard | None) -> str:
 
 def _measured(estimate: Estimate, candidate: Scorecard) -> str:
     of = f" of {_groups(candidate.groups)}" if candidate.groups else ""
-    return f"{estimate.value:.3f} on {estimate.n:,} {_EXAMPLES[candidate.regime]}{of}"
+    return f"{estimate.value:.3f} on {estimate.n:,} {_judged(candidate, candidate.metric)}{of}"
 
 
 def _groups(n: int) -> str:
@@ -452,8 +453,8 @@ def _more_labels(candidate: Scorecard, floor: float, confidence: float) -> str:
             "help."
         )
     return (
-        f"About {_round(rows)} examples to judge on would decide it if quality stays as measured "
-        f"(now {estimate.n:,})."
+        f"About {_round(rows)} {_units(candidate.metric)} to judge on would decide it if quality "
+        f"stays as measured (now {estimate.n:,})."
     )
 
 
@@ -466,11 +467,11 @@ def _more_for_difference(comparison: Comparison, groups: int) -> str:
         return _more_groups(groups)
     if difference <= 0.0:
         return (
-            "More labels, or a better candidate, are needed to show one; on these examples a "
-            f"difference of about {half:.3f} could be shown."
+            "More labels, or a better candidate, are needed to show one; on these "
+            f"{_units(comparison.metric)} a difference of about {half:.3f} could be shown."
         )
     size = groups or comparison.n
-    what = "groups" if groups else "examples"
+    what = _units(comparison.metric, groups)
     return (
         f"About {_scaled(size, half, difference)} {what} to judge on would show a "
         f"difference of this size; these can show one of about {half:.3f}."
@@ -480,7 +481,17 @@ def _more_for_difference(comparison: Comparison, groups: int) -> str:
 def _name(metric: str) -> str:
     """Name of a metric at the start of a sentence."""
     words = measure_kind(metric).words
-    return words[0].upper() + words[1:]
+    return words if words.startswith("nDCG") else words[0].upper() + words[1:]
+
+
+def _units(metric: str, groups: int = 0) -> str:
+    """What a measure is a mean over, several of them; groups where rows belong together."""
+    return "groups" if groups else measure_kind(metric).over[1]
+
+
+def _judged(candidate: Scorecard, metric: str) -> str:
+    """What a number of the candidate rests on."""
+    return _JUDGED[candidate.regime].format(_units(metric))
 
 
 def _falls(comparison: Comparison) -> bool:

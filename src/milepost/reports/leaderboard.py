@@ -34,9 +34,11 @@ LEAST_LUCK = 0.0005
 """Smallest optimism of choosing that is worth a sentence."""
 TRUSTED = (
     "★ is, of those within the limits on time and cost, the most trusted one that neither metric "
-    "nor log loss puts two standard errors behind the best out of fold."
+    "nor {loss} puts two standard errors behind the best out of fold."
 )
 """What is true of whoever is chosen, whatever ranks higher."""
+LOSSES = {"rmse": "squared error", "span_f1": "the number of wrong spans"}
+"""What a row loses of answers that are no labels, by a measure that only theirs have."""
 FOR_PEOPLE = (
     "★ leaves to people what no rung is sure of, as `cascade: {last: person}` asks; each such "
     "answer counts as wrong here."
@@ -101,7 +103,9 @@ def _luck(contest: Contest) -> list[Line]:
     if _leaves_to_people(chosen):
         lines.append(sentence(FOR_PEOPLE, "dim"))
     elif any(name != FLOOR for name in above):
-        lines.append(sentence(TRUSTED, "dim"))
+        measured = chosen.scorecard.metrics
+        loss = next((LOSSES[name] for name in LOSSES if name in measured), "log loss")
+        lines.append(sentence(TRUSTED.format(loss=loss), "dim"))
     if FLOOR in above:
         lines.append(sentence(NEVER_CHOSEN, "dim"))
     lines += [sentence(said, "dim") for said in _log_losses(chosen, rivals)]

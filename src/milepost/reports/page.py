@@ -171,7 +171,7 @@ def _facts(subject: ReportSubject, card: Scorecard | None) -> list[Fact]:
     remark = words.bounds(card.objective) + (f", {bound[0]} {bound[1]:g}" if bound else "")
     facts = [
         Fact(words.metric_in_full(card), words.score(card.objective.value), remark),
-        Fact("judged on", words.count(card.objective.n), "examples"),
+        Fact("judged on", words.count(card.objective.n), words.kind_of(card.metric).over[1]),
     ]
     if card.latency:
         p95 = words.milliseconds(card.latency.p95_ms)

@@ -330,7 +330,7 @@ def evaluation_table(evaluation: Evaluation) -> Document:
         if evaluation.release is None
         else f"release {evaluation.release}"
     )
-    n = words.count(card.objective.n, "example")
+    n = words.judged(card.objective.n, card.metric)
     parts: list[Part] = [
         Line(((evaluation.task, "accent"), (f"  {what} on {n}", ""))),
         BLANK,
@@ -362,11 +362,13 @@ def seen_words(evaluation: Evaluation) -> str:
     card, other = evaluation.scorecard, evaluation.on_unseen
     who = "the candidate" if evaluation.release is None else f"release {evaluation.release}"
     metric = words.metric_name(card.metric)
-    said = f"{who} was trained on {evaluation.seen:,} of these {card.objective.n:,} rows, so the "
+    rows = evaluation.rows or card.objective.n
+    said = f"{who} was trained on {evaluation.seen:,} of these {rows:,} rows, so the "
     if other is None:
         return f"{said}numbers say nothing about new messages."
     return (
-        f"{said}numbers flatter it. On the other {other.n:,}, {metric} is {words.measured(other)}."
+        f"{said}numbers flatter it. On the other {words.judged(other.n, card.metric)}, "
+        f"{metric} is {words.measured(other)}."
     )
 
 

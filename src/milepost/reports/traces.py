@@ -61,8 +61,8 @@ def trace_document(trace: Trace, said: Sequence[Feedback]) -> Document:
     ]
     if trace.shadow is not None:
         shadow = trace.shadow
-        words = f"release {shadow.release} would say {shadow.label} {shadow.confidence:.3f}"
-        facts.append(("shadow", words))
+        sure = "" if shadow.confidence is None else f" {shadow.confidence:.3f}"
+        facts.append(("shadow", f"release {shadow.release} would say {shadow.label}{sure}"))
     rows = tuple(Row((Cell(name, "dim"), Cell(value))) for name, value in facts if value)
     grid = Grid((Column(""), Column(trace.id, wraps=True)), rows)
     return Document((grid, *((BLANK, *_feedback_parts(said)) if said else ())))
@@ -140,7 +140,8 @@ def _feedback_row(said: Feedback) -> Row:
 
 def _trace_lines(trace: Trace) -> tuple[Line, Line]:
     words, mark, role = _answer(trace)
-    sure = f" {trace.confidence:.2f}, {trace.release}" if trace.label is not None else ""
+    sure = "" if trace.confidence is None else f" {trace.confidence:.2f}"
+    sure = f"{sure}, {trace.release}" if trace.label is not None else ""
     if trace.channel == _PASSED:
         sure = " (cached)" if trace.cached else ""
     facts: tuple[tuple[str, Role], ...] = (

@@ -12,6 +12,7 @@ from milepost.entities.errors import UnknownNameError
 from milepost.entities.estimate import UNDEFINED, Estimate
 from milepost.entities.example import QualityReport
 from milepost.entities.images import named
+from milepost.entities.inputs import MARK
 from milepost.entities.measures import MeasureKind, measure_kind
 from milepost.entities.release import Approved, Channel
 from milepost.entities.scorecard import Scorecard
@@ -24,6 +25,9 @@ VERDICTS: dict[Verdict, tuple[str, str, str]] = {
     "insufficient_evidence": ("?", "insufficient evidence", "warn"),
 }
 """Icon, words and role of each verdict."""
+
+BETWEEN = "↔"
+"""What people see between the two sides of a pair."""
 
 UNREADABLE = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\ufeff")
 """Marks that reorder the text around them: one example must not rearrange a table."""
@@ -46,6 +50,11 @@ def metric_range(name: str) -> tuple[float, float]:
     """What a metric can be; infinite where nothing bounds it."""
     kind = kind_of(name)
     return kind.low, kind.high
+
+
+def judged(n: int, metric: str) -> str:
+    """How many a metric was measured on, in its own unit: ``60 queries``, ``1,219 examples``."""
+    return count(n, *kind_of(metric).over)
 
 
 def metric_in_full(scorecard: Scorecard) -> str:
@@ -204,7 +213,8 @@ def digest(value: str, length: int = 12) -> str:
 def clean(text: str) -> str:
     """Text that can be shown anywhere: no control characters, reordering marks or surrogates.
 
-    What stands for an image becomes a short name.
+    What stands for an image becomes a short name, and the mark that keeps the sides of a pair apart
+    becomes ``BETWEEN``.
     """
     text = named(text)
     if text.isascii() and text.isprintable():
@@ -213,6 +223,8 @@ def clean(text: str) -> str:
 
 
 def _shown(character: str) -> str:
+    if character == MARK:
+        return BETWEEN
     if character in "\n\r\t\u2028\u2029":
         return " "
     if character in UNREADABLE:
@@ -309,7 +321,7 @@ def shown_scorecard(contest: Contest) -> Scorecard | None:
 
 def regime_words(scorecard: Scorecard) -> str:
     """How the numbers were certified, in a few words with their n."""
-    n = count(scorecard.objective.n, "example")
+    n = judged(scorecard.objective.n, scorecard.metric)
     look = f", look {scorecard.looks}" if scorecard.looks else ""
     if scorecard.regime == "holdout":
         return f"certified on {n.replace(' ', ' held-out ')}{look}"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from milepost.entities.errors import UpstreamError
 from milepost.entities.kinds import written_score, written_set
-from milepost.entities.prediction import Scores, Spans
+from milepost.entities.prediction import Scores, Spans, stated
 from milepost.entities.serving import Guard, Shadowed, Verdict
 from milepost.entities.spans import FoundSpan, Span, written_spans
 from milepost.serving.loaded import Loaded
@@ -30,7 +30,7 @@ class Given:
     Attributes:
         label: Most probable label; ``None`` where it is withheld. Of other kinds the answer as the
             truth of an example is written.
-        confidence: Its probability.
+        confidence: Its probability; ``None`` where the answer states none.
         probabilities: The most probable labels, most probable first.
         abstained: Whether it is withheld: nothing is decided, or not surely enough.
         failure: Why a language model did not answer, where it is withheld for that.
@@ -40,7 +40,7 @@ class Given:
     """
 
     label: str | None
-    confidence: float
+    confidence: float | None
     probabilities: dict[str, float]
     abstained: bool
     failure: UpstreamError | None = None
@@ -84,7 +84,7 @@ def given(head: Loaded, row: NDArray[np.float32], top: int) -> Given:
 def _other(head: Loaded, row: NDArray[np.float32], top: int) -> Given:
     """The answer of a release that gives any number of labels, a score, or spans."""
     found = head.predictor.meaning(row[None, :])
-    confidence = round(float(found.confidence[0]), DIGITS)
+    confidence = stated(float(found.confidence[0]))
     if isinstance(found, Scores):
         score = round(float(found.values[0]), DIGITS)
         return Given(written_score(score), confidence, {}, abstained=False, score=score)

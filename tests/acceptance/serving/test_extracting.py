@@ -68,6 +68,9 @@ def test_from_a_file_to_answers_and_corrections(desk, milepost, serve, is_valid,
     with httpx.Client(base_url=server.address) as client:
         answer = client.post("/v1/tasks/trips/predict", json={"inputs": [ASKED]}).json()
         (one,) = answer["predictions"]
+        assert one["confidence"] == min(each["probability"] for each in one["spans"])
+        dry = client.post("/v1/tasks/trips/predict", json={"inputs": ["it rained"]}).json()
+        assert [(p["label"], p["confidence"]) for p in dry["predictions"]] == [("[]", None)]
         assert [(s["start"], s["end"], s["label"], s["text"]) for s in one["spans"]] == [
             (each["start"], each["end"], each["label"], each["text"]) for each in first
         ]

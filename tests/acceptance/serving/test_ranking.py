@@ -54,7 +54,7 @@ def test_a_bare_query_gets_candidates_in_order(milepost, desk, serve, is_valid):
     assert [len(each["ranking"]) for each in found["predictions"]] == [3, 3]
     (desk / "data" / "more.csv").write_text("answer\nwarranty: two years for every lamp\n")
     said = milepost.ok("-w", desk, "add", "faq", desk / "data" / "more.csv", "--as", "candidates")
-    assert "1 candidates" in said.out
+    assert said.out == "faq: 1 candidate.\n"
     server = serve(desk, "--insecure")
 
     def ask(**body):
@@ -65,7 +65,14 @@ def test_a_bare_query_gets_candidates_in_order(milepost, desk, serve, is_valid):
     assert answer["label"].startswith("warranty")
     assert answer["ranking"][0]["trace_id"] == answer["trace_id"]
     pair = {"query": "my router is broken", "candidate": "router: hold the button"}
-    assert 0 <= ask(inputs=[pair])["predictions"][0]["score"] <= 1
+    judged = ask(inputs=[pair])["predictions"][0]
+    assert 0 <= judged["score"] <= 1
+    assert judged["confidence"] is None
+    assert answer["confidence"] is None
+    measured = milepost.ok("-w", desk, "evaluate", "faq", "--data", "faq.csv")
+    said = " ".join(f"{measured.out} {measured.err}".split())
+    assert "release 1 on 24 queries" in said
+    assert "was trained on 48 of these 72 rows, so the numbers say nothing about new" in said
     for words, told in (
         (("predict", "faq", " "), "a query is empty"),
         (("predict", "faq", "x", "--top", "0"), "The least is 1"),

@@ -87,6 +87,8 @@ def test_every_output_carries_the_answer_of_the_kind(milepost, client):
     one = client.post("/v1/tasks/alike/predict", json={"inputs": [pair]})
     assert found[0]["score"] == one.json()["predictions"][0]["score"]
     assert found[0]["id"] == "x"
+    # A score states no confidence, wherever it is told.
+    assert (found[0]["confidence"], one.json()["predictions"][0]["confidence"]) == (None, None)
     assert [each["error"]["code"] for each in found[1:]] == ["wrong_row", "wrong_line"]
 
     table = "right,id,left\nsofa no. 1,7,sofa number 1\n"
@@ -94,7 +96,7 @@ def test_every_output_carries_the_answer_of_the_kind(milepost, client):
                          headers={"Content-Type": "text/csv"})  # fmt: skip
     (row,) = csv.DictReader(io.StringIO(answer.text))
     assert float(row["score"]) == found[0]["score"]
-    assert row["id"] == "7"
+    assert (row["id"], row["confidence"]) == ("7", "")
     lacking = client.post("/v1/tasks/alike/batch", content="left\nsofa\n",
                           headers={"Content-Type": "text/csv"})  # fmt: skip
     assert lacking.status_code == 422

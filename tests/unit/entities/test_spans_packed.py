@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from milepost.entities.errors import InputError, UnknownNameError
 from milepost.entities.kinds import names_in, said_truth, strata, truths, width_of
-from milepost.entities.prediction import Spans, linked
+from milepost.entities.prediction import Spans, linked, stated
 from milepost.entities.spans import (
     MOST_SPANS,
     OF_ANSWER,
@@ -57,7 +57,10 @@ def test_what_stands_there_is_told():
     assert [(each.text, each.label) for each in told] == [("Ann", "name"), ("Rio", "place")]
     nothing = Spans(LABELS, linked("spans", packed_row([])[None, :]))
     assert nothing.answers == ((),)
-    assert nothing.confidence.tolist() == [1.0]
+    # How surely a text holds none nobody says.
+    both = Spans(LABELS, linked("spans", np.stack([row, packed_row([])])))
+    assert both.confidence[0] == pytest.approx(0.5)
+    assert [stated(each) for each in both.confidence.tolist()] == [0.5, None]
 
 
 @pytest.mark.parametrize(

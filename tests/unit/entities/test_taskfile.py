@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milepost.entities.errors import TaskFileError
+from milepost.entities.kinds import KINDS
 from milepost.entities.task import DataFiles, InputField, Objective, Task
 from milepost.entities.taskfile import add_to_list, dump_task, parse_task, task_schema
 from milepost.workflows.tasks.current import version_of
@@ -128,6 +129,16 @@ def test_a_floor_may_lie_wherever_its_metric_can(metric, floor):
     assert parse_task(text, "t.yaml").objective.at_least == floor
     ((_, _, sentence),) = problems("name: r\nobjective: {metric: 'f1:metrics', at_least: 1.5}")
     assert "at most 1" in sentence
+
+
+@pytest.mark.parametrize("kind", ["score", "multilabel", "extract", "rank"])
+def test_a_metric_of_labels_is_refused_where_the_kind_has_none(kind):
+    inputs = "inputs: {query: string, candidate: string}\n" if kind == "rank" else ""
+    given = f"name: r\nkind: {kind}\n{inputs}"
+    assert parse_task(given, "t.yaml").objective.metric == KINDS[kind].metric
+    (problem,) = problems(f"{given}objective:\n  metric: accuracy\n")
+    assert problem[:2] == (given.count("\n") + 2, "objective.metric")
+    assert problem[2].startswith(f"accuracy does not fit the kind {kind}; use ")
 
 
 def test_aliases_cannot_blow_up():

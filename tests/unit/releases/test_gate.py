@@ -347,3 +347,19 @@ def test_what_moves_and_is_plainly_worse_says_so_before_that_it_is_of_no_use():
     )
     assert "`majority`" in found.reasons[1]
     assert "`majority`" in decide(Objective(), card(), versus(0.0, 0.5, 0.5), worse).reasons[0]
+
+
+def test_orders_of_candidates_are_judged_on_queries():
+    judged = Scorecard(
+        regime="cross_fitted", metric="ndcg@10", metrics={"ndcg@10": proportion(48, 60, 0.95)}
+    )
+    apart = msgspec.structs.replace(versus(0.01, 0.4, 0.6, n=60), metric="ndcg@10")
+    asked = Objective(metric="ndcg@10", at_least=0.8)
+    (reason, *_) = decide(asked, judged, None, None).reasons
+    assert reason.startswith("nDCG at 10 is somewhere between ")
+    assert "on 60 cross-fitted queries" in reason
+    assert "queries to judge on would decide it" in reason or "practical number" in reason
+    (reason, *_) = decide(Objective(metric="ndcg@10"), judged, apart, None).reasons
+    assert "on 60 cross-fitted queries" in reason
+    assert "queries to judge on would show" in reason
+    assert "example" not in reason

@@ -130,6 +130,26 @@ def test_what_was_not_fitted_has_no_time_to_fit(churn: ReportSubject) -> None:
     assert words.duration(77.0) not in shown
 
 
+@pytest.mark.parametrize(
+    ("measure", "loss"), [("rmse", "squared error"), ("span_f1", "the number of wrong spans")]
+)
+def test_the_loss_that_is_named_is_the_one_that_was_compared(
+    churn: ReportSubject, measure: str, loss: str
+) -> None:
+    contest = churn.contest
+    assert contest is not None
+    chosen = contest.chosen
+    assert chosen is not None
+    card = chosen.scorecard
+    assert card is not None
+    measured = msgspec.structs.replace(card, metrics={**card.metrics, measure: card.objective})
+    others = tuple(each for each in contest.candidates if not each.chosen)
+    mine = msgspec.structs.replace(chosen, scorecard=measured)
+    shown = ranked_above(msgspec.structs.replace(contest, candidates=(mine, *others)), "other")
+    assert f"neither metric nor {loss} puts" in shown
+    assert "log loss" not in shown
+
+
 def test_a_chosen_one_that_is_worse_than_majority_is_a_warning(churn: ReportSubject) -> None:
     assert churn.contest is not None
     below = Comparison(

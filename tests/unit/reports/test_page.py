@@ -6,6 +6,8 @@ import msgspec
 import pytest
 
 from milepost.entities.asked import Asked
+from milepost.entities.inputs import MARK
+from milepost.entities.scorecard import Confusion, Mistake
 from milepost.entities.upstream import NO_DAY, Price
 from milepost.reports import backups, words
 from milepost.reports.page import render_report
@@ -157,3 +159,25 @@ def test_what_language_models_cost_stands_below_the_table(churn: ReportSubject) 
     # A price that nobody gave a day has none.
     assert "big: model &lt;tiny&gt;, $2.50 in and $10.00 out per million tokens." in html
     assert "Language models cost" not in render_report((churn,), "x", MADE)
+
+
+def test_a_mistake_says_how_sure_it_was_where_that_is_known(churn: ReportSubject) -> None:
+    contest = churn.contest
+    assert contest is not None
+    chosen = contest.chosen
+    assert chosen is not None
+    assert chosen.scorecard is not None
+    replace = msgspec.structs.replace
+
+    def page(confidence: float | None) -> str:
+        told = Mistake(id="row-1", text=f"a lamp {MARK} a chair", confidence=confidence)
+        pairs = (Confusion(actual="1", predicted="4", n=1, examples=(told,)),)
+        mine = replace(chosen, scorecard=replace(chosen.scorecard, confusions=pairs))
+        subject = dataclasses.replace(churn, contest=replace(contest, candidates=(mine,)))
+        html = render_report((subject,), "desk", MADE)
+        assert "a lamp ↔ a chair</blockquote>" in html
+        assert MARK not in html
+        return html
+
+    assert "91 % sure<" in page(0.91)
+    assert "% sure<" not in page(None)

@@ -174,6 +174,20 @@ def test_an_evaluation_on_training_rows_is_marked(evaluation: Evaluation) -> Non
     other = msgspec.structs.replace(
         evaluation, seen=3_000, on_unseen=evaluation.scorecard.objective
     )
-    assert "numbers flatter it. On the other 3,080, accuracy is 0.861" in " ".join(
+    assert "numbers flatter it. On the other 3,080 examples, accuracy is 0.861" in " ".join(
         narrow(evaluation_table(other)).split()
     )
+
+
+def test_an_evaluation_of_queries_counts_queries_and_rows_apart(evaluation: Evaluation) -> None:
+    replace = msgspec.structs.replace
+    card = evaluation.scorecard
+    measured = replace(card.objective, n=60)
+    ranks = replace(card, metric="ndcg@10", metrics={"ndcg@10": measured}, slices=())
+    found = replace(
+        evaluation, scorecard=ranks, seen=1_219, rows=1_800, on_unseen=replace(measured, n=20)
+    )
+    shown = " ".join(narrow(evaluation_table(found)).split())
+    assert "on 60 queries" in shown
+    assert "was trained on 1,219 of these 1,800 rows" in shown
+    assert "On the other 20 queries, nDCG at 10 is" in shown

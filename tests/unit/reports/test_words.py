@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milepost.entities.estimate import UNDEFINED, Estimate
+from milepost.entities.inputs import MARK, composition
 from milepost.reports import words
+from milepost.reports.document import Cell, Column, Document, Grid, Row
 
 
 def an_estimate(value: float, low: float, high: float) -> Estimate:
@@ -90,3 +92,14 @@ def test_middle_keeps_both_ends() -> None:
 def test_reordering_marks_are_dropped_but_right_to_left_text_stays() -> None:
     assert words.clean("a\u202eb") == "ab"
     assert words.clean("شكوى") == "شكوى"
+
+
+def test_the_sides_of_a_pair_stand_apart_for_people() -> None:
+    pair = composition(("left", "right"), None, pair=True).text({"left": "a lamp", "right": "Lamp"})
+    assert MARK in pair
+    assert words.shorten(pair, 40) == "a lamp ↔ Lamp"
+    shown = Document((Grid((Column("text"),), (Row((Cell(pair),)),)),))
+    for text in (shown.plain(), shown.html()):
+        assert MARK not in text
+        assert "a lamp ↔ Lamp" in text
+    assert "a lamp = Lamp" in shown.plain(ascii_only=True)

@@ -37,7 +37,7 @@ class AnswerLine(msgspec.Struct, frozen=True, kw_only=True):
         id: The field ``id`` of the line, where it has one.
         release: Number of the release that answered.
         label: Most probable label; ``None`` where the answer is withheld or blocked.
-        confidence: Its calibrated probability.
+        confidence: Its calibrated probability; ``None`` where the answer states none.
         probabilities: The most probable labels, most probable first.
         abstained: Whether it was withheld because it was not sure enough.
         rung: What answered.
@@ -52,7 +52,7 @@ class AnswerLine(msgspec.Struct, frozen=True, kw_only=True):
     id: str | int | msgspec.UnsetType | None = msgspec.UNSET
     release: int
     label: str | None
-    confidence: float
+    confidence: float | None
     probabilities: dict[str, float]
     abstained: bool
     rung: str
@@ -118,9 +118,16 @@ def columns(each: AnsweredRow, names: Sequence[str]) -> dict[str, Any]:
         said = f"{detail.message} {detail.hint}" if detail.hint else detail.message
         return dict.fromkeys(names[:-1]) | {"error": said}
     found = each.answer
-    confidence = round(found.confidence, 6)
     tripped = " ".join(task for task, said in found.guards.items() if said.tripped) or None
-    told = (confidence, found.abstained, found.rung, tripped, each.release, found.trace_id, None)
+    told = (
+        found.confidence,
+        found.abstained,
+        found.rung,
+        tripped,
+        each.release,
+        found.trace_id,
+        None,
+    )
     given = {name: getattr(found, name) for name in names[: -len(_OTHERS)]}
     # A guard may have stopped an answer of any kind.
     answer = {n: None if v is msgspec.UNSET else msgspec.to_builtins(v) for n, v in given.items()}

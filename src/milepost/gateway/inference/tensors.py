@@ -4,6 +4,7 @@ The binary form is that of the protocol's binary data extension and of ``raw_inp
 gRPC: numbers little-endian, row by row; each string after its length as four bytes.
 """
 
+import math
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -200,7 +201,9 @@ def _label(task: ServedTask, answers: Answers) -> Output:
 
 
 def _confidence(task: ServedTask, answers: Answers) -> Output:
-    values = np.array([each.confidence for each in answers.predictions], np.float32)
+    # NaN where an answer states none: a tensor of numbers has no other word for it.
+    said = (each.confidence for each in answers.predictions)
+    values = np.array([math.nan if share is None else share for share in said], np.float32)
     return Output("confidence", "FP32", values.shape, values)
 
 

@@ -131,14 +131,15 @@ class OutputTensor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         name: Its name.
         datatype: ``BYTES``, ``FP32`` or ``BOOL``.
         shape: ``[n]``, or ``[n, k]`` for ``probabilities``.
-        data: Its values, row by row; left out where they follow the JSON as bytes.
+        data: Its values, row by row, ``null`` where a number is NaN; left out where they follow
+            the JSON as bytes.
         parameters: ``labels`` of ``probabilities``: a JSON array; ``binary_data_size``: bytes.
     """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
-    data: list[str | float | bool] | msgspec.UnsetType = msgspec.UNSET
+    data: list[str | float | bool | None] | msgspec.UnsetType = msgspec.UNSET
     parameters: Parameters = {}
 
 

@@ -155,7 +155,7 @@ def _refusal(answer: Answer) -> tuple[str | None, Finish]:
         failed = answer.failed
         said = f"{failed.outcome}: {failed.message.rstrip('.')}"
         return f"Withheld: the language model that decides this did not answer ({said}).", "stop"
-    if answer.abstained:
+    if answer.abstained and answer.confidence is not None:
         share = f"{answer.confidence:.2f}"
         return f"Withheld: the most probable label has only probability {share}.", "stop"
     tripped = [name for name, verdict in answer.guards.items() if verdict.tripped]
@@ -169,10 +169,12 @@ def _refusal(answer: Answer) -> tuple[str | None, Finish]:
 def _logprobs(request: ChatRequest, answer: Answer) -> Logprobs | None:
     if not request.logprobs:
         return None
-    if answer.label is None:
+    share = answer.confidence
+    if answer.label is not None:
+        share = answer.probabilities.get(answer.label, share)
+    if answer.label is None or share is None:
         return Logprobs(content=())
     listed = list(answer.probabilities.items())[: request.top_logprobs or 0]
-    share = answer.probabilities.get(answer.label, answer.confidence)
     first = TokenLogprob(
         token=answer.label,
         logprob=_log(share),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from milepost.entities.examination import BehaviourScore, Case, ChangeScore
+from milepost.entities.task import Task
 from milepost.reports import words
 from milepost.reports.document import BLANK, Bar, Cell, Column, Grid, Line, Part, Row
 from milepost.reports.examination.section import (
@@ -17,6 +18,7 @@ from milepost.reports.records import Examined
 
 BREAKS = "robustness"
 BEHAVES = "behaviour"
+BEHAVIOUR = "How it behaves"
 CHANGES_WITH_CASES = 2
 TESTS_WITH_CASES = 4
 FEW_CASES = 30
@@ -57,7 +59,7 @@ def robustness(examined: Examined, *, full: bool) -> Section:
             heading: list[Part] = [] if full else [Line(((name, "strong"),))]
             title_of_cases = f"{name}: right before, wrong after"
             parts += [BLANK, *heading, *cases_shown(score.cases, full=full, title=title_of_cases)]
-    return Section(BREAKS, title, tuple(parts), _advice(harmful))
+    return Section(BREAKS, title, tuple(parts), _advice(harmful, examined.task))
 
 
 def worst_first(scores: Sequence[ChangeScore]) -> list[ChangeScore]:
@@ -123,18 +125,23 @@ def _changes(scores: Sequence[ChangeScore], metric: str) -> Grid:
     )
 
 
-def _advice(harmful: Sequence[ChangeScore]) -> tuple[str, ...]:
+def _advice(harmful: Sequence[ChangeScore], task: Task) -> tuple[str, ...]:
     if not harmful:
         return ()
-    name = change_name(harmful[0].change)
+    said = f"If inputs with {change_name(harmful[0].change)} happen, add some to the labelled "
+    if BEHAVES in task.no_room_for:
+        return (f"{said}examples.",)
     return (
-        f"If inputs with {name} happen, add some to the labelled examples, or declare an "
-        "invariance under `behaviour` so that no release may break on them.",
+        f"{said}examples, or declare an invariance under `behaviour` so that no release may break "
+        "on them.",
     )
 
 
 def behaviour(examined: Examined, *, full: bool) -> Section:
     """The declared tests, failures first, with the inputs that failed."""
+    refused = examined.task.no_room_for.get(BEHAVES)
+    if refused is not None:
+        return Section(BEHAVES, BEHAVIOUR, absent=f"Tests of behaviour are not for {refused}.")
     return behaviour_of(examined.found.behaviour, full=full)
 
 
@@ -142,16 +149,15 @@ def behaviour_of(
     found: Sequence[BehaviourScore], *, full: bool, rest: str = "on the page (--output)"
 ) -> Section:
     """The same, of the tests alone; ``rest`` says where what is left out is shown."""
-    title = "How it behaves"
     scores = failures_first(found)
     if not scores:
         why = "The task declares no tests of behaviour; declare some under `behaviour`."
-        return Section(BEHAVES, title, absent=why)
+        return Section(BEHAVES, BEHAVIOUR, absent=why)
     parts: list[Part] = [_count(scores), BLANK, _tests(scores, full=full)]
     for score in scores:
         parts += _parts(score, full=full, rest=rest)
     parts += _failures(scores, full=full)
-    return Section(BEHAVES, title, tuple(parts), _repair(scores))
+    return Section(BEHAVES, BEHAVIOUR, tuple(parts), _repair(scores))
 
 
 def failures_first(scores: Sequence[BehaviourScore]) -> list[BehaviourScore]:

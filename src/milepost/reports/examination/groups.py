@@ -33,8 +33,11 @@ def groups(examined: Examined, *, full: bool) -> Section:
     """Who is treated worse, a table of groups per attribute with its gaps, and swapped terms."""
     scores = examined.found.fairness
     if not scores:
-        said_why = "The task names no groups; name columns or terms under `fairness`."
-        return Section(NAME, TITLE, absent=said_why)
+        why = "The task names no groups; name columns or terms under `fairness`."
+        refused = examined.task.no_room_for.get("fairness")
+        if refused is not None:
+            why = f"Groups are not compared in {refused}."
+        return Section(NAME, TITLE, absent=why)
     rule = examined.task.fairness
     declared = rule.max_gap if isinstance(rule, FairnessRule) else None
     limit = MATTERS if declared is None else declared

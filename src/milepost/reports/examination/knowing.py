@@ -167,14 +167,15 @@ def _score(name: str) -> str:
 
 def _advice(examined: Examined, found: Knowing) -> tuple[str, ...]:
     advice: list[str] = []
-    if found.abstention is None and found.curve:
+    refused = examined.task.no_room_for
+    if found.abstention is None and found.curve and "abstain" not in refused:
         advice.append(
             "To have unsure answers withheld under a guarantee, declare "
             "`abstain: {at_most_wrong: 0.05}` in the task file."
         )
     elif found.abstention is not None and found.abstention.threshold is None:
         advice.append("Raise abstain.at_most_wrong, or label more examples.")
-    if found.scope is None and not examined.task.out_of_scope:
+    if found.scope is None and not (examined.task.out_of_scope or "out_of_scope" in refused):
         advice.append(
             "If inputs may belong to none of the labels, label some as such and name that label "
             "under `out_of_scope`."

@@ -270,7 +270,7 @@ class PassThrough:
             key=ask.key,
             subject=subject,
             label=label,
-            confidence=1.0,
+            confidence=None,
             rung=whole.upstream or ask.upstream if blocked is None else f"guard:{blocked}",
             guards={**passed.guards, **{f"answer:{k}": v for k, v in passed.answer_guards.items()}},
             text=going.text,

@@ -39,7 +39,7 @@ class Line(msgspec.Struct, frozen=True):
     at: datetime
     expires: datetime
     label: str | None
-    confidence: float
+    confidence: float | None
     abstained: bool
     key: str | None
     text: str | None

@@ -71,12 +71,12 @@ class Answered:
 
         An input column of one of these names is kept as ``input_<name>``.
         """
-        confidence = [round(float(c), 6) for c in self.predictions.confidence]
         answers: dict[str, Sequence[object]] = {self.predictions.column: self.predictions.answers}
         if isinstance(self.predictions, Spans):
             answers = {"spans": self.predictions.in_texts(self.texts)}
         unsure = isinstance(self.predictions, Scores | Spans)
-        stated = {} if unsure else {"confidence": confidence}
+        sure = [round(float(c), 6) for c in self.predictions.confidence]
+        stated = {} if unsure else {"confidence": sure}
         added: dict[str, Sequence[object]] = {
             **answers,
             **stated,

@@ -13,6 +13,7 @@ from milepost.data.read import read_examples
 from milepost.entities.asked import Answering
 from milepost.entities.contest import Evaluation
 from milepost.entities.errors import DataError
+from milepost.entities.estimate import Estimate
 from milepost.entities.example import Examples
 from milepost.entities.kinds import truths
 from milepost.entities.prediction import Predictions
@@ -21,7 +22,7 @@ from milepost.evaluation.measuring import row_units, task_measure
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.evaluation.slices import slice_masks, where_mask
 from milepost.metrics.inference.intervals import Sampling, estimate_of
-from milepost.metrics.scoring.measures import Sample
+from milepost.metrics.scoring.measures import Measure, Sample
 from milepost.models.encoder import Encoder
 from milepost.models.pairs import reads
 from milepost.predictors.reading import batch_for
@@ -123,12 +124,22 @@ def _evaluation(context: Context, task: Task, answerer: Answerer, examples: Exam
         candidate=answerer.candidate,
         scorecard=msgspec.structs.replace(card, latency=timed["this"]),
         seen=len(seen),
-        on_unseen=estimate_of(
-            measure.found(Sample(y[unseen], probabilities[unseen])), sampling.confidence
-        )
-        if seen and len(unseen)
+        rows=len(examples),
+        on_unseen=_on_unseen(measure, Sample(y[unseen], probabilities[unseen]), sampling)
+        if seen
         else None,
     )
+
+
+def _on_unseen(measure: Measure, sample: Sample, sampling: Sampling) -> Estimate | None:
+    """The measure on rows that were not trained on; ``None`` where it says nothing of them.
+
+    Of an order of candidates rows may be left, and no query with a right one among them.
+    """
+    if not len(sample.y):
+        return None
+    found = estimate_of(measure.found(sample), sampling.confidence)
+    return found if found.n else None
 
 
 def _given(

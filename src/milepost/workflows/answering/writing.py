@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Literal, Protocol
 
 import msgspec
 
-from milepost.data.clean import Kind
+from milepost.data.clean import Kind, Nested
 from milepost.data.streaming.stream import as_kind, kind_of_values
 from milepost.entities.errors import InputError
 from milepost.workflows.answering.answered import Answered, write_csv
@@ -96,11 +96,20 @@ class _JsonLinesWriter:
     def write(self, answered: Answered) -> None:
         table = answered.table()
         rows = zip(*table.values(), strict=True)
-        lines = [msgspec.json.encode(dict(zip(table, row, strict=True))) for row in rows]
+        lines = [
+            msgspec.json.encode(dict(zip(table, map(_unfolded, row), strict=True))) for row in rows
+        ]
         self._file.write(b"".join(line + b"\n" for line in lines))
 
     def close(self) -> None:
         """Every line is whole already."""
+
+
+def _unfolded(value: object) -> object:
+    """A cell as JSON has it: what was nested in the input is nested again."""
+    if isinstance(value, Nested):
+        return msgspec.Raw(value.encode(errors="replace"))
+    return value
 
 
 class _ParquetWriter:

@@ -66,10 +66,18 @@ def behave(
         more: Further cases.
 
     Raises:
-        InputError: If there is nothing to run, or a test cannot be run.
+        InputError: If there is nothing to run, a test cannot be run, or the task has no room for
+            any.
         WorkspaceError: If there is no release yet.
     """
     declared = current_task(context, name)
+    refused = declared.no_room_for.get("behaviour")
+    if refused is not None:
+        raise InputError(
+            f"tests of behaviour are not for {refused}.",
+            where=f"tasks/{name}.yaml",
+            advice=f"Measure it on a labelled file: milepost evaluate {name} FILE.",
+        )
     task = declared if more is None else _with(declared, more)
     if not task.behaviour:
         raise InputError(

@@ -133,13 +133,14 @@ class Graph:
 
     def add_answer(self, trace: Trace) -> str:
         """A recorded answer, behind the release that gave it."""
+        sure = "" if trace.confidence is None else f" {trace.confidence:.3f}"
         here = self._add(
             "answer",
             trace.id,
             name=f"answer {trace.id}",
             at=trace.at,
             actor=trace.key,
-            words=f"{trace.label or 'withheld'} {trace.confidence:.3f}, by {trace.channel}",
+            words=f"{trace.label or 'withheld'}{sure}, by {trace.channel}",
             facts={
                 "task": trace.task,
                 "release": trace.release,

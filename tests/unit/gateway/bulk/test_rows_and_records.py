@@ -16,7 +16,7 @@ from milepost.entities.serving import Answer, Verdict
 from milepost.gateway.bulk.delimited import MOST_RECORD_BYTES, CsvSource
 from milepost.gateway.bulk.pipeline import AnsweredRow
 from milepost.gateway.bulk.rows import Row, Several, bounded, json_rows, lines
-from milepost.gateway.bulk.sinks import added, columns
+from milepost.gateway.bulk.sinks import added, answer_line, columns, csv_row, row_line
 from milepost.gateway.errors import RefusedError
 from milepost.workflows.serving.parquet import write_parquet
 
@@ -193,6 +193,16 @@ def test_records_of_several_columns_are_composed():
         return [each async for group in source.rows(PAIR) for each in group]
 
     assert [row.text for row in asyncio.run(all_of())] == ["a ␞ b", "a ␞ "]
+
+
+@pytest.mark.parametrize(("confidence", "cell"), [(None, b"2.5,,false"), (0.5, b"2.5,0.5,false")])
+def test_a_confidence_that_is_not_stated_is_an_empty_cell_and_null(confidence, cell):
+    answer = Answer(label="2.5", confidence=confidence, probabilities={}, abstained=False,
+                    rung="x", guards={}, trace_id="t", score=2.5)  # fmt: skip
+    row = AnsweredRow(Row(number=1, text="a", data={}), answer, 2)
+    assert cell in csv_row(row, (), added("score"), ",")
+    assert json.loads(answer_line(row))["confidence"] == confidence
+    assert json.loads(row_line(row, added("score")))["confidence"] == confidence
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,6 +24,7 @@ from milepost.gateway.inference.tensors import (
     unpacked,
     version_of,
 )
+from milepost.gateway.inference.wire import OutputTensor
 
 TASK = ServedTask(name="route", labels=("a", "b"), production=2, canary=3)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -139,6 +141,18 @@ def some_answers() -> Answers:
     return Answers(
         task="route", release=3, channel="canary", predictions=predictions, usage=Usage(inputs=2)
     )
+
+
+def test_a_confidence_that_is_not_stated_is_no_number():
+    answers = some_answers()
+    first, second = answers.predictions
+    unsaid = (msgspec.structs.replace(first, confidence=None), second)
+    (found,) = outputs(TASK, msgspec.structs.replace(answers, predictions=unsaid), ["confidence"])
+    assert np.isnan(np.frombuffer(found.raw(), "<f4")).tolist() == [True, False]
+    # JSON has no NaN, and says null.
+    values = OutputTensor(name="c", datatype="FP32", shape=(2,), data=found.values.tolist())
+    told = msgspec.json.decode(msgspec.json.encode(values), type=OutputTensor)
+    assert told.data == [None, 0.5]
 
 
 def test_answers_are_tensors_in_the_order_asked_for():

@@ -1,5 +1,6 @@
 import dataclasses
 import re
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from rich.cells import cell_len
 
 from milepost.entities.examination import Check
 from milepost.entities.scorecard import Scorecard, Spending
+from milepost.entities.task import Task
 from milepost.entities.taskfile import parse_task
 from milepost.evaluation.examination.changes import CHANGES
 from milepost.reports.examination.changes import CHANGED
@@ -75,6 +77,40 @@ def test_sections_say_what_to_do_only_where_there_is_something(examined: Examine
     shown = {section.name: section for section in sections(quiet, full=False)}
     assert shown["weakness"].advice == ()
     assert "none is shown to be worse" in str(ExaminationSheet(quiet))
+
+
+@pytest.mark.parametrize(
+    ("asked", "tasks"),
+    [
+        ({"kind": "score"}, "tasks of the kind score"),
+        ({"kind": "multilabel"}, "tasks of the kind multilabel"),
+        ({"kind": "extract"}, "tasks of the kind extract"),
+        ({"inputs": {"photo": "image"}}, "tasks that read images"),
+    ],
+)
+def test_nothing_is_advised_that_the_task_would_refuse(
+    examined: Examined, asked: dict[str, Any], tasks: str
+) -> None:
+    found = msgspec.structs.replace(
+        examined.found, behaviour=(), fairness=(),
+        knowing=msgspec.structs.replace(examined.found.knowing, scope=None, abstention=None),
+    )  # fmt: skip
+    card = msgspec.structs.replace(examined.scorecard, examination=found)
+    candidate = msgspec.structs.replace(examined.candidate, scorecard=card)
+
+    def told(task: Task) -> str:
+        subject = Examined(task=task, contest=examined.contest, candidate=candidate)
+        return " ".join(str(ExaminationSheet(subject)).split())
+
+    anything = told(Task(name="plain"))
+    for field in ("behaviour", "fairness", "out_of_scope", "abstain"):
+        assert f"`{field}" in anything
+    some = told(msgspec.convert({"name": "other", **asked}, Task))
+    assert f"Tests of behaviour are not for {tasks}." in some
+    assert f"Groups are not compared in {tasks}." in some
+    for field in ("behaviour", "fairness", "out_of_scope"):
+        assert f"`{field}`" not in some
+    assert ("`abstain" in some) == (asked.get("kind") is None)
 
 
 def test_what_was_not_examined_is_said_with_the_reason(barely_examined: Examined) -> None:
