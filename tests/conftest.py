@@ -15,11 +15,16 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 # Small matrices gain nothing from threads, and those of several workers wait for each other: an
 # improvement of 150 rows takes 12 seconds of processor time with one and 28 with two. Set before
 # anything imports numpy, for this process and all that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes is measured by benchmarks, never by a test.
+settings.register_profile("milepost", deadline=None)
+settings.load_profile("milepost")
 
 # A shell lets what it starts in the background ignore Ctrl-C, and all of its children with it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -4,10 +4,11 @@ import fcntl
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.resources import files
@@ -34,15 +35,52 @@ class Done:
 
 
 @dataclass(frozen=True)
+class WarmCommand:
+    """The command line in a process that has imported it, see ``servers/warm_command.py``."""
+
+    place: Path
+    variables: Mapping[str, str] = field(repr=False)
+
+    def run(
+        self, arguments: list[str], folder: Path, variables: Mapping[str, str], stdin: bytes
+    ) -> Done:
+        """Run one command in a fork; its exit code is -9 where it was ended by force."""
+        asked = {"arguments": arguments, "folder": str(folder), "variables": dict(variables)}
+        streams = [os.memfd_create(name) for name in ("stdin", "stdout", "stderr")]
+        try:
+            os.write(streams[0], stdin)
+            os.lseek(streams[0], 0, os.SEEK_SET)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
+                line.connect(str(self.place))
+                socket.send_fds(line, [json.dumps(asked).encode()], streams)
+                code = int(line.recv(16) or b"-9")
+            out, err = (os.pread(each, os.fstat(each).st_size, 0) for each in streams[1:])
+        finally:
+            for each in streams:
+                os.close(each)
+        return Done(code, out.decode(), err.decode())
+
+    def serves(self, variables: Mapping[str, str]) -> bool:
+        """Whether nothing differs that an interpreter or a library heeds as it starts."""
+        heeded = ("PYTHON", "LC_", "LANG", "LD_", "OMP_", "TZ")
+        names = {name for name in (*variables, *self.variables) if name.startswith(heeded)}
+        return all(variables.get(name) == self.variables.get(name) for name in names)
+
+
+@dataclass(frozen=True)
 class CommandLine:
     """The installed ``milepost``, run in a folder of the test's own."""
 
     folder: Path
     environment: Mapping[str, str] = field(repr=False)
+    warm: WarmCommand | None = None
 
     def __call__(
         self, *arguments: object, stdin: bytes = b"", wrapped: tuple[str, ...] = ()
     ) -> Done:
+        if self.warm and not wrapped and self.warm.serves(self.environment):
+            said = [str(each) for each in arguments]
+            return self.warm.run(said, self.folder, self.environment, stdin)
         done = subprocess.run(
             [*wrapped, COMMAND, *map(str, arguments)],
             cwd=self.folder,
@@ -92,11 +130,33 @@ def _same_for_python(environment, monkeypatch):
         monkeypatch.setenv(name, environment[name])
 
 
+@pytest.fixture(scope="session")
+def warm_command(environment) -> Iterator[WarmCommand | None]:
+    """A process to fork commands from; none where MILEPOST_TEST_INSTALLED is set."""
+    if os.environ.get("MILEPOST_TEST_INSTALLED"):
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="warm-") as folder:
+        place = Path(folder) / "line"
+        served = Path(__file__).parents[1] / "servers" / "warm_command.py"
+        with subprocess.Popen(
+            [sys.executable, served, place], env=environment, stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            yield WarmCommand(place, environment)
+            process.kill()
+
+
 @pytest.fixture
-def milepost(tmp_path, environment, monkeypatch) -> CommandLine:
-    """The command line in an empty folder, which is this process's folder too."""
+def milepost(request, tmp_path, environment, warm_command, monkeypatch) -> CommandLine:
+    """The command line in an empty folder, which is this process's folder too.
+
+    A test marked ``installed`` starts the installed command anew for every call.
+    """
     monkeypatch.chdir(tmp_path)
-    return CommandLine(tmp_path, environment)
+    installed = request.node.get_closest_marker("installed")
+    return CommandLine(tmp_path, environment, None if installed else warm_command)
 
 
 @pytest.fixture(scope="session")
@@ -126,11 +186,11 @@ def shared_folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def improved_template(shared_folder, environment) -> Path:
+def improved_template(shared_folder, environment, warm_command) -> Path:
     """A workspace with the task ``route`` and two releases: words first, then the encoder."""
 
     def build(folder: Path) -> None:
-        run = CommandLine(folder.parent, environment)
+        run = CommandLine(folder.parent, environment, warm_command)
         run.ok("init", folder, "--from", TICKETS / "tickets.csv", "--task", "route",
                "--at-least", "0.1")  # fmt: skip
         run.ok("-w", folder, "improve", "route", "--strategy", "tfidf_linear")
@@ -146,11 +206,11 @@ def improved(improved_template, tmp_path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def new_template(shared_folder, environment) -> Path:
+def new_template(shared_folder, environment, warm_command) -> Path:
     """A workspace with the task ``route``, never improved."""
 
     def build(folder: Path) -> None:
-        run = CommandLine(folder.parent, environment)
+        run = CommandLine(folder.parent, environment, warm_command)
         run.ok("init", folder, "--from", TICKETS / "tickets.csv", "--task", "route")
 
     return _built_once(shared_folder / "new", build)

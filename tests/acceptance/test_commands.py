@@ -34,6 +34,7 @@ def quality_columns(document):
     ]
 
 
+@pytest.mark.installed
 def test_init_makes_a_workspace_with_example_tasks(milepost):
     done = milepost.ok("init", "demo")
     assert "7 example tasks" in done.out
@@ -266,6 +267,7 @@ def test_a_candidate_can_be_tried_without_a_release(milepost, improved, tickets,
     assert evaluated["candidate"] == other["id"]
 
 
+@pytest.mark.installed
 def test_promote_and_rollback_decide_what_answers(milepost, improved):
     def answering():
         document = milepost.ok("-w", improved, "predict", "route", "where is it", "--json").json

@@ -118,6 +118,7 @@ def test_a_probable_misspelling_of_a_label_is_named(milepost):
     assert "'aples' (1 row) is probably 'apples' (8 rows)" in init(milepost)
 
 
+@pytest.mark.installed
 def test_standard_input(milepost, improved):
     content = table([("text", "label"), *rows_of()]).encode()
     out = milepost.ok("init", "piped", "--from", "-", "--task", "fruit", stdin=content).out

@@ -40,9 +40,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Artifacts:
 
 
 @given(data=st.binary(max_size=200))
-@settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_put_comes_back(store: Artifacts, data: bytes) -> None:
     digest = store.put(data)
     assert digest == sha256_bytes(data)

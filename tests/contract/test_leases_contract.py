@@ -233,7 +233,6 @@ def test_under_any_interleaving_only_the_newest_holder_writes(url):
         settings=settings(
             max_examples=25,
             stateful_step_count=20,
-            deadline=None,
             derandomize=True,
             suppress_health_check=list(HealthCheck),
         ),

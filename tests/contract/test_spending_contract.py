@@ -173,7 +173,7 @@ ACTS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(acts=ACTS)
 def test_whatever_happens_in_whatever_order_no_budget_is_passed(
     database: Database, acts: list[tuple[str, str, int]]

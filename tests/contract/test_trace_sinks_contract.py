@@ -166,9 +166,7 @@ texts = st.text(st.characters(codec=None), max_size=40) | st.none()
         }
     )
 )
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_trace_comes_back_as_it_was(sink: TraceSink, fields: dict[str, object]) -> None:
     (trace,) = spread(1, **fields)
     write(sink, trace)

@@ -83,7 +83,7 @@ def brute_force(texts, threshold):
     return group
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.sampled_from([0.3, 0.5, 0.8, 0.9, 1.0]))
 def test_groups_are_those_of_a_brute_force_comparison(seed, threshold):
     rng = random.Random(seed)  # noqa: S311
@@ -102,7 +102,6 @@ def test_groups_are_those_of_a_brute_force_comparison(seed, threshold):
             assert (groups[i] == groups[j]) == (expected[i] == expected[j])
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=30), max_size=20), st.randoms())
 def test_keys_and_groups_do_not_depend_on_company_or_order(texts, rng):
     grouping = group_texts(texts, 0.8)

@@ -65,7 +65,7 @@ def test_a_row_that_is_not_there_is_refused(data: bytes, name: str, row: int) ->
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cells=st.lists(st.tuples(CELL, CELL), min_size=1, max_size=8), data=st.data())
 def test_what_is_left_of_a_csv_reads_as_before(
     cells: list[tuple[str, str]], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

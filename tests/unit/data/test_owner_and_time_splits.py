@@ -78,7 +78,7 @@ def assert_apart(data, sides):
         assert not (held & trained) - {None}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(owned_rows(timed=False))
 def test_no_owner_and_no_message_is_on_two_sides_and_none_moves(batches):
     before = ()
@@ -89,7 +89,7 @@ def test_no_owner_and_no_message_is_on_two_sides_and_none_moves(batches):
         before = sides.places
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(owned_rows(timed=True))
 def test_what_is_held_out_is_later_than_what_is_trained_on(batches):
     before, cut = (), None
@@ -106,7 +106,7 @@ def test_what_is_held_out_is_later_than_what_is_trained_on(batches):
         cut = known.get(CUT)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(owned_rows(timed=False), owned_rows(timed=True), st.randoms(use_true_random=False))
 def test_the_draw_ignores_the_order_of_the_rows(untimed, timed, random):
     for batches in (untimed, timed):
@@ -183,7 +183,7 @@ def test_of_what_several_owners_say_only_the_first_ones_rows_are_used():
     assert against_test(given, test).rows("quarantined") == said_elsewhere(data)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(owned_rows(timed=False))
 def test_an_owner_is_one_group_and_no_two_owners_share_one(batches):
     data = examples([each for batch in batches for each in batch])
@@ -357,7 +357,7 @@ def test_a_snapshot_keeps_owners_times_and_what_says_the_same():
     assert read_snapshot(write_snapshot(bare)).clusters is None
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(owned_rows(timed=True), st.integers(2, 6))
 def test_an_answer_that_counts_comes_from_earlier_rows_of_other_groups(batches, k):
     data = examples([each for batch in batches for each in batch])

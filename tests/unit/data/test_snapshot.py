@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from milepost.data.snapshot import read_snapshot, snapshot_digest, write_snapshot
@@ -36,7 +36,6 @@ def typed(examples):
     return columns, {k: [(type(v), repr(v)) for v in c] for k, c in examples.metadata.items()}
 
 
-@settings(deadline=None)
 @given(some_examples())
 def test_a_snapshot_gives_back_what_was_stored(examples):
     stored = write_snapshot(examples)

@@ -70,7 +70,7 @@ def test_many_labels_with_few_examples_each_are_cross_fitted():
     assert assign_sides(data, {}, SMALL).regime == "cross_fitted"
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.lists(st.integers(1, 120), min_size=1, max_size=5))
 def test_recorded_sides_never_change_when_data_is_added(seed, sizes):
     known = {}
@@ -99,7 +99,7 @@ def retold(family, word):
     return " ".join(body)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 1000), st.lists(st.integers(20, 80), min_size=2, max_size=4))
 def test_the_holdout_only_grows_and_no_near_duplicate_straddles(seed, sizes):
     rng = random.Random(seed)  # noqa: S311
@@ -180,7 +180,6 @@ def test_rows_of_the_test_file_are_leaks():
     assert "1 of them has another label there" in summary
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 12), st.integers(0, 4)), min_size=2, max_size=80),
     st.integers(2, 6),

@@ -61,7 +61,7 @@ LABELS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(LABELS)
 def test_counts_add_up_and_turn_round_when_the_two_are_swapped(rows):
     y, first, second = zip(*rows, strict=True)

@@ -66,7 +66,7 @@ def metadata(n, seed=0):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 def test_every_predicate_gives_exactly_the_rows_of_its_slice(seed):
     n = 150
     given_ = examples(n, seed, **metadata(n, seed))

@@ -99,7 +99,7 @@ def test_the_corrected_estimate_replaces_only_the_objective():
 
 
 @given(st.integers(1, 30), st.integers(2, 5), st.integers(0, 10**6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_input_gives_a_finite_card(n, k, seed):
     rng = np.random.default_rng(seed)
     y, answers = rng.integers(-1, k, n), rng.integers(0, k, n)

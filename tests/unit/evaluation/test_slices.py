@@ -138,7 +138,7 @@ def test_files_cannot_be_read_even_by_name(tmp_path):
 
 
 @given(st.text(max_size=40))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_any_text_gives_a_mask_or_an_input_error(predicate):
     try:
         mask = where_mask(ROWS, "text", predicate)
@@ -149,7 +149,7 @@ def test_any_text_gives_a_mask_or_an_input_error(predicate):
 
 
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=10))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_lengths_are_those_of_python(texts):
     found = where_mask(examples(texts), "text", "length(text) > 5")
     assert found.tolist() == [len(text) > 5 for text in texts]

@@ -188,7 +188,7 @@ def test_the_limit_does_not_grow_where_it_is_not_used():
     assert admission.at_once == before
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 90)), max_size=60),
     st.integers(1, 64),

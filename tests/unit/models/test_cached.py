@@ -35,7 +35,7 @@ def test_a_text_is_encoded_once_for_all() -> None:
     assert inner.seen == ["a", "b", "c"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(st.text(max_size=8), max_size=12), max_size=5), st.integers(1, 5))
 def test_the_answer_is_that_of_the_inner_encoder(calls: list[list[str]], every: int) -> None:
     inner = HashedEncoder(16)

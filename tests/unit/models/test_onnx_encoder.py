@@ -15,7 +15,7 @@ WORDS = st.sampled_from(["card", "stolen", "a", "the", "Köln", "日本", "👍"
 MIXED = st.lists(st.lists(WORDS, max_size=60).map(" ".join), min_size=1, max_size=12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(MIXED)
 def test_a_text_has_one_vector_whatever_is_in_the_batch(
     embedded: OnnxEncoder, texts: list[str]

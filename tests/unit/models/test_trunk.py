@@ -35,7 +35,7 @@ def trunk(request: pytest.FixtureRequest, embedded_cache: Path) -> Trunk:
     return open_trunk("embedded", embedded_cache, EncoderOptions(variant=request.param))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(text=TEXT, others=st.lists(TEXT, max_size=8), at=st.integers(0, 8))
 def test_a_text_has_one_vector_whatever_its_neighbours(
     trunk: Trunk, text: str, others: list[str], at: int

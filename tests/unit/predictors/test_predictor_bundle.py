@@ -256,7 +256,7 @@ def test_the_manifest_comes_last_and_lists_the_others(kind):
     assert list(files) == [ARRAYS, PARAMETERS, MANIFEST]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from([ARRAYS, PARAMETERS, MANIFEST]), st.data())
 def test_any_flipped_bit_is_found_or_stays_within_the_description(name, data):
     files = files_of("tfidf")
@@ -270,7 +270,7 @@ def test_any_flipped_bit_is_found_or_stays_within_the_description(name, data):
     assert manifest.files == msgspec.json.decode(files[MANIFEST], type=Manifest).files
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from([ARRAYS, PARAMETERS, MANIFEST]), st.binary(max_size=80))
 def test_arbitrary_bytes_are_refused_even_when_listed(name, content):
     files = {**files_of(), name: content}

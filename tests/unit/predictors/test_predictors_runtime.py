@@ -46,13 +46,13 @@ def test_tfidf_rows_are_those_of_scikit_learn(sublinear):
     np.testing.assert_allclose(ours, vectorizer.transform(queries).toarray(), rtol=0, atol=1e-15)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=60))
 def test_terms_are_those_of_scikit_learn_for_any_text(text):
     assert terms_of(text) == TfidfVectorizer(ngram_range=(1, 2)).build_analyzer()(text)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.text("ab cde_é1", max_size=30), min_size=1, max_size=8), st.booleans())
 def test_tfidf_rows_are_those_of_scikit_learn_for_any_corpus(texts, sublinear):
     vectorizer, vocabulary, index = fitted([*texts, "always one word"], sublinear=sublinear)

@@ -63,7 +63,7 @@ def test_a_text_without_tokens_gets_the_bias():
     assert made.logits(Batch(())).shape == (0, 3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from([*CHECK_TEXTS, *WORDS, "my cards", "\ud800 card"]), min_size=1))
 def test_a_row_depends_on_its_own_text_alone(texts):
     made = predictor()

@@ -273,7 +273,7 @@ shares = st.floats(0.0, 1.0, allow_nan=False)
 counts = st.integers(1, 10**6)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     value=shares, n=counts, ece=shares, slow=st.floats(1e-6, 1e5), cost=st.floats(0.0, 1e3),
     looks=st.integers(0, 40), p=shares,

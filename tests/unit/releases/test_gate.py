@@ -194,7 +194,7 @@ def test_a_failing_candidate_never_replaces_a_failing_incumbent():
 
 
 @given(st.floats(0.0, 1.0), st.integers(1, 2000), st.floats(0.0, 1.0), st.booleans(), st.data())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_more_right_answers_never_turn_the_verdict_down(floor, n, share, running, data):
     objective = Objective(at_least=floor)
     fewer = data.draw(st.integers(0, n))
@@ -209,7 +209,7 @@ def test_more_right_answers_never_turn_the_verdict_down(floor, n, share, running
 
 
 @given(st.floats(0.0, 1.0), st.integers(1, 500), st.integers(0, 500), st.integers(2, 20))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_more_of_the_same_evidence_never_turns_a_release_down(floor, n, right, times):
     right = min(right, n)
     once = decide(Objective(at_least=floor), card(right, n), None, None)
@@ -230,7 +230,7 @@ def test_more_of_the_same_evidence_never_turns_a_release_down(floor, n, right, t
     regime=st.sampled_from(["holdout", "test_file", "cross_fitted"]),
     confidence=st.floats(0.6, 0.999),
 )
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_every_input_has_a_verdict_that_keeps_the_floor(
     value, halves, floor, p_values, difference, metric, regime, confidence
 ):

@@ -209,7 +209,7 @@ class Asking(RuleBasedStateMachine):
 
 def run(url: str, nothing: Path, examples: int, steps: int) -> None:
     machine = type("Machine", (Asking,), {"url": url, "nothing": nothing})
-    rounds = settings(max_examples=examples, stateful_step_count=steps, deadline=None)
+    rounds = settings(max_examples=examples, stateful_step_count=steps)
     run_state_machine_as_test(machine, settings=rounds)
 
 

@@ -292,7 +292,7 @@ class Releases(RuleBasedStateMachine):
 
 def run(url: str, examples: int, steps: int) -> None:
     machine = type("Machine", (Releases,), {"url": url})
-    rounds = settings(max_examples=examples, stateful_step_count=steps, deadline=None)
+    rounds = settings(max_examples=examples, stateful_step_count=steps)
     run_state_machine_as_test(machine, settings=rounds)
 
 

@@ -150,9 +150,7 @@ def limit() -> datetime:
 
 
 orders = st.lists(st.integers(0, 2), max_size=60)
-plans = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+plans = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def check(store: Artifacts, results: list[object]) -> None:

@@ -90,7 +90,7 @@ def test_a_lock_that_is_not_given_up(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_is_not_given_up_on_postgresql(postgres_url: str) -> None:
-    with Ledger.open(postgres_url) as one, Ledger.open(postgres_url, timeout=0.01) as two:
+    with Ledger.open(postgres_url) as one, Ledger.open(postgres_url, timeout=1.0) as two:
         with one.database.write("default"), pytest.raises(StorageError, match="locked"):
             two.save_task(TASK, DIGEST)
         assert two.save_task(TASK, DIGEST)

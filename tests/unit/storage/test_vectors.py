@@ -73,7 +73,7 @@ def test_what_does_not_belong_together_is_refused(store: Store) -> None:
         store.put(SPACE, keys_of(1), np.full((1, 4), np.nan, np.float32))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.lists(st.integers(0, 40), unique=True, max_size=15), max_size=6),
     st.lists(st.integers(0, 60), max_size=40),

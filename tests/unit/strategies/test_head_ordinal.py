@@ -76,7 +76,7 @@ def test_direction_and_cuts_are_found_again():
 
 
 @given(st.integers(0, 10_000), st.integers(10, 60), st.floats(0.05, 50.0))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_as_many_are_thought_above_each_level_as_are_and_cuts_ascend(seed, n, c):
     x, y = drawn(n, seed)
     found = _fitted(x, y, c, 500)
@@ -88,7 +88,7 @@ def test_as_many_are_thought_above_each_level_as_are_and_cuts_ascend(seed, n, c)
 
 
 @given(st.integers(0, 10_000), st.sampled_from([(0.0, 1.0, 10.0), (-2.5, 0.1, 0.2)]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_medians_are_levels_and_means_lie_on_the_scale(seed, levels):
     x, y = drawn(80, seed, cuts=(-1.0, 1.0), levels=levels)
     medians = HeadOrdinal("median").fit(problem(x, y))

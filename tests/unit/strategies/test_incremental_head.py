@@ -27,7 +27,7 @@ def apart(one: SolvedDiscriminant, other: ClassStatistics, shrinkage: float) -> 
     return max(float(np.abs(a - b).max()) for a, b in pairs)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n=st.integers(2, 40),
@@ -60,7 +60,7 @@ def test_any_sequence_of_changes_equals_a_refit(
     np.testing.assert_allclose(solved.statistics.scatter, refitted.scatter, atol=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(3, 60), gone=st.data())
 def test_forgetting_several_equals_a_refit_without_them(
     seed: int, n: int, gone: st.DataObject

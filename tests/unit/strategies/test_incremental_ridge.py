@@ -22,7 +22,7 @@ def drawn(rng, n, d, k):
     return vectors, y
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n=st.integers(3, 30),

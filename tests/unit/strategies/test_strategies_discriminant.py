@@ -24,7 +24,7 @@ def assert_close(first, second):
         np.testing.assert_allclose(getattr(first, name), getattr(second, name), atol=1e-8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS, SIZES, SIZES)
 def test_add_then_remove_is_the_identity(seed, n, m):
     base = ClassStatistics.of(*draw(seed, n), K)
@@ -32,7 +32,7 @@ def test_add_then_remove_is_the_identity(seed, n, m):
     assert_close(base.add(*further).remove(*further), base)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS, SIZES, SIZES)
 def test_merge_is_the_fit_on_the_union(seed, n, m):
     (x, y), (further, labels) = draw(seed, n), draw(seed + 1, m)
@@ -42,7 +42,7 @@ def test_merge_is_the_fit_on_the_union(seed, n, m):
     assert_close(merged.subtract(ClassStatistics.of(x, y, K)), both.remove(x, y))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS, SIZES)
 def test_the_order_of_examples_does_not_matter(seed, n):
     x, y = draw(seed, n)
@@ -72,7 +72,7 @@ def prior_of(seed, weight):
     return ClassStatistics.of(x, np.arange(K), K, np.full(K, weight))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS, st.integers(1, 20), st.sampled_from([0.5, 1.0, 2.0]), st.sampled_from([0.01, 1, 30]))
 def test_leave_one_out_is_a_refit_without_the_example(seed, n, weight, shrinkage):
     x, y = draw(seed, n)
@@ -90,7 +90,7 @@ def test_leave_one_out_is_a_refit_without_the_example(seed, n, weight, shrinkage
         )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS, st.integers(1, 30), st.sampled_from([0.5, 2.0]), st.sampled_from([0.1, 1, 30]))
 def test_leave_group_out_is_a_refit_without_the_group(seed, n, weight, shrinkage):
     x, y = draw(seed, n)

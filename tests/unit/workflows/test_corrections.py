@@ -116,7 +116,7 @@ votes = st.lists(
 
 
 @given(votes)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_label_that_is_trained_on_has_more_voices_than_any_other(
     given: list[tuple[str, str, str]],
 ) -> None:
@@ -334,7 +334,7 @@ def test_a_thousand_wrong_corrections_of_one_key_release_nothing_worse(
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_with_times_no_model_sees_what_came_later_nor_its_like(data: st.DataObject) -> None:
     n, more = data.draw(st.integers(12, 30)), data.draw(st.integers(1, 12))
     names = st.sampled_from([f"g{i}" for i in range(20)])

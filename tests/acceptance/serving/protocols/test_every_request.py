@@ -47,7 +47,7 @@ def _bytes(context, value):
 
 schema = schemathesis.openapi.from_dict(DOCUMENT)
 few = settings(
-    max_examples=6, deadline=None, derandomize=True, database=None,
+    max_examples=6, derandomize=True, database=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 many = settings(few, max_examples=60)

@@ -45,7 +45,7 @@ def same(path, rows, expect=("text",)):
 tables = st.lists(st.tuples(*[st.sampled_from(CELLS)] * 3), min_size=1, max_size=30)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(tables, st.sampled_from(",;\t|"), st.integers(1, 9), st.sampled_from(["\n", "\r\n"]))
 def test_a_csv_in_parts(tmp_path_factory, table, delimiter, rows, end):
     path = tmp_path_factory.mktemp("csv") / "in.csv"
@@ -69,7 +69,7 @@ values = st.one_of(
 records = st.dictionaries(st.sampled_from(["text", "b", "c"]), values, max_size=3)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(records, min_size=1, max_size=25), st.integers(1, 9))
 def test_json_lines_in_parts(tmp_path_factory, rows_of, rows):
     path = tmp_path_factory.mktemp("jsonl") / "in.jsonl"

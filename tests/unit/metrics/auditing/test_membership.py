@@ -104,7 +104,7 @@ def test_rates_on_a_small_curve_by_hand():
     assert roc_area(scores, members) == pytest.approx(0.75)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 40))
 def test_the_area_counts_pairs(seed, n):
     rng = np.random.default_rng(seed)

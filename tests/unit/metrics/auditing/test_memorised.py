@@ -58,7 +58,7 @@ def test_two_strings_of_one_output_are_two():
     assert share.low < 0.25 < share.high
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1))
 def test_it_finds_what_a_search_of_all_substrings_finds(seed):
     rng = np.random.default_rng(seed)

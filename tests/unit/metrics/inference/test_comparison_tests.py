@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -29,7 +29,6 @@ def rivals(n, rates, seed=0, k=3):
 
 
 @given(st.integers(0, 25), st.integers(0, 25))
-@settings(deadline=None)
 def test_mcnemar_is_the_exact_sign_test(won, lost):
     y = np.zeros(won + lost + 3, np.int64)
     first = np.r_[np.zeros(won), np.ones(lost), [0, 1, 1]].astype(int)

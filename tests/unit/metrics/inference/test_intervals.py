@@ -18,7 +18,6 @@ QUALITY = ("accuracy", "balanced_accuracy", "macro_f1", "mcc")
 
 
 @given(st.integers(1, 200), st.data())
-@settings(deadline=None)
 def test_clopper_pearson_is_the_exact_test_inverted(n, data):
     x = data.draw(st.integers(0, n))
     low, high = clopper_pearson(x, n, 0.05)
@@ -80,7 +79,7 @@ def test_all_right_is_not_certainty(metric):
 
 @pytest.mark.parametrize("metric", [*QUALITY, "weighted_f1"])
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_intervals_are_ordered_and_narrow_with_more_of_the_same(metric, data):
     k = data.draw(st.integers(2, 4))
     n = data.draw(st.integers(2, 40))

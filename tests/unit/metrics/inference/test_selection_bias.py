@@ -58,7 +58,7 @@ def test_a_clear_winner_is_not_punished():
 
 
 @given(st.integers(2, 40), st.integers(1, 4), st.integers(0, 10**6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_correction_only_ever_lowers_and_one_candidate_needs_none(n, m, seed):
     rng = np.random.default_rng(seed)
     y, answers = candidates(n, rng.uniform(0.3, 0.99, m), 0.5, rng)

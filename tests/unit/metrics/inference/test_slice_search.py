@@ -14,7 +14,7 @@ def alone(n):
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_each_slice_by_itself_is_fishers_exact_test(seed):
     rng = np.random.default_rng(seed)
     n = int(rng.integers(5, 60))

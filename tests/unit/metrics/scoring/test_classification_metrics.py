@@ -32,7 +32,7 @@ def answers(draw, lowest=0, silent=0):
 @pytest.mark.filterwarnings("ignore:A single label was found")
 @pytest.mark.parametrize("metric", list(METRICS))
 @given(case=answers())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_metrics_agree_with_scikit_learn(metric, case):
     y, p, k = case
     assert score(metric, y, p, k) == pytest.approx(SKLEARN[metric](y, p), abs=1e-12)
@@ -40,7 +40,7 @@ def test_metrics_agree_with_scikit_learn(metric, case):
 
 @pytest.mark.parametrize("metric", list(METRICS))
 @given(case=answers(lowest=-1, silent=-1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_jackknife_equals_leaving_each_row_out(metric, case):
     y, p, k = case
     if len(y) < 2:
@@ -55,7 +55,7 @@ def test_jackknife_equals_leaving_each_row_out(metric, case):
 
 @pytest.mark.parametrize("metric", list(METRICS))
 @given(case=answers(lowest=-1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_metrics_stay_in_range_and_an_unknown_label_never_helps(metric, case):
     y, p, k = case
     found = score(metric, y, p, k)

@@ -56,7 +56,7 @@ def test_predictions_withhold_what_is_not_decided():
     said=st.lists(st.integers(0, 2), min_size=12, max_size=12),
     row=st.integers(0, 11),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_answer_is_never_better_than_the_answer_and_never_better_than_a_wrong_one(
     measure, y, said, row
 ):
@@ -81,7 +81,7 @@ def test_no_answer_is_never_better_than_the_answer_and_never_better_than_a_wrong
     y=st.lists(st.integers(0, 3), min_size=2, max_size=30),
     said=st.lists(st.integers(-1, 3), min_size=30, max_size=30),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_metrics_are_those_of_a_further_answer_that_is_never_right(y, said):
     actual, answers = np.array(y), np.array(said[: len(y)])

@@ -40,7 +40,7 @@ def test_a_known_order():
     assert recall(2).value(sample([[(0, 3.0), (1, 2.0), (1, 1.0)]])) == 0.5
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     grades=st.lists(st.integers(0, 3), min_size=1, max_size=5).filter(any),
     ties=st.lists(st.integers(0, 2), min_size=5, max_size=5),

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from milepost.predictors.prompting.reading import (
@@ -71,7 +71,6 @@ def test_json_is_read_strictly(said, label):
     assert reader("json")(said) == label
 
 
-@settings(deadline=None)
 @given(
     labels=st.lists(st.text(min_size=1, max_size=12), min_size=2, max_size=6, unique_by=key_of),
     lead=st.sampled_from(["", *LEADS]),
@@ -86,7 +85,6 @@ def test_every_label_is_read_back_in_any_one_wrapping(labels, lead, pair):
             assert read(f"{lead} {pair[0]}{label}{pair[1]}") in (at, NOTHING)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_answer_is_read_without_harm(said):
     for form in ("label", "letter", "json"):

@@ -102,7 +102,7 @@ def test_too_many_labels_for_letters_are_refused():
     ("phrasing", "answer"),
     list(zip(PHRASINGS, ["label", "letter", "json", "letter"], strict=True)),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=st.text(max_size=80), instruction=st.sampled_from(["", "Which {{ queue }}?"]))
 def test_inputs_are_data_whatever_they_hold(phrasing, answer, text, instruction):
     template = builtin_prompt(answer, phrasing=phrasing, shots=1, input_name="message")

@@ -137,7 +137,7 @@ def test_declared_slices_can_be_pasted_into_a_task_file(examined: Examined) -> N
     assert list(task.objective.slices.values()) == [s.predicate for s in found if s.predicate]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.text(max_size=60), max_size=8))
 def test_names_of_slices_are_valid_and_differ(descriptions: list[str]) -> None:
     names = slice_names(descriptions)

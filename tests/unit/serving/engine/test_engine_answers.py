@@ -166,14 +166,14 @@ stacks = st.lists(st.sampled_from(sorted(HEADS)), min_size=1, max_size=6).map(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from(TEXTS), stacks), min_size=1, max_size=40))
 def test_mixed_stacks_answer_as_their_predictors(engine, pairs):
     works = [Work(text, stack) for text, stack in pairs]
     check(works, engine.run_blocking(works, 30))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(stacks, st.lists(st.tuples(st.sampled_from(TEXTS), stacks), max_size=30))
 def test_the_same_text_gives_the_same_answer_whatever_is_beside_it(stack, others):
     text = "is this the one that must not change?"

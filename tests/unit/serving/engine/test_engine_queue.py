@@ -296,7 +296,7 @@ def waiting(text, number, length=None):
 lengths = st.lists(st.integers(1, 256), min_size=1, max_size=80)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(lengths, st.integers(1, 4), st.randoms(use_true_random=False))
 def test_batches_are_bounded_and_nobody_is_overtaken_for_long(sizes, threads, random):
     lane = Lane(HashedTrunk())
@@ -336,7 +336,7 @@ def test_nearest_lengths_go_together():
     assert [job.length for job in lane.take(1)] == [220]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(1, 256), min_size=1, max_size=16))
 def test_a_batch_is_split_where_the_guess_was_far_off(sizes):
     trunk = HashedTrunk()
@@ -355,7 +355,7 @@ def outcome(k=3):
     return Outcome((np.zeros(k, np.float32),), {None: np.zeros(D, np.float32)}, tokens=3)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.integers(0, 12), st.integers(0, 30)), max_size=200),
     st.integers(1, 20_000),

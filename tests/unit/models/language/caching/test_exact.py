@@ -158,7 +158,7 @@ def test_who_waits_keeps_its_own_deadline_and_asks_when_the_first_caller_ran_out
         max_size=12,
     )
 )
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_an_answer_is_on_its_way_once_whoever_comes_and_goes(
     stage: Any, callers: list[tuple[float, str, float | None]]
 ) -> None:

@@ -102,7 +102,7 @@ def test_it_knows_what_it_is_told_to_know(tmp_path) -> None:
     assert {model.say(asked(f"zzz {i}")).text for i in range(20)} == {"refund"}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     text=st.text(max_size=80),
     seed=st.integers(0, 1000),
