@@ -167,3 +167,107 @@ def test_tests_of_behaviour_are_refused_where_no_label_is_answered(milepost):
     said = " ".join(refused.err.split())
     assert "tests of behaviour are not for tasks of the kind score" in said
     assert "Declare some" not in said
+
+
+SPOTS = ("Rome", "Paris", "Oslo", "Lima", "Cairo", "Delhi", "Quito", "Tunis")
+WHO = ("Ann Lee", "Bob Ray", "Cy Kent", "Dee Fox", "Eli Moss", "Flo Hart")
+
+
+def _spans(person, place):
+    text = f"{person} flew to {place} by night."
+    at = text.index(place)
+    return text, [
+        {"start": 0, "end": len(person), "label": "person"},
+        {"start": at, "end": at + len(place), "label": "place"},
+    ]
+
+
+@pytest.fixture
+def of_kind(milepost):
+    """Makes a task of a kind on a small file, tries two strategies; gives the file's columns."""
+
+    def topics():
+        rows = [(f"the {thing} of house {at}: {text}", name)
+                for at, thing in enumerate(THINGS) for name, texts in WORDS.items()
+                for text in texts]  # fmt: skip
+        rows += [(f"{WORDS['refund'][0]}, the {thing} is {WORDS['late'][0]}", '["late","refund"]')
+                 for thing in THINGS]  # fmt: skip
+        return ("text", "topics"), rows, ("--label", "topics", "--kind", "multilabel")
+
+    def stars():
+        tone = {"awful": 1, "poor": 2, "fair": 3, "good": 4, "great": 5}
+        rows = [(f"the {thing} of house {at} is {word}", value + at / 10)
+                for at, thing in enumerate(THINGS) for word, value in tone.items()]  # fmt: skip
+        return ("text", "stars"), rows, ("--label", "stars", "--kind", "score")
+
+    def trips():
+        rows = [(text, json.dumps(spans)) for person in WHO for place in SPOTS
+                for text, spans in [_spans(person, place)]]  # fmt: skip
+        return ("text", "spans"), rows, ("--label", "spans", "--kind", "extract")
+
+    def faq():
+        rows = [(f"my {thing} number {at} is broken, what now", f"{thing} {at}: press its button")
+                for thing in THINGS for at in range(4)]  # fmt: skip
+        return ("question", "answer"), rows, ("--kind", "rank", "--pair", "question", "answer")
+
+    made = {"multilabel": topics, "score": stars, "extract": trips, "rank": faq}
+
+    def make(kind, first, second):
+        header, rows, arguments = made[kind]()
+        file = write(milepost.folder, "rows.csv", header, rows)
+        milepost.ok("init", "desk", "--task", "t", "--from", file, *arguments)
+        done = milepost("-w", "desk", "improve", "t", "--strategy", first, "--strategy", second)
+        assert done.code in (0, 1), done.err  # Whatever the gate says of it.
+        return header
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "second", "says", "row"),
+    [
+        ("multilabel", "majority", "tfidf_linear", "each answer with its F1",
+         ("the sofa is too late", "late")),
+        ("score", "majority", "tfidf_linear", "with how far off each is",
+         ("a sofa that is awful", "1")),
+        ("extract", "majority", "tagger_words", "each answer with its F1",
+         ("Gus Park flew to Rome by day.", '[[0, 8, "person"], [17, 21, "place"]]')),
+        ("rank", "majority", "bm25", "each order with its nDCG at 10",
+         ("a sofa that creaks", "sofa: oil it")),
+    ],
+)  # fmt: skip
+def test_two_of_any_kind_are_compared(milepost, of_kind, is_valid, kind, first, second, says, row):
+    header = of_kind(kind, first, second)
+    done = milepost.ok("-w", "desk", "compare", "t", first, second, "--output", "page.html")
+    said = " ".join(done.out.split())
+    assert "is better by" in said
+    assert says in said
+    assert all(len(line) <= 80 for line in done.out.splitlines())
+    page = (milepost.folder / "page.html").read_text()
+    assert "<script" not in page
+    assert "Gain by" in page
+    found = milepost.ok("-w", "desk", "compare", "t", first, second, "--json").json
+    is_valid(found, "compare")
+    assert found["kind"] == kind
+    assert found["told"] == "better"
+    assert found["counts"]["wins"] > found["counts"]["losses"] == len(found["losses"])
+    assert found["wins"][0]["first_confidence"] is None
+    assert len(found["gains"]) == 101
+    assert bool(found["labels"]) == (kind in ("multilabel", "extract"))
+    turned = milepost.ok("-w", "desk", "compare", "t", second, first, "--json").json
+    assert turned["told"] == "worse"
+    assert turned["comparison"]["difference"] == pytest.approx(-found["comparison"]["difference"])
+    file = write(milepost.folder, "new.csv", header, [row])
+    asked = milepost.ok("-w", "desk", "compare", "t", first, second, "--on", file, "--json").json
+    assert asked["counts"]["n"] == 1
+    assert asked["first"]["fresh"] == asked["second"]["fresh"] == (31 if kind == "rank" else 1)
+    changed = asked["wins"] + asked["losses"] + asked["differently_wrong"]
+    assert {each["text"] for each in changed} <= {row[0]}
+
+
+def test_what_answered_another_kind_is_not_compared(milepost, of_kind, is_refusal):
+    of_kind("multilabel", "majority", "tfidf_linear")
+    task = milepost.folder / "desk/tasks/t.yaml"
+    task.write_text(task.read_text().replace("kind: multilabel", "kind: classify"))
+    refused = milepost("-w", "desk", "compare", "t", "majority", "tfidf_linear")
+    is_refusal(refused, "any number of labels")

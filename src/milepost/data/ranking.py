@@ -59,6 +59,16 @@ def grouped(parts: Sequence[Examples], task: Task, threshold: float) -> tuple[Ex
     return regroup(owned, 1.0)
 
 
+def grouped_anew(parts: Sequence[Examples], task: Task, threshold: float) -> tuple[Examples, ...]:
+    """As ``grouped`` for parts that were grouped before, each with others than now.
+
+    What their queries were called then is forgotten; owners that the data name stay.
+    """
+    if task.kind == "rank" and group_column(task) is None:
+        parts = [replace(part, owners=()) for part in parts]
+    return grouped(parts, task, threshold)
+
+
 def candidates_of(task: Task, tables: Sequence[Table], root: Path | None) -> tuple[str, ...]:
     """What may answer a query: of the task's files of candidates, or else of its examples.
 

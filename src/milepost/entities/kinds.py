@@ -53,6 +53,7 @@ class KindFacts(msgspec.Struct, frozen=True, kw_only=True):
         metric: The measure of an objective that names none.
         metrics: Names of the measures that fit it; empty for all measures of labels.
         labelled: Whether its truth is made of labels.
+        cases: What stands by itself and is judged, in the plural.
     """
 
     link: Link
@@ -60,6 +61,7 @@ class KindFacts(msgspec.Struct, frozen=True, kw_only=True):
     metric: str = "accuracy"
     metrics: tuple[str, ...] = ()
     labelled: bool = True
+    cases: str = "examples"
 
     def measured_by(self, metric: str) -> bool:
         """Whether a measure fits it; of one that looks so deep into a list, at any depth."""
@@ -91,6 +93,7 @@ KINDS: dict[Kind, KindFacts] = {
         metric="ndcg@10",
         metrics=("mrr", "ndcg@10", "recall@10"),
         labelled=False,
+        cases="queries",
     ),
     "score": KindFacts(
         link="identity",

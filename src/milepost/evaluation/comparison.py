@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from milepost.entities.decision import Comparison
 from milepost.metrics.inference.comparison import mcnemar, paired_difference, randomisation
 from milepost.metrics.inference.intervals import Sampling
+from milepost.metrics.inference.ratios import Ratios, difference, swapped
 from milepost.metrics.scoring.confusion import Cells
 from milepost.metrics.scoring.measures import Measure, Sample
 
@@ -78,6 +79,29 @@ def compare(pair: Pair) -> Comparison:
         p_worse=min(1.0, test.p_worse * pair.candidates),
         n=cells.n,
         method=test.method + _corrected(pair),
+    )
+
+
+def compare_ratios(pair: Pair, ratios: Ratios) -> Comparison:
+    """Test whether a ratio of sums, such as an F1, is better or worse, by swapping units.
+
+    Args:
+        pair: Who is compared, and how surely; its answers are not read.
+        ratios: Of the one under test, and of the other.
+    """
+    test = swapped(ratios, pair.sampling)
+    alpha = (1.0 - pair.sampling.confidence) / pair.candidates
+    apart, low, high = difference(ratios, 1.0 - alpha)
+    return Comparison(
+        metric=pair.metric,
+        against=pair.against,
+        difference=apart,
+        low=low,
+        high=high,
+        p_value=min(1.0, test.p_better * pair.candidates),
+        p_worse=min(1.0, test.p_worse * pair.candidates),
+        n=ratios.parts.shape[1],
+        method=f"{test.method} by unit{_corrected(pair)}",
     )
 
 

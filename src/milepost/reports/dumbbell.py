@@ -1,4 +1,4 @@
-"""Two shares per row on a common axis, joined by a line: one open dot, one filled."""
+"""Two values per row on a common axis, joined by a line: one open dot, one filled."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ class Pair:
 
     Attributes:
         name: Stands at the left.
-        hollow: In [0, 1], the open dot.
-        filled: In [0, 1], the filled dot.
+        hollow: The open dot.
+        filled: The filled dot.
         n: Examples, at the right.
     """
 
@@ -25,7 +25,13 @@ class Pair:
     n: int
 
 
-def dumbbell(pairs: Sequence[Pair], measured: str, title: str, subtitle: str) -> dict[str, object]:
+def dumbbell(
+    pairs: Sequence[Pair],
+    measured: str,
+    title: str,
+    subtitle: str,
+    limits: tuple[float, float] = (0.0, 1.0),
+) -> dict[str, object]:
     """Specification of the chart.
 
     Args:
@@ -33,6 +39,7 @@ def dumbbell(pairs: Sequence[Pair], measured: str, title: str, subtitle: str) ->
         measured: Title of the axis.
         title: Of the chart.
         subtitle: Says which dot is which.
+        limits: What a value can be; infinite where nothing bounds it.
     """
     import altair as alt
 
@@ -47,7 +54,7 @@ def dumbbell(pairs: Sequence[Pair], measured: str, title: str, subtitle: str) ->
         for i, pair in enumerate(pairs)
     ]
     values = [value for pair in pairs for value in (pair.hollow, pair.filled) if value is not None]
-    domain, ticks = value_axis(min(values), max(values))
+    domain, ticks = value_axis(min(values), max(values), limits)
     axis = Axis(measured, domain, ticks, range=(NAMES, theme.WIDTH - NUMBERS))
     base = alt.Chart(alt.Data(values=rows)).encode(y=row_scale(len(rows)))
     return finish(

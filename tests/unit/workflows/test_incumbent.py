@@ -6,12 +6,14 @@ import pytest
 
 from milepost._base.clock import Deadline
 from milepost.entities.ids import ContestId
+from milepost.entities.spans import packed_row
 from milepost.models.language.inside.fake import fake_upstream
 from milepost.predictors.base import Batch
 from milepost.workflows.contest.datasets import prepare
 from milepost.workflows.contest.holding import bench_with_look
+from milepost.workflows.contest.honest import aligned
 from milepost.workflows.contest.improve import improve
-from milepost.workflows.contest.incumbent import _aligned, _honest_answers
+from milepost.workflows.contest.incumbent import _honest_answers
 from milepost.workflows.contest.options import Options
 from milepost.workflows.contest.setting import problem_of as _problem
 from milepost.workflows.contest.stored_predictions import load_predictions
@@ -114,10 +116,16 @@ def test_the_next_contest_is_paired_with_the_release(context, things, released):
 
 
 def test_probabilities_follow_the_labels_of_today():
-    answer = np.asarray([0.2, 0.5, 0.3], np.float32)
-    found = _aligned(("a", "b", "c"), ("c", "new", "a"), answer)
-    np.testing.assert_array_equal(found, np.asarray([0.3, 0.0, 0.2], np.float32))
-    assert _aligned(("a", "b", "c"), ("a", "b", "c"), answer) is answer
+    answers = np.asarray([[0.2, 0.5, 0.3]], np.float32)
+    found = aligned(("a", "b", "c"), ("c", "new", "a"), answers)
+    np.testing.assert_array_equal(found, np.asarray([[0.3, 0.0, 0.2]], np.float32))
+    assert aligned(("a", "b", "c"), ("a", "b", "c"), answers) is answers
+
+
+def test_spans_follow_the_labels_of_today():
+    row = packed_row([(0, 3, 0, 0.9), (5, 8, 1, 0.6)]).astype(np.float32)
+    (found,) = aligned(("a", "b"), ("b", "a", "new"), row[None], "spans")
+    np.testing.assert_array_equal(found[:8], np.float32([0, 3, 1, 0.9, 5, 8, 0, 0.6]))
 
 
 class TestAnIncumbentThatAsks:

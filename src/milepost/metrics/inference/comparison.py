@@ -49,6 +49,15 @@ def mcnemar(y: NDArray[np.int64], answers: NDArray[np.int64], other: NDArray[np.
     )
 
 
+def swaps_wanted(sampling: Sampling) -> int:
+    """How many random swaps a test needs.
+
+    A p-value cannot be smaller than one in their number: a strict look needs more.
+    """
+    wanted = int(_PER_TAIL / (1.0 - sampling.deciding))
+    return max(sampling.resamples, min(wanted, _MOST_SWAPS))
+
+
 def randomisation(metric: str, cells: Cells, sampling: Sampling) -> Test:
     """Paired randomisation test for any metric (Noreen 1989; Yeh 2000).
 
@@ -67,9 +76,7 @@ def randomisation(metric: str, cells: Cells, sampling: Sampling) -> Test:
     counts = cells.counts.astype(np.float64)
     step = max(1, 2_000_000 // max(len(counts), cells.k))
     above = below = 0
-    # A p-value cannot be smaller than one in the number of swaps: a strict look needs more.
-    wanted = int(_PER_TAIL / (1.0 - sampling.deciding))
-    resamples = max(sampling.resamples, min(wanted, _MOST_SWAPS))
+    resamples = swaps_wanted(sampling)
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
         swapped = np.zeros((size, len(counts)))

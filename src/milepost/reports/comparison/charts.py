@@ -1,14 +1,17 @@
-"""Charts of a comparison: what was won and lost, and how the share of right answers moved."""
+"""Charts of a comparison: what was won and lost, what single answers gained, how shares moved."""
 
 from collections.abc import Sequence
 
 from milepost.entities.difference import Difference, Part
+from milepost.evaluation.differences import cases_words
 from milepost.reports import theme, words
-from milepost.reports.axes import finish, fit, row_scale
+from milepost.reports.axes import Axis, finish, fit, row_scale, value_axis
+from milepost.reports.comparison import phrases
 from milepost.reports.dumbbell import Pair, dumbbell
 from milepost.reports.theme import Chart
 
 ROW = 26
+HEIGHT = 220
 NAMES = 176
 NUMBERS = 62
 SHOWN = 12
@@ -17,15 +20,60 @@ SHOWN = 12
 def difference_charts(found: Difference) -> tuple[Chart, ...]:
     """Every chart that there is something to draw for."""
     drawn = (
-        won_and_lost(found.labels, found.second.name),
+        gains(found),
+        won_and_lost(found.labels, found),
         shares(found.labels, "label", found),
         shares(found.slices, "slice", found),
     )
     return tuple(chart for chart in drawn if chart is not None)
 
 
-def won_and_lost(labels: Sequence[Part], name: str) -> Chart | None:
-    """Examples won and lost by label; ``None`` where nothing changed."""
+def gains(found: Difference) -> Chart | None:
+    """What each example or query gained, sorted; ``None`` where answers are right or wrong."""
+    if not found.gains or not any(found.gains):
+        return None
+    import altair as alt
+
+    rows: list[dict[str, object]] = [
+        {"share": at / 100, "won": max(gain, 0.0), "lost": min(gain, 0.0), "zero": 0}
+        for at, gain in enumerate(reversed(found.gains))
+    ]
+    limits = (-1.0, 1.0) if max(map(abs, found.gains)) <= 1.0 else (-float("inf"), float("inf"))
+    domain, ticks = value_axis(min(0.0, *found.gains), max(0.0, *found.gains), limits)
+    name = phrases.value_name(found)
+    y = Axis(f"how much nearer than {found.first.name}" if found.kind == "score"
+             else f"gain in {name}", domain, ticks)  # fmt: skip
+    x = Axis(f"share of {cases_words(found.kind, 2)[2:]}", [0, 1], [0, 0.25, 0.5, 0.75, 1],
+             grid=False, shares=True)  # fmt: skip
+    base = alt.Chart(alt.Data(values=rows)).encode(x=x.x("share"))
+    areas = [
+        base.mark_area(color=color, opacity=0.85, line={"color": color}).encode(
+            y=y.y(field), y2="zero:Q"
+        )
+        for field, color in (("won", theme.ACCENT), ("lost", theme.WARM))
+    ]
+    one, counts = phrases.case(found), found.counts
+    title = f"Gain by {one}"
+    spec = finish(
+        [*areas, base.mark_rule(color=theme.OTHER).encode(y=y.y("zero"))],
+        height=HEIGHT,
+        title=title,
+        subtitle=[
+            f"Above: {found.second.name} is better, {counts.wins:,}. "
+            f"Below: {found.first.name} is, {counts.losses:,}."
+        ],
+    )
+    said = (
+        f"Sorted from the largest gain, {found.gains[-1]:+.2f}, to the largest loss, "
+        f"{found.gains[0]:+.2f}; better on {counts.wins:,} of {counts.n:,}, worse on "
+        f"{counts.losses:,}"
+    )
+    return Chart("gains", title, f"Areas. {said}.", spec)
+
+
+def won_and_lost(labels: Sequence[Part], found: Difference) -> Chart | None:
+    """What was won and lost by label; ``None`` where nothing changed."""
+    name = found.second.name
     changed = [part for part in labels if part.wins or part.losses]
     if not changed:
         return None
@@ -81,17 +129,23 @@ def won_and_lost(labels: Sequence[Part], name: str) -> Chart | None:
 
 
 def shares(parts: Sequence[Part], kind: str, found: Difference) -> Chart | None:
-    """Share of right answers before and after, as a dumbbell per part; ``None`` without parts."""
+    """What parts are measured by, before and after, a dumbbell each; ``None`` without parts."""
     if not parts:
         return None
     shown = sorted(parts, key=lambda part: -abs(part.second - part.first))[:SHOWN]
     shown.sort(key=lambda part: part.second - part.first)
-    title = f"Right answers by {kind}"
+    measured, title, limits = "share right", f"Right answers by {kind}", (0.0, 1.0)
+    if phrases.graded(found) and kind == "label":
+        measured, title = "F1", "F1 by label"
+    elif phrases.graded(found):
+        measured, limits = words.metric_name(found.metric), words.metric_range(found.metric)
+        title = f"{words.capital(measured)} by {kind}"
     spec = dumbbell(
         [Pair(name=p.name, hollow=p.first, filled=p.second, n=p.n) for p in shown],
-        "share right",
+        measured,
         title,
         f"Open: {found.first.name}. Filled: {found.second.name}.",
+        limits,
     )
     said = "; ".join(
         f"{words.clean(part.name)} from {part.first:.2f} to {part.second:.2f}" for part in shown

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from milepost.entities.difference import Changed, Difference
-from milepost.evaluation.differences import apart, unit_of
+from milepost.evaluation.changes import CHARS
+from milepost.evaluation.differences import apart, cases_words, unit_of
 from milepost.reports import words
+from milepost.reports.comparison import phrases
 from milepost.reports.comparison.charts import difference_charts
 from milepost.reports.comparison.table import MARKS, groups, parts_grid, sides_grid
 from milepost.reports.document import grid_html
@@ -47,7 +49,12 @@ def render_difference(found: Difference, made: datetime) -> str:
             )
             if rows
         ],
-        groups=[(heading, [_example(e) for e in found_]) for heading, found_ in groups(found)],
+        parts_said=_parts_said(found),
+        groups=[
+            (heading, _reading(found, said), [_example(found, e) for e in examples])
+            for heading, said, examples in groups(found)
+        ],
+        cards=phrases.graded(found) and found.kind != "score",
     )
 
 
@@ -76,23 +83,62 @@ def _shown(value: object) -> object:
 def _facts(found: Difference) -> list[tuple[str, str, str]]:
     """The numbers that decide: what it is, the number, and what goes with it."""
     counts, comparison, metric = found.counts, found.comparison, found.metric
-    return [
+    facts = [
         (
             f"difference in {words.metric_name(found.metric)}",
             apart(metric, comparison.difference),
             f"{unit_of(metric)}, {apart(metric, comparison.low)} to "
             f"{apart(metric, comparison.high)}",
-        ),
-        ("right answers won", words.count(counts.wins), f"only {found.second.name} is right"),
-        ("right answers lost", words.count(counts.losses), f"only {found.first.name} is right"),
-        ("same answer", words.percent(counts.agreement), f"of {words.count(counts.n)} examples"),
+        )
+    ]
+    if not phrases.graded(found):
+        return [
+            *facts,
+            ("right answers won", words.count(counts.wins), f"only {found.second.name} is right"),
+            ("right answers lost", words.count(counts.losses), f"only {found.first.name} is right"),
+            ("same answer", words.percent(counts.agreement),
+             f"of {words.count(counts.n)} examples"),
+        ]  # fmt: skip
+    level = counts.n - counts.wins - counts.losses
+    of = f"of {cases_words(found.kind, counts.n)}"
+    return [
+        *facts,
+        ("better on", words.count(counts.wins), of),
+        ("worse on", words.count(counts.losses), of),
+        ("as good on", words.count(level), of),
     ]
 
 
-def _example(each: Changed) -> dict[str, str]:
+def _parts_said(found: Difference) -> str:
+    """How the tables of labels and slices are to be read; empty where there are none."""
+    bars = "are simultaneous intervals over all labels and slices"
+    if phrases.graded(found):
+        said = phrases.parts_words(found)
+        return f"{said} Bars {bars}." if said else ""
+    return (
+        f"“difference” is in points of right answers; bars {bars}, and p is two-sided and "
+        "adjusted by Holm over them."
+    )
+
+
+def _reading(found: Difference, said: str) -> str:
+    """How the examples below a heading are to be read."""
+    if phrases.graded(found):
+        return f"{words.capital(said)}."
+    return (
+        f"Label: answer of {found.first.name} → answer of {found.second.name}, each with its "
+        "confidence."
+    )
+
+
+def _example(found: Difference, each: Changed) -> dict[str, object]:
     return {
-        "text": words.shorten(each.text, 240),
+        "text": words.shorten(phrases.text_of(each), 240),
         "actual": each.actual,
-        "first": f"{each.first} {words.confidence(each.first_confidence)}",
-        "second": f"{each.second} {words.confidence(each.second_confidence)}",
+        "first": phrases.answer_of(each.first, each.first_confidence, each.first_value),
+        "second": phrases.answer_of(each.second, each.second_confidence, each.second_value),
+        "rows": [
+            (name, words.shorten(said, CHARS), number, role)
+            for name, said, number, role in phrases.rows_of(found, each)
+        ],
     }

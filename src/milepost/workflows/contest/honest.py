@@ -12,10 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost.contests.runner import predict
-from milepost.data.duplicates import regroup, text_keys
+from milepost.data.duplicates import text_keys
+from milepost.data.ranking import grouped_anew
 from milepost.data.snapshot import read_snapshot
 from milepost.entities.contest import Candidate, Contest
 from milepost.entities.example import Examples
+from milepost.entities.kinds import KINDS, Kind, Link, width_of
+from milepost.entities.spans import NONE, relabelled
+from milepost.entities.task import Task
 from milepost.workflows.answering.speaking import language_of
 from milepost.workflows.contest.datasets import Split
 from milepost.workflows.contest.stored_predictions import load_predictions
@@ -48,7 +52,8 @@ class Honest:
 
     Attributes:
         answered: ``(n,) bool``, whether there is an honest answer.
-        probabilities: ``(n, k) float32`` over the wanted labels; zeros where there is none.
+        probabilities: ``(n, k) float32`` over the wanted labels, as measures read them; where
+            there is none they answer nothing.
         fresh: Answers that were asked for now; the others were recorded by its contest.
         seen: Examples without an answer, because it was trained on them or near-duplicates.
     """
@@ -71,12 +76,17 @@ def recorded(context: Context, competitor: Competitor) -> Examples:
 
 
 def honest_answers(
-    context: Context, competitor: Competitor, examples: Examples, labels: tuple[str, ...]
+    context: Context,
+    task: Task,
+    competitor: Competitor,
+    examples: Examples,
+    labels: tuple[str, ...],
 ) -> Honest:
     """Honest answers of a competitor.
 
     Args:
         context: The workspace.
+        task: The task, of the kind that the competitor answers.
         competitor: Who is asked.
         examples: ``n`` examples.
         labels: The ``k`` labels of the answers; a label that it does not know gets 0.
@@ -98,14 +108,16 @@ def honest_answers(
     ]
     answered = np.zeros(n, np.bool_)
     answered[reused] = True
-    probabilities = np.zeros((n, len(labels)), np.float32)
+    link = KINDS[task.kind].link
+    blank = NONE if link == "spans" else 0.0
+    probabilities = np.full((n, width_of(link, len(labels))), blank, np.float32)
     if reused:
         rows = [row_of[examples.ids[at]] for at in reused]
-        probabilities[reused] = aligned(known, labels, stored[rows])
+        probabilities[reused] = aligned(known, labels, stored[rows], link)
     left = np.flatnonzero(~answered).tolist()
-    fresh = _unseen(context, competitor.contest, examples, left)
+    fresh = _unseen(context, task, competitor.contest, examples, left)
     if fresh:
-        probabilities[fresh] = _asked(context, competitor, examples.take(fresh), labels)
+        probabilities[fresh] = _asked(context, competitor, examples.take(fresh), labels, link)
         answered[fresh] = True
     return Honest(
         answered=answered,
@@ -116,11 +128,16 @@ def honest_answers(
 
 
 def aligned(
-    labels: tuple[str, ...], wanted: tuple[str, ...], answers: NDArray[np.float32]
+    labels: tuple[str, ...],
+    wanted: tuple[str, ...],
+    answers: NDArray[np.float32],
+    link: Link = "softmax",
 ) -> NDArray[np.float32]:
-    """Probabilities ``(n, k)`` with their columns as wanted; a label that is not known gets 0."""
+    """Answers ``(n, k)`` with their columns as wanted; a label that is not known gets 0."""
     if labels == wanted:
         return answers
+    if link == "spans":
+        return np.array([relabelled(row, labels, wanted) for row in answers]).reshape(answers.shape)
     out = np.zeros((len(answers), len(wanted)), np.float32)
     position = {label: i for i, label in enumerate(wanted)}
     for i, label in enumerate(labels):
@@ -160,6 +177,13 @@ def trained_on(context: Context, contest: Contest) -> Examples:
     return snapshot.take([i for i, key in enumerate(keys) if sides.get(key) != "holdout"])
 
 
+def kind_of(context: Context, contest: Contest) -> Kind:
+    """Kind of the task as it was in a contest."""
+    if contest.split is None:
+        return "classify"
+    return msgspec.json.decode(context.artifacts.get(contest.split), type=Split).task_kind
+
+
 def as_asked(examples: Examples) -> Examples:
     """The examples with their inputs as they were before any preparation."""
     return replace(examples, texts=examples.asked, originals=())
@@ -174,13 +198,16 @@ def _recorded_answers(
     return load_predictions(context, digest)
 
 
-def _unseen(context: Context, contest: Contest, examples: Examples, rows: list[int]) -> list[int]:
+def _unseen(
+    context: Context, task: Task, contest: Contest, examples: Examples, rows: list[int]
+) -> list[int]:
     """Those of the rows whose near-duplicate group it was not trained on."""
     if not rows:
         return []
-    asked, trained = regroup(
+    asked, trained = grouped_anew(
         # As they were asked: the two may have been prepared by other steps.
         [as_asked(examples.take(rows)), as_asked(trained_on(context, contest))],
+        task,
         context.settings.near_duplicate,
     )
     seen = set(trained.groups)
@@ -188,7 +215,11 @@ def _unseen(context: Context, contest: Contest, examples: Examples, rows: list[i
 
 
 def _asked(
-    context: Context, competitor: Competitor, examples: Examples, labels: tuple[str, ...]
+    context: Context,
+    competitor: Competitor,
+    examples: Examples,
+    labels: tuple[str, ...],
+    link: Link,
 ) -> NDArray[np.float32]:
     bundle = competitor.candidate.bundle
     assert bundle is not None  # noqa: S101 — a competitor has one, for the type checker
@@ -198,4 +229,4 @@ def _asked(
         require_encoder(manifest.encoder, encoder.digest, competitor.name)
     with language_of(context, manifest.task, predictor, "evaluate") as language:
         answers = predict(predictor, inputs_for(context, manifest, examples), encoder, language)
-    return aligned(predictor.labels, labels, answers)
+    return aligned(predictor.labels, labels, answers, link)

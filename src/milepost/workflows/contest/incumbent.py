@@ -17,9 +17,8 @@ from milepost.data.snapshot import read_snapshot
 from milepost.entities.contest import Contest
 from milepost.entities.errors import UpstreamError
 from milepost.entities.example import Examples
-from milepost.entities.kinds import Link, width_of
+from milepost.entities.kinds import width_of
 from milepost.entities.release import Channel, Manifest, Release
-from milepost.entities.spans import relabelled
 from milepost.evaluation.measuring import row_units
 from milepost.evaluation.scorecard import Evidence, build_scorecard
 from milepost.evaluation.slices import slice_masks
@@ -27,7 +26,7 @@ from milepost.models.encoder import Encoder
 from milepost.predictors.base import Predictor
 from milepost.predictors.reading import batch_for
 from milepost.releases.gate import IncumbentEvidence
-from milepost.workflows.contest.honest import trained_on
+from milepost.workflows.contest.honest import aligned, trained_on
 from milepost.workflows.contest.judge import Bench, Judgement, compare_answers
 from milepost.workflows.contest.stored_predictions import load_predictions
 from milepost.workflows.context import Context
@@ -203,7 +202,7 @@ def _honest_answers(
         # What was asked of a language model was paid for, and is not asked again.
         again = bench.cross_fitted or (asks and group not in trained)
         if again and same_text and identity in stored[1]:
-            answers[row] = _aligned(stored[0], bench.labels, stored[1][identity], bench.link)
+            answers[row] = _aligned(bench, stored[0], stored[1][identity])
         elif group not in trained:
             fresh.append(row)
     why = ""
@@ -215,7 +214,7 @@ def _honest_answers(
             found, why = _answers_now(predictor, texts, bench, encoder)
         for row, answer in zip(fresh, found, strict=True):
             if answer is not None:
-                answers[row] = _aligned(predictor.labels, bench.labels, answer, bench.link)
+                answers[row] = _aligned(bench, predictor.labels, answer)
     rows = sorted(answers)
     width = width_of(bench.link, len(bench.labels))
     probabilities = [answers[row] for row in rows] or np.zeros((0, width), np.float32)
@@ -282,15 +281,7 @@ def _training_groups(context: Context, bench: Bench, contest: Contest) -> set[st
 
 
 def _aligned(
-    labels: tuple[str, ...],
-    wanted: tuple[str, ...],
-    answer: NDArray[np.float32],
-    link: Link = "softmax",
+    bench: Bench, labels: tuple[str, ...], answer: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Probabilities re-ordered to ``wanted``; a label that is not known gets 0."""
-    if labels == wanted:
-        return answer
-    if link == "spans":
-        return relabelled(answer, labels, wanted)
-    position = {label: i for i, label in enumerate(labels)}
-    return np.asarray([answer[position[w]] if w in position else 0.0 for w in wanted], np.float32)
+    """One answer ``(k,)`` over the labels of the bench; a label that is not known gets 0."""
+    return aligned(labels, bench.labels, answer[None], bench.link)[0]

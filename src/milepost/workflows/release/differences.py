@@ -15,25 +15,29 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from milepost.data.duplicates import regroup
-from milepost.data.ranking import at_home
+from milepost.data.ranking import at_home, grouped_anew
 from milepost.data.read import read_examples
 from milepost.entities.difference import Difference, Side
 from milepost.entities.errors import DataError, InputError
+from milepost.entities.estimate import Estimate
 from milepost.entities.example import Examples
-from milepost.entities.kinds import KINDS
-from milepost.entities.task import Task
-from milepost.evaluation.differences import Answers, differences
-from milepost.evaluation.measuring import row_units, task_measure
+from milepost.entities.inputs import sides
+from milepost.entities.kinds import KINDS, columns_of, truths
+from milepost.entities.task import Objective, Task
+from milepost.evaluation.answers import Answers
+from milepost.evaluation.differences import cases_words, differences, notes_on
+from milepost.evaluation.measuring import measure_of, row_units, task_measure
 from milepost.evaluation.slices import slice_masks
 from milepost.metrics.inference.intervals import Sampling, estimate_of
 from milepost.metrics.scoring.calibration import calibration
-from milepost.metrics.scoring.measures import Measure, Sample
-from milepost.workflows.contest.datasets import label_indices, once_per_message
+from milepost.metrics.scoring.links import judged_spans
+from milepost.metrics.scoring.measures import Sample
+from milepost.workflows.contest.datasets import once_per_message
 from milepost.workflows.contest.honest import (
     Competitor,
     Honest,
     honest_answers,
+    kind_of,
     recorded,
 )
 from milepost.workflows.contest.judge import FLOOR_STRATEGY
@@ -100,25 +104,35 @@ def compare(
         raise InputError(f"{top} examples cannot be shown.", where="top",
                          advice=f"Give 0 to {MOST_SHOWN:,}.")  # fmt: skip
     task = current_task(context, name)
-    facts = KINDS[task.kind]
-    if facts.link != "softmax":
-        raise InputError(
-            f"a task of the kind {task.kind} answers with {facts.answer}, and what is compared is "
-            "which label is right.",
-            where=name,
-            advice="`milepost evaluate` measures each of the two on a labelled file.",
-        )
     pair = (find_competitor(context, name, first), find_competitor(context, name, second))
     if pair[0].candidate.id == pair[1].candidate.id:
         raise InputError(
             f"{first!r} and {second!r} are the same: {pair[0].name}.",
             advice="Name two; `milepost releases` and `milepost candidates` list them.",
         )
-    shared = _on_file(context, task, pair, on) if on is not None else _recorded(context, pair)
+    for each in pair:
+        _check_kind(context, task, each)
+    shared = _on_file(context, task, pair, on) if on is not None else _recorded(context, task, pair)
     found = _compared(context, task, pair, shared, top)
     purpose = f"compare {pair[0].name} with {pair[1].name}"
     look_by_evaluation(context, name, shared.examples.take(shared.rows.tolist()), purpose)
     return found
+
+
+def _check_kind(context: Context, task: Task, competitor: Competitor) -> None:
+    """Refuse one whose answers are not of the kind that the task asks for now.
+
+    Raises:
+        InputError: Saying what it answers with.
+    """
+    kind = kind_of(context, competitor.contest)
+    if KINDS[kind].link != KINDS[task.kind].link:
+        raise InputError(
+            f"{competitor.name} answers with {KINDS[kind].answer}, and the task asks for "
+            f"{KINDS[task.kind].answer} now.",
+            where=task.name,
+            advice="Compare candidates or releases of contests since its kind was changed.",
+        )
 
 
 def write_difference(context: Context, found: Difference, output: Path) -> Path:
@@ -133,7 +147,7 @@ def write_difference(context: Context, found: Difference, output: Path) -> Path:
     return output
 
 
-def _recorded(context: Context, pair: tuple[Competitor, Competitor]) -> _Shared:
+def _recorded(context: Context, task: Task, pair: tuple[Competitor, Competitor]) -> _Shared:
     """What the contest of either judged on, where both are honest; the newer one's labels hold."""
     order = sorted(pair, key=lambda each: each.contest.started, reverse=True)
     parts = [recorded(context, order[0])]
@@ -148,10 +162,10 @@ def _recorded(context: Context, pair: tuple[Competitor, Competitor]) -> _Shared:
             if (identity, text) not in known and identity not in ids
         ]
         parts.append(other.take(new))
-    examples = _joined(context, parts)
-    labels = _labels(order)
-    answers = _answers(context, pair, examples, labels)
-    rows = np.flatnonzero(answers[0].answered & answers[1].answered)
+    examples = _joined(context, task, parts)
+    labels = _labels(task, order)
+    answers = _answers(context, task, pair, examples, labels)
+    rows = _by_both(task, examples, answers)
     notes = _left_out(pair, answers, len(examples) - len(rows))
     if not len(rows):
         raise InputError(
@@ -159,7 +173,8 @@ def _recorded(context: Context, pair: tuple[Competitor, Competitor]) -> _Shared:
             "other was trained on.",
             advice="Ask both about a labelled file of new examples: --on FILE.",
         )
-    return _Shared(examples, answers, rows, labels, _source(pair, answers), notes)
+    source = _source(pair, cases_words(task.kind, _cases(task, examples, rows)))
+    return _Shared(examples, answers, rows, labels, source, notes)
 
 
 def _on_file(
@@ -180,9 +195,9 @@ def _on_file(
             advice=f"Is {task.data.label!r} the column?",
         )
     examples = examples.take(once_per_message(examples).tolist())
-    labels = _labels(pair)
-    answers = _answers(context, pair, examples, labels)
-    rows = np.flatnonzero(answers[0].answered & answers[1].answered)
+    labels = _labels(task, pair)
+    answers = _answers(context, task, pair, examples, labels)
+    rows = _by_both(task, examples, answers)
     path = read.sources[0].path
     if not len(rows):
         raise DataError(
@@ -190,13 +205,31 @@ def _on_file(
             where=path,
             advice="Give examples that neither has seen.",
         )
-    source = f"{len(rows):,} examples of {path}"
+    source = f"{cases_words(task.kind, _cases(task, examples, rows))} of {path}"
     return _Shared(examples, answers, rows, labels, source,
                    _left_out(pair, answers, len(examples) - len(rows)))  # fmt: skip
 
 
+def _by_both(task: Task, examples: Examples, answers: tuple[Honest, Honest]) -> NDArray[np.int64]:
+    """Rows that both answered; of candidates in order all of a query, or none."""
+    both = answers[0].answered & answers[1].answered
+    if task.kind == "rank":
+        queries = [sides(text)[0] for text in examples.texts]
+        partly = {query for query, there in zip(queries, both, strict=True) if not there}
+        both = np.array([query not in partly for query in queries], np.bool_)
+    return np.flatnonzero(both)
+
+
+def _cases(task: Task, examples: Examples, rows: NDArray[np.int64]) -> int:
+    """How many examples, or queries, those rows are."""
+    if task.kind != "rank":
+        return len(rows)
+    return len({sides(examples.texts[row])[0] for row in rows.tolist()})
+
+
 def _answers(
     context: Context,
+    task: Task,
     pair: tuple[Competitor, Competitor],
     examples: Examples,
     labels: tuple[str, ...],
@@ -204,7 +237,7 @@ def _answers(
     found: list[Honest] = []
     for at, each in enumerate(pair):
         context.on_event(each.contest.task, f"asking {each.name}", at / 2)
-        found.append(honest_answers(context, each, examples, labels))
+        found.append(honest_answers(context, task, each, examples, labels))
     return found[0], found[1]
 
 
@@ -216,7 +249,7 @@ def _compared(
     top: int,
 ) -> Difference:
     examples = shared.examples.take(shared.rows.tolist())
-    y = label_indices(examples.labels, shared.labels)
+    y = truths(task.kind, examples.labels, shared.labels)
     first, second = (each.probabilities[shared.rows] for each in shared.answers)
     sampling = Sampling(
         confidence=context.settings.confidence, resamples=context.settings.bootstrap
@@ -224,6 +257,7 @@ def _compared(
     measure = task_measure(task, shared.labels, context.root)
     answers = Answers(
         task=task.name,
+        kind=task.kind,
         measure=measure,
         labels=shared.labels,
         ids=examples.ids,
@@ -237,35 +271,72 @@ def _compared(
         sampling=sampling,
         units=row_units(examples.groups),
     )
-    sides = tuple(
-        _side(each, honest, measure, Sample(y, probabilities, answers.units), sampling)
-        for each, honest, probabilities in zip(pair, shared.answers, (first, second), strict=True)
+    if task.kind == "rank" and not (y[:, 0] > 0).any():
+        raise InputError(
+            "no query of these has a relevant candidate.",
+            where=shared.source,
+            advice="Give queries with candidates that are relevant to them: --on FILE.",
+        )
+    both = tuple(
+        _side(each, honest, answers, sample)
+        for each, honest, sample in zip(pair, shared.answers, answers.samples, strict=True)
     )
-    notes = (*shared.notes, *_notes(pair, answers))
-    return differences(answers, (sides[0], sides[1]), shared.source, notes, top)
+    notes = (*shared.notes, *notes_on(answers), *_notes(pair, answers))
+    return differences(answers, (both[0], both[1]), shared.source, notes, top)
 
 
-def _side(
-    competitor: Competitor,
-    honest: Honest,
-    measure: Measure,
-    sample: Sample,
-    sampling: Sampling,
-) -> Side:
+def _side(competitor: Competitor, honest: Honest, answers: Answers, sample: Sample) -> Side:
     card = competitor.candidate.scorecard
     temperature = card.calibration.temperature if card and card.calibration else 1.0
+    stated = _stated(answers, sample)
+    confidence = answers.sampling.confidence
     return Side(
         name=competitor.name,
         candidate=competitor.candidate.id,
         contest=competitor.contest.id,
         release=competitor.release,
         strategy=competitor.candidate.strategy,
-        estimate=estimate_of(measure.found(sample), sampling.confidence),
-        calibration=calibration(sample.y, sample.probabilities, temperature, sampling),
-        confidence=float(sample.probabilities.max(axis=1).mean()),
+        estimate=estimate_of(answers.measure.found(sample), confidence),
+        calibration=calibration(*stated, temperature, answers.sampling) if stated else None,
+        confidence=float(stated[1].max(axis=1).mean()) if stated else None,
         latency=card.latency if card else None,
         fresh=honest.fresh,
+        also=_also(answers, sample),
     )
+
+
+def _stated(
+    answers: Answers, sample: Sample
+) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
+    """Truths and probabilities of what states how sure it is; ``None`` where nothing does.
+
+    Of spans each that was found, right or not. Those of labels were moved to where their thresholds
+    are, and those of candidates are but their order.
+    """
+    link = KINDS[answers.kind].link
+    if link == "softmax":
+        return sample.y, sample.probabilities
+    if link != "spans":
+        return None
+    right, likely = judged_spans(sample.y, sample.probabilities)
+    if not len(right):
+        return None
+    return right.astype(np.int64), np.stack([1.0 - likely, likely], axis=1).astype(np.float32)
+
+
+def _also(answers: Answers, sample: Sample) -> dict[str, Estimate]:
+    """The other measures of the kind, but for one that reads probabilities as they were stated."""
+    names = [name for name in KINDS[answers.kind].metrics
+             if name not in (answers.measure.name, "log_loss")]  # fmt: skip
+    return {
+        name: estimate_of(
+            measure_of(Objective(metric=name), answers.labels, Path(), kind=answers.kind).found(
+                sample
+            ),
+            answers.sampling.confidence,
+        )
+        for name in names
+    }
 
 
 def _chosen_from(pair: tuple[Competitor, Competitor], shared: _Shared) -> int:
@@ -285,11 +356,6 @@ def _chosen_from(pair: tuple[Competitor, Competitor], shared: _Shared) -> int:
 
 def _notes(pair: tuple[Competitor, Competitor], answers: Answers) -> tuple[str, ...]:
     notes: list[str] = []
-    unknown = int((answers.y < 0).sum())
-    if unknown:
-        notes.append(
-            f"{unknown:,} examples carry a label that neither knows; both count as wrong there."
-        )
     if answers.candidates > 1:
         notes.append(
             f"One of them was chosen among {answers.candidates} on these same examples; intervals "
@@ -320,21 +386,21 @@ def _left_out(
     )
 
 
-def _source(pair: tuple[Competitor, Competitor], answers: tuple[Honest, Honest]) -> str:
-    n = int((answers[0].answered & answers[1].answered).sum())
-    words = {
-        "holdout": "held-out examples",
-        "test_file": "examples of the test file",
-        "cross_fitted": "cross-fitted examples",
-    }
+def _source(pair: tuple[Competitor, Competitor], cases: str) -> str:
+    """Where so many examples come from."""
+    n, _, what = cases.partition(" ")
     regimes = list(dict.fromkeys(each.contest.regime for each in pair))
-    what = words[regimes[0]] if len(regimes) == 1 else "examples that are honest for both"
-    return f"{n:,} {what}"
+    if len(regimes) > 1:
+        return f"{cases} that are honest for both"
+    if regimes[0] == "test_file":
+        return f"{cases} of the test file"
+    return f"{n} {'held-out' if regimes[0] == 'holdout' else 'cross-fitted'} {what}"
 
 
-def _labels(order: Sequence[Competitor]) -> tuple[str, ...]:
-    """All labels that either knows, in the order of the first in ``order``."""
-    return tuple(dict.fromkeys(label for each in order for label in _known_labels(each)))
+def _labels(task: Task, order: Sequence[Competitor]) -> tuple[str, ...]:
+    """All labels that either knows, in the order of the first in ``order``; else the one column."""
+    known = dict.fromkeys(label for each in order for label in _known_labels(each))
+    return columns_of(task.kind, tuple(known))
 
 
 def _known_labels(competitor: Competitor) -> tuple[str, ...]:
@@ -342,7 +408,7 @@ def _known_labels(competitor: Competitor) -> tuple[str, ...]:
     return tuple(score.label for score in card.labels) if card is not None else ()
 
 
-def _joined(context: Context, parts: Sequence[Examples]) -> Examples:
+def _joined(context: Context, task: Task, parts: Sequence[Examples]) -> Examples:
     """Examples one after the other, grouped anew; a column that one part lacks is empty there."""
     if len(parts) == 1:
         return parts[0]
@@ -362,7 +428,7 @@ def _joined(context: Context, parts: Sequence[Examples]) -> Examples:
         owners=_all(part.owners or (None,) * len(part) for part in parts) if owned else (),
         originals=_all(part.asked for part in parts) if prepared else (),
     )
-    return regroup([whole], context.settings.near_duplicate)[0]
+    return grouped_anew([whole], task, context.settings.near_duplicate)[0]
 
 
 def _all(columns: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
