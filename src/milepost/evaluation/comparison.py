@@ -1,5 +1,6 @@
 """A paired comparison of two sets of answers as a record."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,9 +50,9 @@ class Pair:
 def compare(pair: Pair) -> Comparison:
     """Test whether one set of answers is better or worse than the other.
 
-    ``accuracy`` is tested exactly (McNemar 1947), other metrics of confusion counts by paired
-    randomisation, and every other measure, or rows in units, by inverting the bound of the mean
-    difference.
+    ``accuracy`` is tested exactly (McNemar 1947), other metrics of confusion counts and ratios of
+    sums, such as the F1 of spans, by paired randomisation, and every other measure, or rows in
+    units, by inverting the bound of the mean difference.
 
     Raises:
         KeyError: If there is no such metric.
@@ -60,6 +61,8 @@ def compare(pair: Pair) -> Comparison:
     if pair.candidates < 1:
         raise ValueError("candidates must be at least 1")
     by_rows = pair.measure is not None and (pair.measure.read is not None or pair.units is not None)
+    if pair.measure is not None and pair.measure.ratio is not None and pair.probabilities:
+        return compare_ratios(pair, _ratios(pair, pair.measure.ratio, pair.probabilities))
     if pair.measure is not None and by_rows and pair.probabilities:
         return _by_rows(pair, pair.measure, pair.probabilities)
     cells = Cells.of(pair.y, np.stack([pair.answers, pair.other]), pair.k)
@@ -103,6 +106,17 @@ def compare_ratios(pair: Pair, ratios: Ratios) -> Comparison:
         n=ratios.parts.shape[1],
         method=f"{test.method} by unit{_corrected(pair)}",
     )
+
+
+def _ratios(
+    pair: Pair,
+    ratio: Callable[[Sample], tuple[NDArray[np.float64], NDArray[np.float64]]],
+    probabilities: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> Ratios:
+    both = [ratio(Sample(pair.y, each, pair.units)) for each in probabilities]
+    parts, sizes = (np.stack(each) for each in zip(*both, strict=True))
+    units = np.arange(len(pair.y)) if pair.units is None else pair.units
+    return Ratios.of(parts, sizes, units)
 
 
 def _by_rows(

@@ -259,7 +259,7 @@ def scores(rows, **more):
     return answers("score", [str(each) for each in truth], first, second, **more)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(ROWS)
 def test_swapped_they_say_the_opposite(drawn):
     make, rows = drawn

@@ -7,6 +7,7 @@ not know counts as one that was missed.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,13 +34,17 @@ def exact_match() -> Measure:
 def micro_f1() -> Measure:
     """F1 of all labels of all rows together (Yang 1999)."""
 
-    def read(sample: Sample) -> Reading:
+    def ratio(sample: Sample) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         actual, held = _both(sample)
-        right, size = (actual & held).sum(axis=1), (actual.sum(axis=1) + held.sum(axis=1)) / 2.0
-        means = _linear(right.astype(np.float64), size)
+        right = (actual & held).sum(axis=1).astype(np.float64)
+        return right, (actual.sum(axis=1) + held.sum(axis=1)) / 2.0
+
+    def read(sample: Sample) -> Reading:
+        right, size = ratio(sample)
+        means = _linear(right, size)
         return _reading(float(means.mean()), means, float(size.max(initial=1.0)))
 
-    return _share("micro_f1", read)
+    return replace(_share("micro_f1", read), ratio=ratio)
 
 
 def macro_f1() -> Measure:

@@ -182,6 +182,8 @@ class Measure:
         low: Smallest value.
         high: Largest value.
         read: Its value and draws; ``None`` for a measure of confusion counts.
+        ratio: Of a ratio of sums, such as an F1, what each row adds above and below the line,
+            ``(n,)`` each; two of those are compared by swapping rows. ``None`` for other measures.
     """
 
     name: str
@@ -189,6 +191,7 @@ class Measure:
     low: float
     high: float
     read: Callable[[Sample], Reading] | None
+    ratio: Callable[[Sample], tuple[NDArray[np.float64], NDArray[np.float64]]] | None = None
 
     @property
     def sign(self) -> float:

@@ -28,7 +28,12 @@ _Part = Callable[[Rows, Rows, Rows], _Parts]
 
 def span_f1() -> Measure:
     """Micro-averaged F1 of spans; 1 where there are none and none was found."""
-    return _measure("span_f1", _of_both)
+
+    def ratio(sample: Sample) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        right, wanted, found = counts_of(sample.y, sample.probabilities)
+        return right.astype(np.float64), (wanted + found) / 2.0
+
+    return replace(_measure("span_f1", _of_both), ratio=ratio)
 
 
 def span_precision() -> Measure:

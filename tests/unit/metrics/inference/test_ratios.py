@@ -27,7 +27,7 @@ def drawn(rng, units, first, second):
     return Ratios(parts, (wanted + parts + np.stack(wrong)) / 2.0)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(UNIT, min_size=1, max_size=20))
 def test_swapped_they_say_the_opposite(rows):
     one, other = ratios(rows), ratios([(c, d, a, b) for a, b, c, d in rows])
