@@ -44,7 +44,7 @@ class WarmCommand:
     def run(
         self, arguments: list[str], folder: Path, variables: Mapping[str, str], stdin: bytes
     ) -> Done:
-        """Run one command in a fork; its exit code is -9 where it was ended by force."""
+        """Run one command in a fork; its exit code is as of ``subprocess.run``."""
         asked = {"arguments": arguments, "folder": str(folder), "variables": dict(variables)}
         streams = [os.memfd_create(name) for name in ("stdin", "stdout", "stderr")]
         try:
@@ -53,7 +53,7 @@ class WarmCommand:
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
                 line.connect(str(self.place))
                 socket.send_fds(line, [json.dumps(asked).encode()], streams)
-                code = int(line.recv(16) or b"-9")
+                code = int(line.recv(16))
             out, err = (os.pread(each, os.fstat(each).st_size, 0) for each in streams[1:])
         finally:
             for each in streams:

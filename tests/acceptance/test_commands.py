@@ -239,7 +239,7 @@ def test_evaluate_says_which_rows_were_trained_on(milepost, improved, tickets):
     assert done.json["on_unseen"]["value"] == apart.json["metrics"]["accuracy"]["value"]
     assert (apart.json["seen"], apart.err) == (0, "")
     shown = milepost.ok(*on, "both.csv")
-    assert "numbers flatter it. On the other 24, accuracy is" in shown.err
+    assert "numbers flatter it. On the other 24 examples, accuracy is" in shown.err
     assert "! " in shown.out
 
 

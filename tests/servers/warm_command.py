@@ -40,10 +40,16 @@ def serve(place: str) -> None:
 
 
 def _answer(line: socket.socket) -> None:
-    """Be the command that the connection asks for, and end with it."""
+    """Be the command that the connection asks for, and say with which code it ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     said, streams, _, _ = socket.recv_fds(line, MOST_SAID, 3)
     asked = json.loads(said)
+    command = os.fork()
+    if command:
+        _, status = os.waitpid(command, 0)
+        line.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+        os._exit(0)
+    line.close()
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -51,9 +57,7 @@ def _answer(line: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(asked["variables"])
     sys.argv = ["milepost", *asked["arguments"]]
-    code = _code()
-    line.sendall(str(code).encode())
-    os._exit(code)
+    os._exit(_code())
 
 
 def _code() -> int:
@@ -70,7 +74,8 @@ def _code() -> int:
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        if not stream.closed:
+            stream.flush()
     return code
 
 
