@@ -41,6 +41,26 @@ def _own_signing_key() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def warm_place() -> Iterator[Path | None]:
+    """Where a process forks command lines that it has imported, see ``servers/warm_command.py``.
+
+    ``None`` where MILEPOST_TEST_INSTALLED is set.
+    """
+    if os.environ.get("MILEPOST_TEST_INSTALLED"):
+        yield None
+        return
+    server = Path(__file__).parent / "servers" / "warm_command.py"
+    with tempfile.TemporaryDirectory(prefix="warm-") as folder:
+        place = Path(folder) / "line"
+        command = [sys.executable, str(server), str(place)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            yield place
+            process.kill()
+
+
 def _program(name: str) -> str | None:
     found = shutil.which(name)
     if found:

@@ -9,6 +9,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, ClassVar
 
 import msgspec
@@ -230,6 +231,7 @@ def commands() -> str:
     return "\n\n".join(f"## `{name}`\n\n{command_help(name)}" for name in command_names())
 
 
+@cache
 def _group() -> Any:
     import typer
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.resources import files
@@ -131,21 +131,9 @@ def _same_for_python(environment, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def warm_command(environment) -> Iterator[WarmCommand | None]:
+def warm_command(environment, warm_place) -> WarmCommand | None:
     """A process to fork commands from; none where MILEPOST_TEST_INSTALLED is set."""
-    if os.environ.get("MILEPOST_TEST_INSTALLED"):
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="warm-") as folder:
-        place = Path(folder) / "line"
-        served = Path(__file__).parents[1] / "servers" / "warm_command.py"
-        with subprocess.Popen(
-            [sys.executable, served, place], env=environment, stdout=subprocess.PIPE
-        ) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"ready\n"
-            yield WarmCommand(place, environment)
-            process.kill()
+    return None if warm_place is None else WarmCommand(warm_place, environment)
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ LONG = {
 """How-tos that take ten seconds or more: slow tests too."""
 QUEUES = ("delivery", "returns", "payment")
 _FENCE = re.compile(r"^(```+)(\{code-block\} )?(\w*)[^\n]*\n(.*?)^\1$", re.DOTALL | re.MULTILINE)
+_FIRST = "MILEPOST_TEST_PATH"
 _CAPTION = re.compile(r"\A:caption: (\S+)\n\n?")
 
 
@@ -74,8 +75,27 @@ def load(path: Path) -> ModuleType:
     return module
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _warm_milepost(
+    warm_place: Path | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """``milepost`` on the path has its imports done."""
+    if warm_place is None:
+        yield
+        return
+    folder = tmp_path_factory.mktemp("bin")
+    client = ROOT / "tests" / "servers" / "warm_client.py"
+    script = folder / "milepost"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {client} {warm_place} "$@"\n')
+    script.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(_FIRST, f"{folder}{os.pathsep}")
+        yield
+
+
 def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    first = os.environ.get(_FIRST, "")
+    path = f"{first}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
         cwd=folder,

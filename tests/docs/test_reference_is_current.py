@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ _COMMAND = re.compile(r"\bmilepost (?:-w \S+ )?([a-z-]+)(?: ([a-z]+))?\b")
 _OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]*|-[a-z])\b")
 
 
+@cache
 def _help(name: str) -> str:
     wide = {"COLUMNS": "200", "TERM": "dumb"}
     done = CliRunner().invoke(APP, [*name.split(), "--help"], env=wide)

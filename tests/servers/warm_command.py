@@ -53,6 +53,10 @@ def _answer(line: socket.socket) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    # What a stream can do was found out for the descriptors that this process began with.
+    sys.stdin = open(0, encoding=sys.stdin.encoding, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding=sys.stdout.encoding, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, sys.stderr.encoding, closefd=False)  # noqa: SIM115
     os.chdir(asked["folder"])
     os.environ.clear()
     os.environ.update(asked["variables"])

@@ -15,7 +15,7 @@ URI = "data:image/jpeg;base64,AAAA"
 
 def test_names_take_the_place_of_what_stands_for_images():
     assert words.clean(f"{ONE} and more") == "image 1a2b3c4d and more"
-    assert words.shorten(f"{ONE} \u241e {'word ' * 40}", 30) == "image 1a2b3c4d \u241e word word…"
+    assert words.shorten(f"{ONE} \u241e {'word ' * 40}", 30) == "image 1a2b3c4d ↔ word word…"
     assert words.middle(ONE, 20) == "image 1a2b3c4d"
 
 

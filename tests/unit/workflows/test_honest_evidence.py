@@ -79,7 +79,7 @@ def test_there_is_nothing_to_roll_back_to_before_the_first_release(released):
 
 
 def test_one_text_is_not_a_list_of_texts(released):
-    with pytest.raises(InputError, match="one text"):
+    with pytest.raises(InputError, match="one input"):
         released.predict("route", "parcel")
     with pytest.raises(InputError, match="one text"):
         released.improve("route", strategies="tfidf_linear")

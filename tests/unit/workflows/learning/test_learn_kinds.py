@@ -166,9 +166,9 @@ def test_what_the_examples_say_otherwise_is_refused(released):
 
 
 @pytest.mark.parametrize("task", ["sets", "scores"])
-def test_what_is_compared_label_by_label_is_refused(released, task):
-    with pytest.raises(InputError, match="evaluate"):
-        compare(released, task, "head_ridge", "majority")
+def test_a_head_that_learned_is_compared_as_it_was_released(released, task):
+    found = compare(released, task, "majority", "head_ridge")
+    assert found.told == "better"
 
 
 def test_a_score_far_from_all_others_is_refused(released):
