@@ -86,7 +86,13 @@ def _warm_milepost(
     folder = tmp_path_factory.mktemp("bin")
     client = ROOT / "tests" / "servers" / "warm_client.py"
     script = folder / "milepost"
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {client} {warm_place} "$@"\n')
+    # A server is ended by a signal to what was started: it has to be that.
+    installed = Path(sys.executable).with_name("milepost")
+    script.write_text(
+        "#!/bin/sh\n"
+        f'case " $* " in *" serve "*) exec {installed} "$@";; esac\n'
+        f'exec {sys.executable} -I -S {client} {warm_place} "$@"\n'
+    )
     script.chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(_FIRST, f"{folder}{os.pathsep}")

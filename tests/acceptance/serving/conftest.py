@@ -70,6 +70,7 @@ class Server:
 def serve(environment) -> Iterator[Callable[..., Server]]:
     """Starts servers; every one is ended with the test."""
     running: list[subprocess.Popen[str]] = []
+    readers: list[threading.Thread] = []
 
     def start(folder: Path, *arguments: object, variables: dict[str, str] | None = None) -> Server:
         # No load balancer has to see that it stops.
@@ -93,7 +94,9 @@ def serve(environment) -> Iterator[Callable[..., Server]]:
         else:
             raise AssertionError(f"it does not serve:\n{''.join(output)}")
         # Read on, so that a full pipe never holds it up.
-        threading.Thread(target=output.extend, args=(process.stdout,), daemon=True).start()
+        reader = threading.Thread(target=output.extend, args=(process.stdout,), daemon=True)
+        reader.start()
+        readers.append(reader)
         return Server(process, found[1], output)
 
     yield start
@@ -105,7 +108,9 @@ def serve(environment) -> Iterator[Callable[..., Server]]:
                 child.kill()
         process.wait()
         assert process.stdout is not None
-    # The readers end with the pipes.
+    # The readers end with the pipes, and nothing is closed under them.
+    for reader in readers:
+        reader.join()
     for process in running:
         process.stdout.close()
 
