@@ -182,7 +182,7 @@ def _migrated(made: Path, folder: Path, other: Path, how: str) -> dict[str, Any]
 
 def _migrate(folder: Path, other: Path, how: str, cache: Path) -> tuple[Child, dict[str, Any]]:
     done = child(_command(folder, other, how), codes=(0, 1), env=_environment(cache))
-    return done, json.loads(done.out)
+    return done, json.loads(done.out)["migration"]
 
 
 def _command(folder: Path, other: Path, how: str) -> Sequence[str | Path]:
