@@ -156,6 +156,22 @@ def test_what_a_burst_does_not_use_goes_back_at_once(new_url: Callable[[], str])
         meter.close()
 
 
+def test_a_key_that_is_younger_than_what_is_known_has_its_budget(
+    new_url: Callable[[], str],
+) -> None:
+    with Ledger.open(new_url()) as ledger:
+        meter = LedgerMeter(ledger)  # reads the budgets, and of the key there is none yet
+        ledger.set_budget("key:new", 10, reason="a new key")
+
+        async def asked() -> None:
+            await meter.reserve(scopes(upstream="big", key="new"), 1000)
+
+        with pytest.raises(UpstreamError) as refused:
+            asyncio.run(asked())
+        assert refused.value.outcome == "over_budget"
+        meter.close()
+
+
 @pytest.fixture(scope="module")
 def database() -> Iterator[Database]:
     with Ledger.open("sqlite://") as ledger:

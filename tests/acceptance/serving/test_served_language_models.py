@@ -4,6 +4,7 @@ import csv
 import json
 import threading
 import time
+from itertools import count
 
 import httpx
 import pytest
@@ -66,17 +67,17 @@ def shop(milepost, provider):
 class Caller:
     """Asks a server with a key; every hard text is a new one, so that no cache answers it."""
 
+    _numbers = count(1000)
+
     def __init__(self, address: str, key: str) -> None:
         headers = {"authorization": f"Bearer {key}"}
         self._client = httpx.Client(base_url=address, headers=headers, timeout=30.0)
-        self._count = 1000
 
     def close(self) -> None:
         self._client.close()
 
     def hard(self) -> str:
-        self._count += 1
-        return HARD_TEXT.format(self._count)
+        return HARD_TEXT.format(next(self._numbers))
 
     def predict(self, task: str, *texts: str, **headers: str) -> httpx.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -106,6 +106,7 @@ class LedgerMeter:
         self._closing = self._ending = self._failing = False
         self._open = 0
         self._demands: deque[_Demand] = deque()
+        self._seen: set[str] = set()
         self._calls: deque[ModelCall] = deque()
         self._again: _Group | None = None
         self._expire_at = self._prolong_at = self._read_at = 0.0
@@ -138,6 +139,10 @@ class LedgerMeter:
                 raise _closed()
             if len(self._calls) >= MOST_WAITING:
                 raise UpstreamError("overloaded", "the ledger does not take what calls cost.")
+            if not self._seen.issuperset(scopes):
+                # A key may be younger than what is known of budgets, and have one of its own.
+                self._seen.update(scopes)
+                self._read_at, age = float("-inf"), float("inf")
             if age < STALE_S and not self._demands:
                 held = self._pools.take(scopes, micro_usd)
                 if held is not None:
