@@ -139,11 +139,9 @@ class LedgerMeter:
                 raise _closed()
             if len(self._calls) >= MOST_WAITING:
                 raise UpstreamError("overloaded", "the ledger does not take what calls cost.")
-            if not self._seen.issuperset(scopes):
-                # A key may be younger than what is known of budgets, and have one of its own.
-                self._seen.update(scopes)
-                self._read_at, age = float("-inf"), float("inf")
-            if age < STALE_S and not self._demands:
+            # A key may be younger than what is known of budgets, and have one of its own.
+            known = self._seen.issuperset(scopes)
+            if known and age < STALE_S and not self._demands:
                 held = self._pools.take(scopes, micro_usd)
                 if held is not None:
                     self._open += 1
@@ -243,9 +241,11 @@ class LedgerMeter:
                 self._demands.popleft()
 
     def _grant(self, demands: list[_Demand]) -> None:
-        if time.monotonic() - self._read_at >= FRESH_S:
+        asked = {scope for demand in demands for scope in demand.scopes}
+        if not asked <= self._seen or time.monotonic() - self._read_at >= FRESH_S:
             self.refresh()
         with self._lock:
+            self._seen |= asked
             lacks = self._pools.lacking(demand.wants for demand in demands)
             more = self._pools.with_more(lacks)
         if lacks and self._lease(more) is not None and more != lacks:
