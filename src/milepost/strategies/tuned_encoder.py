@@ -27,7 +27,7 @@ from milepost.strategy import DeclinedError, Problem
 _NEEDED = ("torch", "transformers", "peft")
 _TUNED = 0.85
 """Share of a fit's time that goes into tuning; what is left encodes and fits the head."""
-LABEL_WEIGHTS = (1.0, 2.0, 4.0, 16.0)
+LABEL_WEIGHTS = (0.5, 1.0, 2.0, 4.0, 16.0)
 """What a label's name and description may be worth, in examples."""
 FEWEST = 8
 """Examples without which tuning is not begun."""
@@ -67,6 +67,10 @@ class TunedEncoder:
             ``None`` chooses it by held-out folds where examples are few.
         whole: Whether all weights of these layers are tuned instead of an adapter. The predictor
             then carries an encoder of its own: some 45 MB, and a pass that it shares with no task.
+        cutoff: Share of the tokens of each text that a step leaves out, in [0, 1).
+        strength: Share of the change that is used, in (0, 1]: a point between the encoder's own
+            weights and the tuned ones answers new texts better where examples are few (Wortsman et
+            al. 2022, on weights of full models).
     """
 
     name: ClassVar[str] = "tuned_encoder"
@@ -74,8 +78,8 @@ class TunedEncoder:
 
     layers: int = 3
     rank: int = 8
-    rate: float = 1e-3
-    temperature: float = 0.1
+    rate: float = 3e-3
+    temperature: float = 0.05
     contrast: float = 0.5
     steps: int | None = None
     batch: int = 64
@@ -86,6 +90,8 @@ class TunedEncoder:
     c: float = 10.0
     label_weight: float | None = None
     whole: bool = False
+    cutoff: float = 0.2
+    strength: float = 0.75
 
     def __post_init__(self) -> None:
         self.tuning(2)  # checks what it takes over
@@ -105,6 +111,8 @@ class TunedEncoder:
             steps=steps_for(rows, self.batch) if self.steps is None else self.steps,
             batch=self.batch,
             whole=self.whole,
+            cutoff=self.cutoff,
+            strength=self.strength,
         )
 
     def supports(self, problem: Problem) -> str | None:

@@ -122,7 +122,8 @@ def test_it_says_what_it_lacks(problem, tmp_path, monkeypatch):
     [
         {"layers": 0}, {"rank": 0}, {"rate": 0.0}, {"temperature": -1.0}, {"contrast": 2.0},
         {"steps": 0}, {"batch": 1}, {"held": 0.6}, {"fewest": 0}, {"unlabeled": -1},
-        {"believed": 1.5}, {"c": 0.0}, {"label_weight": -1.0},
+        {"believed": 1.5}, {"c": 0.0}, {"label_weight": -1.0}, {"cutoff": 1.0},
+        {"strength": 0.0},
     ],
 )  # fmt: skip
 def test_parameters_out_of_range_are_refused(wrong):

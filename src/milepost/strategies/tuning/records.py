@@ -94,6 +94,10 @@ class Tuning:
         max_tokens: Longest text while tuning, in tokens, ≥ 2.
         keep: Shares of the steps after which the adapter is kept too, each in (0, 1).
         whole: Whether the layers' own weights are tuned, all of them, instead of an adapter.
+        cutoff: Share of the tokens of each text that a step leaves out, in [0, 1) (Shen et al.
+            2020, token cutoff).
+        strength: Share of the change that is used, in (0, 1]: a point between the encoder's own
+            weights and the tuned ones (Wortsman et al. 2022).
     """
 
     layers: int = 3
@@ -109,6 +113,8 @@ class Tuning:
     max_tokens: int = 96
     keep: tuple[float, ...] = ()
     whole: bool = False
+    cutoff: float = 0.0
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
@@ -121,6 +127,8 @@ class Tuning:
             raise ValueError(f"parts must be some of {', '.join(ADAPTABLE)}")
         if not 0 <= self.contrast <= 1 or not all(0 < share < 1 for share in self.keep):
             raise ValueError("contrast must lie in [0, 1], keep in (0, 1)")
+        if not 0 <= self.cutoff < 1 or not 0 < self.strength <= 1:
+            raise ValueError("cutoff must lie in [0, 1), strength in (0, 1]")
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

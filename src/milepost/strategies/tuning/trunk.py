@@ -42,12 +42,12 @@ class Grid:
         sizes = torch.tensor(list(lengths))
         longest = int(sizes.max())
         self.rows, self.longest = len(lengths), longest
-        begins = torch.cumsum(sizes, 0) - sizes
+        self.begins = torch.cumsum(sizes, 0) - sizes
         inside = torch.arange(longest)[None, :] < sizes[:, None]
         self.positions = torch.arange(longest)[None, :].expand_as(inside)[inside]
         self.owner = torch.arange(self.rows)[:, None].expand_as(inside)[inside]
         self.cells = (
-            (begins[:, None] + torch.arange(longest)[None, :]).masked_fill(~inside, 0).view(-1)
+            (self.begins[:, None] + torch.arange(longest)[None, :]).masked_fill(~inside, 0).view(-1)
         )
         self.places = torch.arange(inside.numel()).view_as(inside)[inside]
         self.mask = inside[:, None, None, :]
@@ -70,6 +70,7 @@ class TorchTrunk:
         model: Any = _loaded(folder)
         model.requires_grad_(requires_grad=False)
         self._below = max(0, len(model.encoder.layer) - tuning.layers)
+        self._untuned: dict[str, Any] = {}
         self._model = self._opened(model, seed)
         self._model.eval()
         self._heads = int(model.config.num_attention_heads)
@@ -102,7 +103,11 @@ class TorchTrunk:
         self._states = states
 
     def vectors(self, rows: NDArray[np.int64]) -> Any:
-        """Vectors ``(b, d)`` of unit length of texts that were read, with gradients."""
+        """Vectors ``(b, d)`` of unit length of texts that were read, with gradients.
+
+        Where gradients are taken, some tokens are left out above the layers that are not tuned;
+        the first of a text never is.
+        """
         import torch
 
         grid = Grid([len(self._tokens[row]) for row in rows])
@@ -110,6 +115,11 @@ class TorchTrunk:
             states = self._lower(rows, grid)
         else:
             states = torch.cat([self._states[row] for row in rows])
+        if self._tuning.cutoff and torch.is_grad_enabled():
+            kept = torch.rand(len(states)) >= self._tuning.cutoff
+            kept[grid.begins] = True
+            sizes = torch.zeros_like(grid.sizes).index_add(0, grid.owner, kept.long())
+            states, grid = states[kept], Grid(sizes.tolist())
         for layer in self._model.encoder.layer[self._below :]:
             states = self._layer(layer, states, grid)
         return torch.nn.functional.normalize(self._pooled(states, grid), dim=1)
@@ -123,7 +133,7 @@ class TorchTrunk:
                 module = self._model.get_submodule(f"encoder.layer.{layer}.{_PATHS[part]}")
                 first = module.lora_A["default"].weight.detach().numpy()
                 second = module.lora_B["default"].weight.detach().numpy()
-                scale = np.float32(module.scaling["default"])
+                scale = np.float32(self._tuning.strength * module.scaling["default"])
                 down[f"{layer}.{part}"] = np.array(first.T, order="C")
                 up[f"{layer}.{part}"] = np.ascontiguousarray(second.T * scale)
         return Adapter(self._folder.digest, down, up)
@@ -132,8 +142,11 @@ class TorchTrunk:
         """What was tuned, as it is now."""
         if not self._tuning.whole:
             return self.adapter()
-        tensors: dict[str, Any] = self._model.state_dict()
-        return {name: each.detach().numpy().copy() for name, each in tensors.items()}
+        own, share = self._untuned, self._tuning.strength
+        return {
+            name: (each if name not in own else own[name].lerp(each, share)).numpy().copy()
+            for name, each in self._model.state_dict().items()
+        }
 
     def _opened(self, model: Any, seed: int) -> Any:
         """The model with gradients where it is tuned."""
@@ -144,6 +157,9 @@ class TorchTrunk:
         if tuning.whole:
             for layer in layers:
                 model.encoder.layer[layer].requires_grad_(requires_grad=True)
+            own = {name for name, each in model.named_parameters() if each.requires_grad}
+            tensors = model.state_dict()
+            self._untuned = {name: tensors[name].clone() for name in own}
             return model
         config: Any = LoraConfig(
             r=tuning.rank,
@@ -195,7 +211,7 @@ class TorchTrunk:
         import torch
 
         if self._folder.pooling == "cls":
-            return states[torch.cumsum(grid.sizes, 0) - grid.sizes]
+            return states[grid.begins]
         if self._folder.pooling == "max":
             cells = states[grid.cells].view(grid.rows, grid.longest, -1)
             cells = cells.masked_fill(~grid.mask[:, 0, 0, :, None], -torch.inf)

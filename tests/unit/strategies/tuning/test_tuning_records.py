@@ -42,7 +42,7 @@ def test_a_corpus_whose_sizes_do_not_fit_is_refused(wrong):
     [
         {"layers": 0}, {"rank": 0}, {"steps": 0}, {"batch": 1}, {"rate": 0.0}, {"decay": -1.0},
         {"temperature": 0.0}, {"contrast": 1.1}, {"parts": ()}, {"parts": ("gate",)},
-        {"keep": (1.0,)}, {"max_tokens": 1},
+        {"keep": (1.0,)}, {"max_tokens": 1}, {"cutoff": 1.0}, {"strength": 0.0}, {"strength": 1.5},
     ],
 )  # fmt: skip
 def test_a_tuning_out_of_range_is_refused(wrong):

@@ -104,6 +104,46 @@ def test_the_same_seed_gives_the_same_adapter_and_changes_no_state_of_torch(fold
     assert torch.get_num_threads() == threads
 
 
+def test_of_the_change_the_share_that_was_asked_for_is_used(folder):
+    whole, half = (
+        tune(folder, [CORPUS], dataclasses.replace(QUICK, strength=share), seed=1).adapter
+        for share in (1.0, 0.5)
+    )
+    for layer, up in whole.up.items():
+        assert np.array_equal(half.down[layer], whole.down[layer])
+        assert np.allclose(half.up[layer], 0.5 * up)
+
+
+def test_of_changed_weights_the_share_that_was_asked_for_is_used(folder):
+    tuning = dataclasses.replace(QUICK, whole=True, rate=0.003)
+    before = TorchTrunk(folder, tuning, 1).state()
+    full, part = (
+        tune(folder, [CORPUS], dataclasses.replace(tuning, strength=share), seed=1).state
+        for share in (1.0, 0.25)
+    )
+    moved = [name for name, each in full.items() if not np.array_equal(each, before[name])]
+    assert moved
+    for name, each in full.items():
+        assert np.allclose(part[name], 0.75 * before[name] + 0.25 * each, atol=1e-6)
+
+
+def test_a_step_leaves_tokens_out_and_what_is_read_does_not(folder):
+    tuning = dataclasses.replace(QUICK, cutoff=0.5)
+    assert np.array_equal(vectors(folder, tuning), vectors(folder, QUICK))
+    trunk = TorchTrunk(folder, tuning, 0)
+    trunk.read(TEXTS)
+    rows = np.arange(len(TEXTS))
+    first, second = (trunk.vectors(rows).detach().numpy() for _ in range(2))
+    assert not np.array_equal(first, second)
+    assert np.allclose(np.linalg.norm(first, axis=1), 1.0, atol=1e-5)
+
+
+def test_a_text_keeps_a_token_whatever_is_left_out(folder):
+    trunk = TorchTrunk(folder, dataclasses.replace(QUICK, cutoff=0.999), 0)
+    trunk.read(TEXTS)
+    assert np.isfinite(trunk.vectors(np.arange(len(TEXTS))).detach().numpy()).all()
+
+
 def test_adapters_on_the_way_are_kept(folder):
     tuned = tune(folder, [CORPUS], dataclasses.replace(QUICK, keep=(0.5, 0.9)), seed=0)
     digests = [each.digest for each in (*tuned.kept, tuned.adapter)]
