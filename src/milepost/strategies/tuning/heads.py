@@ -20,8 +20,8 @@ from milepost.strategies.tempered import tempered_log_loss
 from milepost.strategies.tuning.records import State
 from milepost.strategy import Problem
 
-MOST_TRIED = 400
-"""Examples up to which the weight of label names is chosen by held-out folds."""
+MOST_TRIED, MOST_LABELS = 400, 20
+"""Examples and labels up to which the weight of label names is chosen by held-out folds."""
 
 Rows = NDArray[np.int64]
 Linear = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -92,7 +92,7 @@ class Tried:
             folds were held out.
     """
 
-    label_weight: float = 2.0
+    label_weight: float = 1.0
     learns: bool = False
 
 
@@ -168,19 +168,21 @@ class Head:
     def tried(self, weights: Sequence[float]) -> Tried:
         """The label weight of ``weights`` with the lowest log loss on held-out folds.
 
-        Where there are more than ``MOST_TRIED`` examples it matters little and costs much: the
-        weight nearest to the default stands then, and folds are held out only where unlabeled
-        inputs wait for an answer.
+        Where there are more than ``MOST_TRIED`` examples or ``MOST_LABELS`` labels it matters
+        little, costs much, and folds, which have fewer examples of a label, ask for too much of
+        names: the weight nearest to the default stands then, and folds are held out only where
+        unlabeled inputs wait for an answer.
         """
         problem, folds = self.problem, 5
         n = len(problem.y)
+        few = n <= MOST_TRIED and len(problem.labels) <= MOST_LABELS
         usual = min(weights, key=lambda each: abs(each - Tried().label_weight))
-        waiting = problem.link == "softmax" and (n <= MOST_TRIED or problem.unlabeled)
+        waiting = problem.link == "softmax" and (few or problem.unlabeled)
         if n < folds or not waiting:
             return Tried(usual)
         found = [
             (tempered_log_loss(self._held_out(weight, folds), problem.y)[0], weight)
-            for weight in (weights if n <= MOST_TRIED else (usual,))
+            for weight in (weights if few else (usual,))
         ]
         loss, weight = min(found)
         shares = np.bincount(problem.y, minlength=len(problem.labels)) / n

@@ -48,12 +48,16 @@ class Choice:
         where: A predicate in SQL; ``None`` for none.
         ids: Ids of examples.
         input_name: What the task calls its input.
+        label: What its files call the label, in which the predicate finds it.
+        numbers: Whether labels are numbers.
         pairs: Ids and inputs that are known to be chosen.
     """
 
     where: str | None
     ids: frozenset[str]
     input_name: str
+    label: str = "label"
+    numbers: bool = False
     pairs: frozenset[tuple[str, str]] = frozenset()
 
     def rows(self, examples: Examples, *, strict: bool) -> list[int]:
@@ -76,12 +80,22 @@ class Choice:
         )
         if self.where is not None and len(examples):
             try:
-                mask |= where_mask(examples, self.input_name, self.where)
+                mask |= where_mask(self._with_label(examples), self.input_name, self.where)
             except InputError:
                 if strict:
                     raise
         there = np.asarray([bool(text) for text in examples.asked], np.bool_)
         return np.flatnonzero(mask & there).tolist()
+
+    def _with_label(self, examples: Examples) -> Examples:
+        """With the label as a column, where no other one has its name."""
+        taken = {name.lower() for name in (*examples.metadata, self.input_name)}
+        if self.label.lower() in taken:
+            return examples
+        labels: tuple[object, ...] = examples.labels
+        if self.numbers:
+            labels = tuple(None if each is None else float(each) for each in examples.labels)
+        return replace(examples, metadata={**examples.metadata, self.label: labels})
 
     def knowing(self, examples: Examples, rows: Sequence[int]) -> "Choice":
         """The same with some rows known to be chosen."""

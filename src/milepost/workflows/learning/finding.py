@@ -10,6 +10,7 @@ from milepost.data.load import Table, load_table
 from milepost.data.wording import number_of
 from milepost.entities.errors import DataError, InputError
 from milepost.entities.example import Examples
+from milepost.entities.kinds import KINDS
 from milepost.entities.task import Task
 from milepost.workflows.contest.cases import case_files
 from milepost.workflows.context import Context
@@ -49,7 +50,13 @@ def find(context: Context, task: Task, where: str | None, ids: frozenset[str]) -
         InputError: If nothing fits, or the predicate cannot be used.
         DataError: If what is left would be too little to learn from.
     """
-    choice = Choice(where=where, ids=ids, input_name=task.input_name)
+    choice = Choice(
+        where=where,
+        ids=ids,
+        input_name=task.input_name,
+        label=task.data.label,
+        numbers=KINDS[task.kind].link == "identity",
+    )
     rows: dict[str, set[int]] = {}
     inputs: list[str] = []
     cases = case_files(task)

@@ -65,7 +65,8 @@ def forget(
     Args:
         context: The workspace.
         name: Name of the task.
-        where: Which, as a predicate in SQL over the columns that slices use; ``None`` for none.
+        where: Which, as a predicate in SQL over the columns that slices use and the label, by its
+            column's name; ``None`` for none.
         ids: Which, by their ids.
         reason: Why; it is kept for good.
         dry_run: Only say what would be done.

@@ -141,6 +141,15 @@ def test_what_is_forgotten_never_was(released):
 
 
 @pytest.mark.parametrize(
+    ("task", "where", "rows"),
+    [("scores", "label > 3", 10), ("sets", "label like '%tool%'", 20)],
+)
+def test_rows_are_chosen_by_their_label(released, task, where, rows):
+    done = forget(released, task, where, (), reason="asked for", dry_run=True)
+    assert done.examples == rows
+
+
+@pytest.mark.parametrize(
     ("task", "given", "said", "error", "where"),
     [
         ("sets", NEW, ["fruits"], UnknownNameError, "fruits"),
