@@ -31,6 +31,8 @@ LABEL_WEIGHTS = (0.5, 1.0, 2.0, 4.0, 16.0)
 """What a label's name and description may be worth, in examples."""
 FEWEST = 8
 """Examples without which tuning is not begun."""
+_STRENGTH = 0.75
+"""Share of the change that is used where nothing is held out, unless it is set."""
 KEPT = (1 / 3, 2 / 3)
 """Shares of the steps after which tuning may have been long enough."""
 
@@ -70,7 +72,8 @@ class TunedEncoder:
         cutoff: Share of the tokens of each text that a step leaves out, in [0, 1).
         strength: Share of the change that is used, in (0, 1]: a point between the encoder's own
             weights and the tuned ones answers new texts better where examples are few (Wortsman et
-            al. 2022, on weights of full models).
+            al. 2022, on weights of full models). ``None`` takes all of it where examples are held
+            out, and three quarters else.
     """
 
     name: ClassVar[str] = "tuned_encoder"
@@ -91,7 +94,7 @@ class TunedEncoder:
     label_weight: float | None = None
     whole: bool = False
     cutoff: float = 0.2
-    strength: float = 0.75
+    strength: float | None = None
 
     def __post_init__(self) -> None:
         self.tuning(2)  # checks what it takes over
@@ -112,7 +115,7 @@ class TunedEncoder:
             batch=self.batch,
             whole=self.whole,
             cutoff=self.cutoff,
-            strength=self.strength,
+            strength=_STRENGTH if self.strength is None else self.strength,
         )
 
     def supports(self, problem: Problem) -> str | None:
@@ -200,7 +203,7 @@ class TunedEncoder:
         )
         tuning = self.tuning(len(corpus.texts) + len(problem.labels))
         if held:
-            tuning = replace(tuning, keep=KEPT)
+            tuning = replace(tuning, keep=KEPT, strength=self.strength or 1.0)
         watch = Watch.of(problem, _TUNED)
         return tune(folder, [corpus], tuning, seed=problem.seed, watch=watch)
 

@@ -8,6 +8,7 @@ from milepost.predictors.own_encoder import OwnEncoderPredictor
 from milepost.predictors.reading import batch_for
 from milepost.strategies import tuned_encoder
 from milepost.strategies.tuned_encoder import TunedEncoder
+from milepost.strategies.tuning import training
 from milepost.strategies.tuning.foreseen import steps_for
 from milepost.testing.encoders import HashedEncoder
 from milepost.testing.strategies import example_problem
@@ -66,6 +67,22 @@ def test_with_labels_to_spare_the_best_state_is_kept(problem, monkeypatch):
     monkeypatch.setattr(tuned_encoder, "_loss", loss)
     predictor = TunedEncoder(steps=4, batch=8, held=0.2, fewest=1).fit(problem)
     assert predictor.adapter.digest == states[1].digest
+
+
+@pytest.mark.parametrize(
+    ("held", "strength", "used"), [(0.0, None, 0.75), (0.2, None, 1.0), (0.2, 0.5, 0.5)]
+)
+def test_with_few_labels_a_part_of_the_change_is_used(problem, monkeypatch, held, strength, used):
+    seen = []
+    real = training.tune
+
+    def tune(folder, corpora, tuning, **given):
+        seen.append(tuning.strength)
+        return real(folder, corpora, tuning, **given)
+
+    monkeypatch.setattr(training, "tune", tune)
+    TunedEncoder(steps=4, batch=8, held=held, fewest=1, strength=strength).fit(problem)
+    assert seen == [used]
 
 
 def test_unlabeled_inputs_are_learned_from(problem, monkeypatch):
