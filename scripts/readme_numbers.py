@@ -31,6 +31,8 @@ def render(folder: Path) -> str:
     found = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
     parts = [
         quality(found),
+        trained(found),
+        more(found),
         speed(found),
         served(found),
         statistics(found),
@@ -77,6 +79,69 @@ def quality(found: Mapping[str, Result]) -> str:
         "| data | milepost | by hand | TF-IDF by hand | ECE |\n|---|---|---|---|---|"
     )
     return "\n".join([head, *lines])
+
+
+def trained(found: Mapping[str, Result]) -> str:
+    """Accuracy of the tuned encoder on test files, beside heads on the frozen one and SetFit."""
+    ways = ("tuned_encoder", "head_logistic", "logistic", "setfit")
+    lines = []
+    for part in results(found, "few_labels").get("parts", {}).values():
+        for name, row in part.items():
+            told = row.get("ways", {})
+            if "tuned_encoder" not in told:
+                continue
+            shown = [f"{told[way]['accuracy']:.1f}" if way in told else "–" for way in ways]
+            draws, seconds = told["tuned_encoder"]["n"], told["tuned_encoder"]["fit_s"]
+            lines.append(f"| {name} | {' | '.join(shown)} | {draws} | {seconds:.0f} s |")
+    if not lines:
+        return ""
+    head = (
+        "The encoder tuned on a task's few labels, test accuracy in per cent, mean over fits or "
+        "draws; the number behind a set is that of examples per label. Beside it heads on the "
+        "frozen encoder and SetFit, run with the same encoder on the same examples; the time is "
+        "that of one fit.\n\n"
+        "| data | tuned encoder | frozen, with label names | frozen, by hand | SetFit | n | fit |\n"
+        "|---|---|---|---|---|---|---|"
+    )
+    return "\n".join([head, *lines])
+
+
+def more(found: Mapping[str, Result]) -> str:
+    """What many tasks, students and migrations came to."""
+
+    def together() -> str:
+        runs = [each["tested"] for each in results(found, "multitask")["together"]]
+        gain, worst = (
+            worst_of([run[key] for run in runs])
+            for key, worst_of in (("mean_gain_after_gate", fmean), ("worst_after_gate", min))
+        )
+        return f"{gain:+.1f} points on average, worst {worst:+.1f}, over {len(runs)} draws"
+
+    def student() -> str:
+        told = results(found, "students")["reached"]["student"]
+        return (
+            f"{told['within_3_points']} of {told['sets']} sets within 3 points, "
+            f"{told['mean_loss']:.1f} lost on average, {told['median_times_int8']:.0f} times the "
+            "texts per second of the INT8 encoder"
+        )
+
+    def migrated() -> str:
+        told = results(found, "migrate")
+        each = told["each"]
+        return f"{each['wall_s']:.0f} s, {each['verdicts']} verdicts, {each['moved']} moved"
+
+    def learned() -> str:
+        told = results(found, "incremental")["end_to_end"]["learn_and_predict_ms"]
+        return f"{told['median']:.0f} ms, median of {told['n']}"
+
+    makers = {
+        "small tasks tuned together, against the best alone": together,
+        "static students of a head, in 1 thread": student,
+        "100 tasks to another encoder, `milepost migrate`": migrated,
+        "one label to a changed answer, in Python": learned,
+    }
+    rows = [f"| {what} | {number} |" for what, number in rows_of(makers)]
+    return "\n".join(["| training | measured |", "|---|---|", *rows]) if rows else ""
 
 
 def speed(found: Mapping[str, Result]) -> str:

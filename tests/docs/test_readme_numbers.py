@@ -25,11 +25,14 @@ def test_no_results_no_numbers(tmp_path: Path, numbers: Any) -> None:
         {"results": []},
         {"results": {"splits": {"sst2-8": {"accuracy": 0.9}}}},
         {"results": {"times": {"improve_cold": {"wall_s": {}}}}},
+        {"results": {"parts": {"eight": {"cr-8": {"ways": {"setfit": {"accuracy": 70.0}}}}}}},
+        {"results": {"together": [], "each": {"wall_s": 3.0}}},
         {"intervals": [], "selection": [{"other": 1}]},
     ],
 )
 def test_half_a_result_gives_no_row(tmp_path: Path, numbers: Any, result: Any) -> None:
-    for name in ("quality", "improve_speed", "start", "data", "statistics", "many_tasks"):
+    names = "quality improve_speed start data statistics many_tasks few_labels multitask migrate"
+    for name in names.split():
         (tmp_path / f"{name}.json").write_text(json.dumps(result))
     assert "|" not in numbers.render(tmp_path)
 
@@ -52,6 +55,23 @@ def test_numbers_are_those_of_the_files(tmp_path: Path, numbers: Any) -> None:
     assert "| 42 ms of CPU |" in block
     assert "a processor, 2 cores, 8 GiB" in block
     assert "shared while measuring: quality" in block
+
+
+def test_what_training_gains_is_that_of_the_files(tmp_path: Path, numbers: Any) -> None:
+    ways = {
+        "tuned_encoder": {"accuracy": 76.16, "n": 3, "fit_s": 24.6},
+        "logistic": {"accuracy": 67.65, "n": 3, "fit_s": 1.8},
+        "setfit": {"accuracy": 70.23, "n": 3, "fit_s": 18.7},
+    }
+    few = {"results": {"parts": {"eight": {"cr-8": {"ways": ways}}}}}
+    tested = {"mean_gain_after_gate": 2.0, "worst_after_gate": -0.4}
+    other = {"mean_gain_after_gate": 1.0, "worst_after_gate": -0.2}
+    joint = {"results": {"together": [{"tested": tested}, {"tested": other}]}}
+    (tmp_path / "few_labels.json").write_text(json.dumps(few))
+    (tmp_path / "multitask.json").write_text(json.dumps(joint))
+    block = numbers.render(tmp_path)
+    assert "| cr-8 | 76.2 | – | 67.7 | 70.2 | 3 | 25 s |" in block
+    assert "| +1.5 points on average, worst -0.4, over 2 draws |" in block
 
 
 def test_marks_must_be_there_once(numbers: Any) -> None:

@@ -99,16 +99,19 @@ def decide_together(
         if not _is_share(each) and each.decision.verdict != "released"
     )
     if alone:
-        return False, f"{_named(alone)} is not accepted by itself, so that none moves."
+        return False, f"{_named(alone)} {_is(alone)} not accepted by itself, so that none moves."
     worse = _shown_worse(contests)
     if worse:
         return False, (
-            f"{_named(worse)} is shown to be worse, corrected for {len(contests)} tasks (Holm), so "
+            f"{_named(worse)} {_is(worse)} shown to be worse, corrected for {len(contests)} tasks (Holm), so "
             "that none moves."
         )
     useless = sorted(name for name, each in contests.items() if _is_refused(each))
     if useless:
-        return False, f"{_named(useless)} is not shown to be above `majority`, so that none moves."
+        return False, (
+            f"{_named(useless)} {_is(useless)} not shown to be above `majority`, so that none "
+            "moves."
+        )
     if mean is None:
         return True, "Each task was accepted by itself."
     sure = f"{math.floor(mean.confidence * 1e3 + 1e-6) / 10:g} %"
@@ -198,6 +201,10 @@ def _named(names: Sequence[str]) -> str:
     if len(names) > len(shown):
         shown.append(f"{len(names) - len(shown)} more")
     return " and ".join(shown) if len(shown) < 3 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _is(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _it(names: Sequence[str]) -> str:

@@ -89,6 +89,15 @@ def test_a_hundred_small_tasks_can_show_together_what_none_can_alone():
     assert "on average over 100 tasks" in reason
 
 
+def test_several_that_hold_all_up_are_named_in_the_plural():
+    made = {name: contest(name, -0.3, 0.01, p=(1.0, 1e-6)) for name in ("one", "two")}
+    moves, reason = decide_together(
+        made, together_of(list(made.values()), apart(made.values())), 0.02
+    )
+    assert not moves
+    assert "`one` and `two` are shown to be worse" in reason
+
+
 @pytest.mark.parametrize(
     ("odd", "said"),
     [
