@@ -103,8 +103,8 @@ def decide_together(
     worse = _shown_worse(contests)
     if worse:
         return False, (
-            f"{_named(worse)} {_is(worse)} shown to be worse, corrected for {len(contests)} tasks (Holm), so "
-            "that none moves."
+            f"{_named(worse)} {_is(worse)} shown to be worse, corrected for {len(contests)} tasks "
+            "(Holm), so that none moves."
         )
     useless = sorted(name for name, each in contests.items() if _is_refused(each))
     if useless:
