@@ -44,7 +44,9 @@ def test_the_next_improvement_just_works(milepost, busy, how):
     assert out == ""
     if how == signal.SIGINT:
         said = "Interrupted. What was finished is kept; run the command again to go on, or with "
-        assert err.strip() == said + "`--budget 1s` to conclude with what is done."
+        # A slow machine has told before what it does.
+        last = err.strip().splitlines()[-1]
+        assert last == said + "`--budget 1s` to conclude with what is done."
     ws = mp.Workspace.open(busy)
     assert ws.releases("many") == []
     with pytest.raises(mp.MilepostError, match="no contest yet"):
