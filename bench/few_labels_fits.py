@@ -99,7 +99,7 @@ def task_of(case: Case, seed: int) -> Task:
     if case.part != "official" and case.shots != "full":
         train = _drawn(train, int(case.shots), seed)
     drawn = {text for text, _ in train}
-    rest = [text for text, _ in whole if text not in drawn] if case.part == "eight" else []
+    rest = [text for text, _ in whole if text not in drawn] if case.part == "unlabeled" else []
     rest = [rest[at] for at in np.random.default_rng(seed).permutation(len(rest))[:REST]]
     labels = tuple(sorted({label for _, label in train}))
     position = {label: at for at, label in enumerate(labels)}
