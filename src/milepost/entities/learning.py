@@ -128,6 +128,8 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
         vectors: Cached vectors of the inputs that were deleted.
         releases: Numbers of the releases that learned from them.
         candidates: Unreleased candidates whose predictors learned from them.
+        joined: Releases of other tasks, such as ``spam#2``, whose adapter was tuned on examples of
+            this task as well, these among them.
         production: What became of the release in production.
         release: Its number; ``None`` where there is none.
         left: What is known to be left elsewhere, and what ends it.
@@ -143,6 +145,7 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
     vectors: int = 0
     releases: tuple[int, ...] = ()
     candidates: tuple[CandidateId, ...] = ()
+    joined: tuple[str, ...] = ()
     production: Production = "none"
     release: int | None = None
     left: tuple[str, ...] = ()

@@ -22,6 +22,8 @@ from milepost.entities.release import Release
 from milepost.entities.serving import Feedback
 from milepost.entities.task import Task
 from milepost.storage.records.releases import PRODUCTION
+from milepost.strategies.ensemble import Ensemble
+from milepost.strategies.multitask import Multitask
 from milepost.workflows.contest.datasets import Split
 from milepost.workflows.context import Context
 from milepost.workflows.learning.erasing import (
@@ -34,6 +36,10 @@ from milepost.workflows.learning.finding import Found, find
 from milepost.workflows.learning.heads import LiveHead, open_head, without_chosen
 from milepost.workflows.learning.learn import recorded
 from milepost.workflows.tasks.current import current_task
+from milepost.workflows.together.stored import together_of
+
+_CARRYING = frozenset({Multitask.name, Ensemble.name})
+"""Strategies whose releases may carry an adapter that was tuned on other tasks' examples."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +103,7 @@ def forget(
         dry_run=dry_run,
         releases=tuple(sorted(each.number for each in made)),
         candidates=_candidates(contests, made),
+        joined=_joined(context, name, contests),
         production=production,
         release=live,
     )
@@ -162,12 +169,41 @@ def _learned_from(context: Context, task: Task, found: Found) -> dict[str, Conte
         held = rows.get(contest.examples)
         if held is None:
             continue
-        if contest.split is not None:
-            split = msgspec.json.decode(context.artifacts.get(contest.split), type=Split)
-            if not held.intersection(split.trained):
-                continue
+        split = _split(context, contest)
+        if split is not None and not held.intersection(split.trained):
+            continue
         contests[contest.id] = contest
     return contests
+
+
+def _split(context: Context, contest: Contest) -> Split | None:
+    if contest.split is None:
+        return None
+    return msgspec.json.decode(context.artifacts.get(contest.split), type=Split)
+
+
+def _joined(context: Context, task: str, contests: dict[str, Contest]) -> tuple[str, ...]:
+    """Releases of other tasks that were tuned together with the task of these contests."""
+    splits = (_split(context, each) for each in contests.values())
+    records = {
+        split.together
+        for split in splits
+        if split is not None and not isinstance(split.together, msgspec.UnsetType)
+        if context.artifacts.exists(split.together)
+    }
+    names = {each.name for digest in records for each in together_of(context, digest).tasks}
+    found: list[str] = []
+    for name in sorted(names - {task}):
+        for release in context.ledger.releases(name):
+            contest = context.ledger.contest(release.contest)
+            split = _split(context, contest)
+            carries = any(
+                each.id == release.candidate and each.strategy in _CARRYING
+                for each in contest.candidates
+            )
+            if carries and split is not None and split.together in records:
+                found.append(f"{name}#{release.number}")
+    return tuple(found)
 
 
 def _candidates(contests: dict[str, Contest], made: Sequence[Release]) -> tuple[CandidateId, ...]:
@@ -224,6 +260,11 @@ def _left(done: Forgotten) -> tuple[str, ...]:
         said.append(
             f"Predictors of {len(done.candidates):,} unreleased candidates that learned from them "
             "stay until `milepost gc` collects them (keep_contests in milepost.toml)."
+        )
+    if done.joined:
+        said.append(
+            f"The adapter of {', '.join(done.joined)} was tuned on examples of {done.task} as "
+            "well, and answers as before until these tasks are improved again."
         )
     said += [
         "Scorecards of earlier contests may quote a few short passages, and keep ids and "

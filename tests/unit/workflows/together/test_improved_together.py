@@ -1,5 +1,7 @@
 """Tasks improved together, the whole way on a tiny encoder: folds, contests, record, again."""
 
+import csv
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -9,6 +11,7 @@ from milepost.entities.errors import InputError
 from milepost.models.adapters import Adapter
 from milepost.workflows.contest.honest import trained_on
 from milepost.workflows.contest.options import Options, competing, entering
+from milepost.workflows.learning.forget import forget
 from milepost.workflows.release.reproduce import reproduce
 from milepost.workflows.tasks.current import current_task
 from milepost.workflows.together import improving, tuning
@@ -72,6 +75,22 @@ def test_a_release_is_recomputed_to_the_last_digit(context, done):
         again = reproduce(context, contest.task, contest.release)
         assert again.unequal == ()
         assert again.predictor
+
+
+@pytest.mark.slow
+def test_whoever_forgets_is_told_whose_adapter_learned_from_it_too(context, two):
+    alone = replace(OPTIONS, strategies=("multitask",))
+    released = {
+        each.contest.task: each.contest.release
+        for each in improve_together(context, two, alone).improvements
+    }
+    assert released == {"things": 1, "places": 1}
+    file = context.ledger.task("things").task.data.example_files[0]
+    with (context.root / file).open(encoding="utf-8") as rows:
+        text = next(csv.DictReader(rows))["text"]
+    done = forget(context, "things", f"text = '{text}'", (), reason="asked for", dry_run=True)
+    assert done.joined == ("places#1",)
+    assert any("adapter of places#1 was tuned on examples of things" in each for each in done.left)
 
 
 @pytest.mark.slow
