@@ -57,9 +57,9 @@ class TunedEncoder:
         contrast: Share of the contrastive loss in [0, 1].
         steps: Steps of tuning, ≥ 1; ``None`` takes them from the number of examples.
         batch: Examples in a step, ≥ 2.
-        held: Share of the examples held out to stop early, in [0, 0.5]. They are held out where
-            that leaves each label ``fewest`` of them on average; the head learns from all.
-        fewest: See ``held``; ≥ 1.
+        held: Share of the examples held out to stop early, in [0, 0.5]; the head learns from all.
+        fewest: They are held out where that gives so many of them, and two of each label on
+            average; ≥ 1. Fewer cannot tell when to stop.
         unlabeled: Most unlabeled inputs that are looked at, ≥ 0. The encoder is tuned without them
             first, its head gives them labels, and it is tuned anew with those that this is surest
             of; not where held-out folds say that nothing was learned yet.
@@ -87,7 +87,7 @@ class TunedEncoder:
     steps: int | None = None
     batch: int = 64
     held: float = 0.1
-    fewest: int = 2
+    fewest: int = 100
     unlabeled: int = 2000
     believed: float = 0.5
     c: float = 10.0
@@ -180,7 +180,7 @@ class TunedEncoder:
     def _sides(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
         """Rows to tune on, and rows to stop early on; none where labels are few."""
         y = strata(problem.kind, problem.y)
-        if self.held * len(y) < self.fewest * len(np.unique(y)):
+        if self.held * len(y) < max(self.fewest, 2 * len(np.unique(y))):
             return np.arange(len(y)), np.zeros(0, np.int64)
         return held_out(problem.texts, y, self.held, problem.seed)
 

@@ -50,7 +50,7 @@ def test_where_no_adapter_is_better_than_none_there_is_none(problem, monkeypatch
         return float(len(seen))
 
     monkeypatch.setattr(tuned_encoder, "_loss", loss)
-    predictor = TunedEncoder(steps=4, batch=8, held=0.2, fewest=1).fit(problem)
+    predictor = TunedEncoder(steps=4, batch=8, held=0.5, fewest=1).fit(problem)
     assert len(seen) == 4  # none, two on the way, the last
     assert seen[0] is None
     assert predictor.adapter is None
@@ -65,12 +65,12 @@ def test_with_labels_to_spare_the_best_state_is_kept(problem, monkeypatch):
         return next(losses)
 
     monkeypatch.setattr(tuned_encoder, "_loss", loss)
-    predictor = TunedEncoder(steps=4, batch=8, held=0.2, fewest=1).fit(problem)
+    predictor = TunedEncoder(steps=4, batch=8, held=0.5, fewest=1).fit(problem)
     assert predictor.adapter.digest == states[1].digest
 
 
 @pytest.mark.parametrize(
-    ("held", "strength", "used"), [(0.0, None, 0.75), (0.2, None, 1.0), (0.2, 0.5, 0.5)]
+    ("held", "strength", "used"), [(0.0, None, 0.75), (0.5, None, 1.0), (0.5, 0.5, 0.5)]
 )
 def test_with_few_labels_a_part_of_the_change_is_used(problem, monkeypatch, held, strength, used):
     seen = []
@@ -83,6 +83,14 @@ def test_with_few_labels_a_part_of_the_change_is_used(problem, monkeypatch, held
     monkeypatch.setattr(training, "tune", tune)
     TunedEncoder(steps=4, batch=8, held=held, fewest=1, strength=strength).fit(problem)
     assert seen == [used]
+
+
+def test_too_few_to_hold_out_are_all_trained_on(problem, monkeypatch):
+    def loss(*given):
+        raise AssertionError("examples were held out")
+
+    monkeypatch.setattr(tuned_encoder, "_loss", loss)
+    TunedEncoder(steps=4, batch=8, held=0.5).fit(problem)
 
 
 def test_unlabeled_inputs_are_learned_from(problem, monkeypatch):
