@@ -60,7 +60,7 @@ def cases(options: Options) -> list[Case]:
             for shots in ("5", "10")
         ),
         *(
-            Case("shots", name, shots, FEW_SEEDS if shots != "64" else FULL_SEEDS, HEADS)
+            Case("shots", name, shots, FULL_SEEDS, HEADS)
             for name in AUTOINTENT
             for shots in ("4", "8", "16", "32", "64")
         ),

@@ -91,7 +91,10 @@ def trained(found: Mapping[str, Result]) -> str:
             if "tuned_encoder" not in told:
                 continue
             shown = [f"{told[way]['accuracy']:.1f}" if way in told else "–" for way in ways]
-            draws, seconds = told["tuned_encoder"]["n"], told["tuned_encoder"]["fit_s"]
+            draws = f"{told['tuned_encoder']['n']}"
+            if "setfit" in told:
+                draws += f", SetFit {told['setfit']['n']}"
+            seconds = told["tuned_encoder"]["fit_s"]
             lines.append(f"| {name} | {' | '.join(shown)} | {draws} | {seconds:.0f} s |")
     if not lines:
         return ""
