@@ -32,7 +32,7 @@ def render(folder: Path) -> str:
     parts = [
         quality(found),
         trained(found),
-        more(found),
+        last_mile(found),
         speed(found),
         served(found),
         statistics(found),
@@ -109,7 +109,7 @@ def trained(found: Mapping[str, Result]) -> str:
     return "\n".join([head, *lines])
 
 
-def more(found: Mapping[str, Result]) -> str:
+def last_mile(found: Mapping[str, Result]) -> str:
     """What many tasks, students and migrations came to."""
 
     def together() -> str:

@@ -94,13 +94,21 @@ class Choice:
             return examples
         labels: tuple[object, ...] = examples.labels
         if self.numbers:
-            labels = tuple(None if each is None else float(each) for each in examples.labels)
+            labels = tuple(map(_number, examples.labels))
         return replace(examples, metadata={**examples.metadata, self.label: labels})
 
     def knowing(self, examples: Examples, rows: Sequence[int]) -> "Choice":
         """The same with some rows known to be chosen."""
         found = {(examples.ids[row], examples.asked[row]) for row in rows}
         return replace(self, pairs=self.pairs | found)
+
+
+def _number(label: str | None) -> float | None:
+    """A label as a number; nothing where it is none, as in a file of inputs without scores."""
+    try:
+        return None if label is None else float(label)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

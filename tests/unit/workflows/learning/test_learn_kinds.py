@@ -9,12 +9,14 @@ import pytest
 
 from milepost.entities.configuration import Configuration
 from milepost.entities.errors import InputError, UnknownNameError
+from milepost.entities.example import Examples
 from milepost.predictors.base import Batch
 from milepost.testing.encoders import HashedEncoder
 from milepost.workflows.answering.answered import Which
 from milepost.workflows.answering.asking import answer_texts
 from milepost.workflows.contest.improve import improve
 from milepost.workflows.contest.options import Options
+from milepost.workflows.learning.erasing import Choice
 from milepost.workflows.learning.forget import forget
 from milepost.workflows.learning.heads import open_head
 from milepost.workflows.learning.learn import Teacher
@@ -147,6 +149,18 @@ def test_what_is_forgotten_never_was(released):
 def test_rows_are_chosen_by_their_label(released, task, where, rows):
     done = forget(released, task, where, (), reason="asked for", dry_run=True)
     assert done.examples == rows
+
+
+def test_a_score_that_is_no_number_is_chosen_by_nothing():
+    examples = Examples(
+        ids=("a", "b", "c"),
+        texts=("x", "y", "z"),
+        labels=("4.5", "high", None),
+        groups=("x", "y", "z"),
+        sources=("f:1", "f:2", "f:3"),
+    )
+    choice = Choice(where="label > 3", ids=frozenset(), input_name="text", numbers=True)
+    assert choice.rows(examples, strict=True) == [0]
 
 
 @pytest.mark.parametrize(
