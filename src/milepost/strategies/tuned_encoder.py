@@ -13,6 +13,7 @@ from milepost.metrics.scoring.links import fit_scale, loss_rows
 from milepost.models.encoder import Adaptable
 from milepost.models.folder import EncoderFolder
 from milepost.models.graphs import bert
+from milepost.models.pairs import PairEncoder
 from milepost.predictors.base import Predictor
 from milepost.strategies.problems import humanise, too_little
 from milepost.strategies.tempered import tempered_log_loss
@@ -47,7 +48,7 @@ class TunedEncoder:
     is held out, and the adapter is kept from where its log loss was lowest; where no adapter beats
     none, there is none, and this is the head alone. Where any number of labels may hold, partners
     count by the share of their labels that they have in common, and each label has a loss of its
-    own.
+    own. Scores are drawn together by the tenth in which they lie, and the head is ``head_ridge``.
 
     Attributes:
         layers: How many upper layers are tuned, ≥ 1.
@@ -77,7 +78,7 @@ class TunedEncoder:
     """
 
     name: ClassVar[str] = "tuned_encoder"
-    kinds: ClassVar[tuple[Kind, ...]] = ("classify", "multilabel")
+    kinds: ClassVar[tuple[Kind, ...]] = ("classify", "multilabel", "score")
 
     layers: int = 3
     rank: int = 8
@@ -127,6 +128,8 @@ class TunedEncoder:
         folder = problem.weights()
         if not bert.supports(folder):
             return f"It tunes encoders of type bert alone; this one is {folder.model_type or '?'}."
+        if isinstance(problem.encoder, PairEncoder):
+            return "It reads one text, and these are pairs."
         if not self.whole and not isinstance(problem.encoder, Adaptable):
             return f"The encoder {problem.encoder.name} runs without adapters."
         if len(problem.texts) < FEWEST:
@@ -193,12 +196,18 @@ class TunedEncoder:
         # Examples are drawn at least an eighth as often as what was only believed.
         inside = np.tile(inside, max(1, len(told.y) // (8 * len(inside))))
         own = problem.y[inside]
+        parts = strata(problem.kind, own)
+        names, descriptions = tuple(map(humanise, problem.labels)), problem.descriptions
+        if problem.link == "identity":
+            # Parts of a scale have no names.
+            found, parts = np.unique(parts, return_inverse=True)
+            names, descriptions = ("",) * len(found), ()
         corpus = Corpus(
             name="task",
-            labels=tuple(map(humanise, problem.labels)),
-            descriptions=problem.descriptions,
+            labels=names,
+            descriptions=descriptions,
             texts=(*(problem.texts[row] for row in inside.tolist()), *told.texts),
-            y=np.concatenate([strata(problem.kind, own), told.y]),
+            y=np.concatenate([parts, told.y]),
             sets=own if problem.link == "sigmoid" else None,
         )
         tuning = self.tuning(len(corpus.texts) + len(problem.labels))
@@ -211,7 +220,10 @@ class TunedEncoder:
 def _loss(
     problem: Problem, head: Head, space: Space, inside: np.ndarray, outside: np.ndarray
 ) -> float:
-    """Log loss of the rows outside, at its best temperature, of the head fitted on those inside."""
+    """What the rows outside lose by the head fitted on those inside.
+
+    Log loss at its best temperature; of scores the squared error.
+    """
     weights, bias = head.fit(space, inside)
     vectors = space.vectors([problem.texts[row] for row in outside.tolist()])
     logits, y = vectors @ weights.T + bias, problem.y[outside]

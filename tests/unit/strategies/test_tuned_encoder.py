@@ -1,9 +1,11 @@
 import dataclasses
 import importlib.util
+import itertools
 
 import numpy as np
 import pytest
 
+from milepost.models.pairs import PairEncoder
 from milepost.predictors.own_encoder import OwnEncoderPredictor
 from milepost.predictors.reading import batch_for
 from milepost.strategies import tuned_encoder
@@ -40,6 +42,37 @@ def test_tuned_whole_it_carries_the_encoder(tiny, problem):
     assert isinstance(predictor, OwnEncoderPredictor)
     answers = predictor.logits(batch_for(predictor, problem.texts, tiny)).argmax(axis=1)
     assert (answers == problem.y).mean() > 0.8
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_scores_are_drawn_together_by_the_part_of_the_scale(tiny, whole, monkeypatch):
+    seen = []
+    real = tuned_encoder.Corpus
+
+    def watched(**given):
+        seen.append(real(**given))
+        return seen[-1]
+
+    monkeypatch.setattr(tuned_encoder, "Corpus", watched)
+    scores = example_problem(tiny, kind="score")
+    predictor = dataclasses.replace(QUICK, whole=whole).fit(scores)
+    [corpus] = seen
+    levels = [scores.y[corpus.y == part] for part in range(len(corpus.labels))]
+    assert 2 <= len(levels) <= 10
+    assert min(map(len, levels)) > 0
+    below = [(low.max(), high.min()) for low, high in itertools.pairwise(levels)]
+    assert all(low < high for low, high in below)
+    assert corpus.with_labels()[0] == scores.texts  # parts of a scale have no names
+    assert predictor.link == "identity"
+    given = predictor.logits(batch_for(predictor, scores.texts, tiny))[:, 0]
+    assert np.corrcoef(given, scores.y)[0, 1] > 0.8
+
+
+def test_pairs_are_refused_even_where_all_weights_are_tuned(tiny):
+    pairs = example_problem(PairEncoder(tiny), kind="score")
+    pairs = dataclasses.replace(pairs, weights=tiny.weights)
+    for strategy in (QUICK, dataclasses.replace(QUICK, whole=True)):
+        assert strategy.supports(pairs) == "It reads one text, and these are pairs."
 
 
 def test_where_no_adapter_is_better_than_none_there_is_none(problem, monkeypatch):

@@ -14,6 +14,7 @@ from milepost.predictors.base import Predictor
 from milepost.predictors.carried.encoder import OwnEncoder
 from milepost.predictors.linear import LinearPredictor
 from milepost.predictors.own_encoder import OwnEncoderPredictor
+from milepost.strategies.head_ridge import HeadRidge
 from milepost.strategies.problems import FRAMES, encode, label_examples, targets_of
 from milepost.strategies.softmax_regression import Stop, fit_linear, fit_softmax
 from milepost.strategies.tempered import tempered_log_loss
@@ -98,7 +99,7 @@ class Tried:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """Logistic regression with label names and descriptions as examples.
+    """Logistic regression with label names and descriptions as examples; of scores ``head_ridge``.
 
     Where any number of labels may hold, each label has its own, and names are no examples: they
     say nothing of what else holds.
@@ -131,6 +132,9 @@ class Head:
             told_y: Their labels.
         """
         problem = replace(self.problem, encoder=space.encoder)
+        if problem.link == "identity":
+            ridge = HeadRidge().fit(replace(problem.take(rows), progress=_silent))
+            return ridge.weights, ridge.bias
         vectors = space.vectors([problem.texts[row] for row in rows.tolist()])
         if problem.link != "softmax":
             stop = Stop(self.iterations, deadline=problem.deadline)
@@ -200,3 +204,7 @@ class Head:
             out = fold_of == fold
             logits[out] = vectors[out] @ coefficients.T + bias
         return logits
+
+
+def _silent(share: float) -> None:
+    del share
