@@ -64,6 +64,34 @@ class Adapter:
         """Digest of its encoder together with it."""
         return digest_of([self.encoder, self.digest])
 
+    def scaled(self, share: float) -> "Adapter":
+        """So much of the change: it is linear in ``up``."""
+        up = {layer: np.float32(share) * each for layer, each in self.up.items()}
+        return Adapter(self.encoder, self.down, up)
+
+    def plus(self, other: "Adapter") -> "Adapter":
+        """Both changes together, of the rank of both.
+
+        Raises:
+            EncoderError: If they were made for different encoders.
+        """
+        require_same(other, self.encoder)
+        down: dict[str, Array] = {}
+        up: dict[str, Array] = {}
+        for layer in {**self.down, **other.down}:
+            halves = [each._layer(layer, self, other) for each in (self, other)]
+            down[layer] = np.concatenate([half[0] for half in halves], axis=1)
+            up[layer] = np.concatenate([half[1] for half in halves], axis=0)
+        return Adapter(self.encoder, down, up)
+
+    def _layer(self, layer: str, *known: "Adapter") -> tuple[Array, Array]:
+        """Both halves of a layer; zeros where only another adapter changes it."""
+        if layer in self.down:
+            return self.down[layer], self.up[layer]
+        like = next(each for each in known if layer in each.down)
+        rows, columns = like.down[layer].shape[0], like.up[layer].shape[1]
+        return np.zeros((rows, self.rank), np.float32), np.zeros((self.rank, columns), np.float32)
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the encoder's digest and every array."""

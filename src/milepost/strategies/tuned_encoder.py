@@ -10,17 +10,19 @@ import numpy as np
 from milepost.entities.kinds import Kind, strata
 from milepost.entities.prediction import linked
 from milepost.metrics.scoring.links import fit_scale, loss_rows
+from milepost.models.adapters import Adapter
 from milepost.models.encoder import Adaptable
 from milepost.models.folder import EncoderFolder
 from milepost.models.graphs import bert
 from milepost.models.pairs import PairEncoder
 from milepost.predictors.base import Predictor
-from milepost.strategies.problems import humanise, too_little
+from milepost.strategies.problems import too_little
 from milepost.strategies.tempered import tempered_log_loss
+from milepost.strategies.tuning.examples import corpus_of
 from milepost.strategies.tuning.foreseen import seconds_of, steps_for
 from milepost.strategies.tuning.heads import Head, Space, space_of
 from milepost.strategies.tuning.pseudo import Told, told_by_itself
-from milepost.strategies.tuning.records import Corpus, State, Tuned, Tuning
+from milepost.strategies.tuning.records import State, Tuned, Tuning
 from milepost.strategies.tuning.splitting import held_out
 from milepost.strategies.watching import Watch
 from milepost.strategy import DeclinedError, Problem
@@ -180,6 +182,20 @@ class TunedEncoder:
         problem.progress(1.0)
         return predictor
 
+    def adapter(self, problem: Problem) -> Adapter:
+        """What all examples make of the encoder, nothing held out and nothing unlabeled read.
+
+        Raises:
+            DeclinedError: As ``fit``; and where all weights are tuned, which are no adapter.
+        """
+        if problem.weights is None:
+            raise DeclinedError("There are no weights to tune.")
+        every = np.arange(len(problem.texts))
+        state = self._tuned(problem, problem.weights(), every, Told()).state
+        if not isinstance(state, Adapter):
+            raise DeclinedError("All weights were tuned, which are no adapter.")
+        return state
+
     def _sides(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
         """Rows to tune on, and rows to stop early on; none where labels are few."""
         y = strata(problem.kind, problem.y)
@@ -195,21 +211,7 @@ class TunedEncoder:
         held = len(inside) < len(problem.y)
         # Examples are drawn at least an eighth as often as what was only believed.
         inside = np.tile(inside, max(1, len(told.y) // (8 * len(inside))))
-        own = problem.y[inside]
-        parts = strata(problem.kind, own)
-        names, descriptions = tuple(map(humanise, problem.labels)), problem.descriptions
-        if problem.link == "identity":
-            # Parts of a scale have no names.
-            found, parts = np.unique(parts, return_inverse=True)
-            names, descriptions = ("",) * len(found), ()
-        corpus = Corpus(
-            name="task",
-            labels=names,
-            descriptions=descriptions,
-            texts=(*(problem.texts[row] for row in inside.tolist()), *told.texts),
-            y=np.concatenate([parts, told.y]),
-            sets=own if problem.link == "sigmoid" else None,
-        )
+        corpus = corpus_of(problem, inside, told)
         tuning = self.tuning(len(corpus.texts) + len(problem.labels))
         if held:
             tuning = replace(tuning, keep=KEPT, strength=self.strength or 1.0)

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from milepost.entities.errors import EncoderError, UnknownNameError
@@ -53,6 +55,49 @@ def merged(folder: Path, into: Path, change: Adapter) -> Path:
         weights[key] = weights[key] + (down @ change.up[name]).T
     save_file(weights, copy / "model.safetensors")
     return copy
+
+
+@given(
+    shares=st.tuples(st.floats(-2, 2, width=32), st.floats(-2, 2, width=32)),
+    ranks=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    layers=st.tuples(
+        *[st.sets(st.sampled_from(["0.query", "0.value", "1.query"]), min_size=1)] * 2
+    ),
+)
+def test_added_adapters_change_each_weight_by_the_sum_of_their_shares(shares, ranks, layers):
+    rng = np.random.default_rng(0)
+    given_ones = [
+        Adapter(
+            "a" * 64,
+            {name: rng.normal(size=(5, rank)).astype(np.float32) for name in sorted(names)},
+            {name: rng.normal(size=(rank, 3)).astype(np.float32) for name in sorted(names)},
+        )
+        for rank, names in zip(ranks, layers, strict=True)
+    ]
+    scaled = [each.scaled(share) for each, share in zip(given_ones, shares, strict=True)]
+    both = scaled[0].plus(scaled[1])
+    assert both.rank == sum(ranks)
+    assert set(both.down) == layers[0] | layers[1]
+    for name, down in both.down.items():
+        expected = sum(
+            share * each.down[name] @ each.up[name]
+            for each, share in zip(given_ones, shares, strict=True)
+            if name in each.down
+        )
+        assert np.allclose(down @ both.up[name], expected, atol=1e-5)
+
+
+def test_an_adapter_of_another_encoder_is_not_added() -> None:
+    one, other = (
+        Adapter(
+            letter * 64,
+            {"0.query": np.ones((2, 1), np.float32)},
+            {"0.query": np.ones((1, 2), np.float32)},
+        )
+        for letter in "ab"
+    )
+    with pytest.raises(EncoderError, match="made for the encoder b"):
+        one.plus(other)
 
 
 @pytest.mark.parametrize("parts", [("query", "value"), ADAPTABLE])

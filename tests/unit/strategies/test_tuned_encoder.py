@@ -10,7 +10,7 @@ from milepost.predictors.own_encoder import OwnEncoderPredictor
 from milepost.predictors.reading import batch_for
 from milepost.strategies import tuned_encoder
 from milepost.strategies.tuned_encoder import TunedEncoder
-from milepost.strategies.tuning import training
+from milepost.strategies.tuning import examples, training
 from milepost.strategies.tuning.foreseen import steps_for
 from milepost.testing.encoders import HashedEncoder
 from milepost.testing.strategies import example_problem
@@ -47,13 +47,13 @@ def test_tuned_whole_it_carries_the_encoder(tiny, problem):
 @pytest.mark.parametrize("whole", [False, True])
 def test_scores_are_drawn_together_by_the_part_of_the_scale(tiny, whole, monkeypatch):
     seen = []
-    real = tuned_encoder.Corpus
+    real = examples.Corpus
 
     def watched(**given):
         seen.append(real(**given))
         return seen[-1]
 
-    monkeypatch.setattr(tuned_encoder, "Corpus", watched)
+    monkeypatch.setattr(examples, "Corpus", watched)
     scores = example_problem(tiny, kind="score")
     predictor = dataclasses.replace(QUICK, whole=whole).fit(scores)
     [corpus] = seen
@@ -120,13 +120,13 @@ def test_with_few_labels_a_part_of_the_change_is_used(problem, monkeypatch, held
 
 def test_too_few_to_hold_out_are_all_trained_on(problem, monkeypatch):
     seen = []
-    real = tuned_encoder.Corpus
+    real = examples.Corpus
 
     def watched(**given):
         seen.append(given["texts"])
         return real(**given)
 
-    monkeypatch.setattr(tuned_encoder, "Corpus", watched)
+    monkeypatch.setattr(examples, "Corpus", watched)
     predictor = TunedEncoder(steps=4, batch=8, held=0.5).fit(problem)
     assert seen == [problem.texts]
     assert predictor.adapter is not None
@@ -134,13 +134,13 @@ def test_too_few_to_hold_out_are_all_trained_on(problem, monkeypatch):
 
 def test_unlabeled_inputs_are_learned_from(problem, monkeypatch):
     seen = []
-    real = tuned_encoder.Corpus
+    real = examples.Corpus
 
     def watched(**given):
         seen.append(given["texts"])
         return real(**given)
 
-    monkeypatch.setattr(tuned_encoder, "Corpus", watched)
+    monkeypatch.setattr(examples, "Corpus", watched)
     more = tuple(f"{text} now" for text in problem.texts)
     QUICK.fit(dataclasses.replace(problem, unlabeled=more))
     assert seen[0][: len(problem.texts)] == problem.texts
