@@ -1,8 +1,15 @@
-"""Many small tasks on one trunk: what tuning together does to each, and which tasks help which."""
+"""Many small tasks on one trunk: what tuning together does to each, and which tasks help which.
+
+What a task's own rows make of the encoder is the same for ``tuned_encoder`` and as a part of
+``multitask``, and is tuned once here for both.
+``--only PART ...`` takes only these of ``small-0`` to ``small-2`` (draws), ``domains-0`` (the 16
+domains of ``fdu_mtl_16domains``), ``variants`` and ``affinity``.
+"""
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.common import RESULTS, Options, scratch
+from bench.common import RESULTS, Options, scratch, stored
 from bench.multitask_tasks import SmallTask, domain_tasks, small_tasks
 
 SEEDS = 3
@@ -31,14 +38,20 @@ STRATEGIES = ("head_closed_form", "head_logistic", "tuned_encoder", "multitask")
 
 
 def run(options: Options) -> dict[str, object]:
-    """Each part is kept as it comes: what was stopped goes on."""
-    seeds = range(1 if options.quick else SEEDS)
-    found: dict[str, object] = {
-        "together": [_together("small", seed, quick=options.quick) for seed in seeds],
-        "fdu_mtl_16domains": _together("domains", 0, quick=options.quick),
-        "variants": _variants(quick=options.quick),
-        "affinity": _ablation(quick=options.quick),
-    }
+    """Each part is kept as it comes, and stays where only others are asked for."""
+    draws = [f"small-{seed}" for seed in range(1 if options.quick else SEEDS)]
+    names = [*draws, "domains-0", "variants", "affinity"]
+    found: dict[str, Any] = {} if options.quick else dict(stored("multitask"))
+    for name in names:
+        if not options.only or name in options.only:
+            which, _, seed = name.partition("-")
+            found[name] = (
+                _variants(quick=options.quick)
+                if which == "variants"
+                else _ablation(quick=options.quick)
+                if which == "affinity"
+                else _together(which, int(seed), quick=options.quick)
+            )
     _tell(found)
     return found
 
@@ -103,7 +116,8 @@ def _improved(
         (folder / "tasks" / f"{task.name}.yaml").write_text(lines, encoding="utf-8")
     knobs = {"tuned_encoder": {"steps": 20}, "multitask": {"steps": 20}} if quick else {}
     began = time.monotonic()
-    done = ws.improve_together(strategies=list(STRATEGIES), seed=seed, parameters=knobs)
+    with _tuned_once():
+        done = ws.improve_together(strategies=list(STRATEGIES), seed=seed, parameters=knobs)
     seconds = time.monotonic() - began
     by_name = {task.name: task for task in tasks}
     rows = [_tested(ws, each.contest, by_name[each.contest.task]) for each in done.improvements]
@@ -115,6 +129,34 @@ def _improved(
         "tuning_seconds": done.record.seconds,
         "left_out": [[each.task, each.why] for each in done.left_out],
     }
+
+
+@contextmanager
+def _tuned_once() -> Iterator[None]:
+    """Keep what was tuned on the rows of one task; a tuning depends on these and its seed alone."""
+    from milepost.models.adapters import Adapter
+    from milepost.strategies.tuning import training
+
+    real, known = training.tune, dict[tuple[Any, ...], Any]()
+
+    def tune(folder: Any, corpora: Any, tuning: Any, *, seed: int, **more: Any) -> Any:
+        whole = replace(tuning, strength=1.0)
+        if len(corpora) > 1:
+            return real(folder, corpora, tuning, seed=seed, **more)
+        key = (corpora[0].texts, corpora[0].y.tobytes(), whole, seed)
+        if key not in known:
+            known[key] = real(folder, corpora, whole, seed=seed, **more)
+        found = known[key]
+        states = [found.state, *found.kept]
+        assert all(isinstance(each, Adapter) for each in states)
+        state, *kept = (each.scaled(tuning.strength) for each in states)
+        return replace(found, state=state, kept=kept)
+
+    training.tune = tune
+    try:
+        yield
+    finally:
+        training.tune = real
 
 
 def _tested(ws: Any, contest: Any, task: SmallTask) -> dict[str, object]:
@@ -299,15 +341,18 @@ def _rank_correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> f
 
 
 def _tell(found: Mapping[str, Any]) -> None:
-    for run in [*found["together"], found["fdu_mtl_16domains"]]:
-        told = run["tested"]
-        print(
-            f"{told['tasks']} tasks: {told['mean_gain']:+.2f} points over the best alone, worst "
-            f"{told['worst']:+.1f}, negative transfer {told['negative_transfer_rate']:.0%}; after "
-            f"each contest's choice {told['mean_gain_after_gate']:+.2f}, worst "
-            f"{told['worst_after_gate']:+.1f}; over frozen vectors "
-            f"{told['mean_gain_over_frozen']:+.2f}"
-        )
-    for name, each in found["variants"].items():
+    for name, run in found.items():
+        if "tested" in run:
+            told = run["tested"]
+            print(
+                f"{name}: {told['tasks']} tasks: {told['mean_gain']:+.2f} points over the best "
+                f"alone, worst {told['worst']:+.1f}, negative transfer "
+                f"{told['negative_transfer_rate']:.0%}; after each contest's choice "
+                f"{told['mean_gain_after_gate']:+.2f}, worst {told['worst_after_gate']:+.1f}; over "
+                f"frozen vectors {told['mean_gain_over_frozen']:+.2f}"
+            )
+    for name, each in found.get("variants", {}).items():
         print(f"{name:<14} {each['mean']:+.2f}, worst {each['worst']:+.1f}, {each['worse']} worse")
-    print("Rank correlation with leaving one task out:", found["affinity"]["rank_correlation"])
+    if "affinity" in found:
+        told = found["affinity"]["rank_correlation"]
+        print("Rank correlation with leaving one task out:", told)

@@ -113,12 +113,15 @@ def last_mile(found: Mapping[str, Result]) -> str:
     """What many tasks, students and migrations came to."""
 
     def together() -> str:
-        runs = [each["tested"] for each in results(found, "multitask")["together"]]
+        told = results(found, "multitask")
+        runs = [each["tested"] for name, each in told.items() if name.startswith("small-")]
         gain, worst = (
             worst_of([run[key] for run in runs])
             for key, worst_of in (("mean_gain_after_gate", fmean), ("worst_after_gate", min))
         )
-        return f"{gain:+.1f} points on average, worst {worst:+.1f}, over {len(runs)} draws"
+        draws = "1 draw" if len(runs) == 1 else f"{len(runs)} draws"
+        tasks = f"{runs[0]['tasks']} tasks, {draws}"
+        return f"{gain:+.1f} points on average, worst {worst:+.1f}: {tasks}"
 
     def student() -> str:
         told = results(found, "students")["reached"]["student"]

@@ -26,7 +26,7 @@ def test_no_results_no_numbers(tmp_path: Path, numbers: Any) -> None:
         {"results": {"splits": {"sst2-8": {"accuracy": 0.9}}}},
         {"results": {"times": {"improve_cold": {"wall_s": {}}}}},
         {"results": {"parts": {"eight": {"cr-8": {"ways": {"setfit": {"accuracy": 70.0}}}}}}},
-        {"results": {"together": [], "each": {"wall_s": 3.0}}},
+        {"results": {"small-0": {}, "each": {"wall_s": 3.0}}},
         {"intervals": [], "selection": [{"other": 1}]},
     ],
 )
@@ -64,14 +64,14 @@ def test_what_training_gains_is_that_of_the_files(tmp_path: Path, numbers: Any) 
         "setfit": {"accuracy": 70.23, "n": 2, "fit_s": 18.7},
     }
     few = {"results": {"parts": {"eight": {"cr-8": {"ways": ways}}}}}
-    tested = {"mean_gain_after_gate": 2.0, "worst_after_gate": -0.4}
-    other = {"mean_gain_after_gate": 1.0, "worst_after_gate": -0.2}
-    joint = {"results": {"together": [{"tested": tested}, {"tested": other}]}}
+    tested = {"mean_gain_after_gate": 2.0, "worst_after_gate": -0.4, "tasks": 27}
+    other = {"mean_gain_after_gate": 1.0, "worst_after_gate": -0.2, "tasks": 27}
+    joint = {"results": {"small-0": {"tested": tested}, "small-1": {"tested": other}}}
     (tmp_path / "few_labels.json").write_text(json.dumps(few))
     (tmp_path / "multitask.json").write_text(json.dumps(joint))
     block = numbers.render(tmp_path)
     assert "| cr-8 | 76.2 | – | 67.7 | 70.2 | 3, SetFit 2 | 25 s |" in block
-    assert "| +1.5 points on average, worst -0.4, over 2 draws |" in block
+    assert "| +1.5 points on average, worst -0.4: 27 tasks, 2 draws |" in block
 
 
 def test_marks_must_be_there_once(numbers: Any) -> None:

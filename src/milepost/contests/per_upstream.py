@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from typing import Any, cast
 
+from milepost.entities.kinds import Kind
 from milepost.predictors.base import Predictor
-from milepost.strategy import Problem, Strategy
+from milepost.strategy import Problem, Strategy, kinds_of
 
 
 def asks(strategy: Strategy) -> bool:
@@ -45,6 +46,11 @@ class PerUpstream:
     def name(self) -> str:
         """That of the strategy, and the upstream's where it is not the first."""
         return self.inner.name if self.first else f"{self.inner.name}-{self.upstream}"
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Those of the strategy."""
+        return kinds_of(self.inner)
 
     @property
     def parameters(self) -> Mapping[str, object]:

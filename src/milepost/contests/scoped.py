@@ -15,6 +15,7 @@ from milepost.contests.held import OutOfTimeError
 from milepost.contests.runner import Fitted
 from milepost.data.splitting.folding import Folding, fold_groups
 from milepost.entities.expectations import ScopeRule
+from milepost.entities.kinds import Kind
 from milepost.metrics.knowing.conformal import conformal_threshold
 from milepost.metrics.knowing.scope import (
     COMBINED,
@@ -30,7 +31,7 @@ from milepost.predictors.base import Predictor, softmax
 from milepost.predictors.reading import batch_for, encoder_for
 from milepost.predictors.scoped import NOTHING, ScopedPredictor
 from milepost.strategies.problems import encode, label_examples
-from milepost.strategy import Problem, Strategy
+from milepost.strategy import Problem, Strategy, kinds_of, reads_images
 
 FEWEST = 10
 """Fewest examples in scope that a detector is fitted on."""
@@ -118,6 +119,16 @@ class Scoped:
     def name(self) -> str:
         """That of the strategy."""
         return self.inner.name
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Those of the strategy."""
+        return kinds_of(self.inner)
+
+    @property
+    def images(self) -> bool:
+        """Whether the strategy reads images."""
+        return reads_images(self.inner)
 
     @property
     def parameters(self) -> dict[str, object]:

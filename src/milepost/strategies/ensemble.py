@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from milepost.entities.kinds import Kind
 from milepost.metrics.scoring.calibration import fit_temperature
 from milepost.metrics.scoring.classification import log_loss_rows
 from milepost.predictors.base import Predictor, softmax
@@ -45,6 +46,7 @@ class Ensemble:
     """
 
     name: ClassVar[str] = "ensemble"
+    kinds: ClassVar[tuple[Kind, ...]] = ("classify", "match")
     images: ClassVar[bool] = True
 
     rounds: int = 20

@@ -134,3 +134,32 @@ def test_bad_budgets_and_names_are_refused_before_anything_is_fitted(context, th
     file.write_text(f"{file.read_text()}\nlanguage: {{upstreams: [bigg]}}\n")
     with pytest.raises(UnknownNameError, match="Did you mean 'big'"):
         improve(context, things, PROMPTED)
+
+
+def test_pairs_are_asked_about_and_searched_like_single_texts(context, upstream):
+    words = ["apple", "pear", "plum", "grape", "lemon", "melon", "cherry", "fig", "kiwi", "lime"]
+    rows = ["left,right,label"]
+    for at, word in enumerate(words):
+        other = words[(at + 3) % len(words)]
+        for more in ("fresh", "ripe", "sweet"):
+            rows.append(f"{more} {word},{word} {more},same")
+            rows.append(f"{more} {word},{other} {more},other")
+    (context.root / "data/pairs.csv").write_text("\n".join(rows))
+    (context.root / "tasks/pairs.yaml").write_text(
+        "name: pairs\nkind: match\ninputs: {left: string, right: string}\n"
+        "labels: {same: 'both name the same', other: 'they differ'}\n"
+        "data: {examples: data/pairs.csv}\n"
+    )
+    entering = ("head_logistic", "tfidf_linear", "prompted", "ensemble")
+    options = Options(strategies=entering, budget_usd=0.5, budget=60)
+    contest = improve(context, "pairs", options).contest
+    found = {each.strategy: each for each in contest.candidates}
+    for name in ("head_logistic", "prompted", "prompted-small"):
+        assert found[name].error is None
+        assert found[name].scorecard is not None
+    assert "log loss of head_logistic" in str(found["ensemble"].error)  # it was made, and weighed
+    assert "tried" in str(found["head_logistic"].parameters)
+    which = Which(candidate=found["prompted"].id)
+    asked = answer_texts(context, "pairs", [{"left": "ripe fig", "right": "fig ripe"}], which)
+    assert set(asked.predictions.answers) <= {"same", "other"}
+    assert len(asked.texts) == 1

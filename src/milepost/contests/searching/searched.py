@@ -24,11 +24,12 @@ from milepost.contests.searching.prior import (
 )
 from milepost.data.splitting.folding import FIRST, Folding, fold_groups
 from milepost.entities.contest import SEARCHED
+from milepost.entities.kinds import Kind
 from milepost.metrics.scoring.calibration import fit_temperature
 from milepost.metrics.scoring.classification import log_loss_rows
 from milepost.predictors.base import Predictor, softmax
 from milepost.predictors.reading import batch_for
-from milepost.strategy import Problem, Searchable, Strategy, reads_images
+from milepost.strategy import Problem, Searchable, Strategy, kinds_of, reads_images
 
 SHARE = 0.1
 """Share of the time that is left which one strategy's search may take."""
@@ -113,6 +114,11 @@ class Searched:
     def name(self) -> str:
         """That of the strategy."""
         return self.inner.name
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Those of the strategy."""
+        return kinds_of(self.inner)
 
     @property
     def images(self) -> bool:

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from milepost.entities.errors import InputError
+from milepost.entities.inputs import MARK, sides
 from milepost.entities.language import Message
 from milepost.entities.prompts import PromptTemplate
 from milepost.predictors.prompting.sandbox import compiled, names_of, variable_of
@@ -92,8 +93,8 @@ class Prompt:
         values = {
             "instruction": self.wording.instruction,
             "labels": self.wording.labels,
-            "examples": tuple(examples),
-            variable_of(self.wording.input_name): text,
+            "examples": tuple(replace(each, text=read_out(each.text)) for each in examples),
+            variable_of(self.wording.input_name): read_out(text),
         }
         said = _filled(user, values, "prompt: user").strip()
         if not said:
@@ -105,6 +106,14 @@ class Prompt:
         first = _filled(system, values, "prompt: system").strip()
         before = (Message(role="system", content=first),) if first else ()
         return (*before, Message(role="user", content=said))
+
+
+def read_out(text: str) -> str:
+    """An input as a prompt shows it: of a pair each side in a line of its own."""
+    if MARK not in text:
+        return text
+    first, second = sides(text)
+    return f"\nFirst: {first}\nSecond: {second}"
 
 
 def prepare(template: PromptTemplate, wording: Wording) -> Prompt:

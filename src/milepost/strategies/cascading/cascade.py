@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from milepost.entities.kinds import Kind
 from milepost.metrics.risk.cascading import tally
 from milepost.predictors.base import Predictor
 from milepost.strategies.cascading.certifying import Chain, certified_at, chain_of, check_labels
@@ -48,6 +49,7 @@ class Cascade:
     """
 
     name: ClassVar[str] = "cascade"
+    kinds: ClassVar[tuple[Kind, ...]] = ("classify", "match")
 
     most_rungs: int = 3
 

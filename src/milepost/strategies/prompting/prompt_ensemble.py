@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from milepost.entities.kinds import Kind
 from milepost.predictors.prompting.builtin import PHRASINGS, builtin_prompt
 from milepost.predictors.prompting.predictor import PromptedPredictor
 from milepost.strategies.prompting.fitting import (
@@ -29,6 +30,7 @@ class PromptEnsemble:
     """
 
     name: ClassVar[str] = "prompt_ensemble"
+    kinds: ClassVar[tuple[Kind, ...]] = ("classify", "match")
     asks: ClassVar[bool] = True
 
     phrasings: int = 3

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from milepost.entities.kinds import Kind
 from milepost.predictors.prompting.predictor import PromptedPredictor
 from milepost.strategies.prompting.fitting import (
     asked_of,
@@ -26,6 +27,7 @@ class Prompted:
     """
 
     name: ClassVar[str] = "prompted"
+    kinds: ClassVar[tuple[Kind, ...]] = ("classify", "match")
     asks: ClassVar[bool] = True
 
     counted_on: int = 2000

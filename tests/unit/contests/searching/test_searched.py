@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from milepost._base.clock import Deadline
+from milepost.contests.per_upstream import per_upstream
 from milepost.contests.runner import predict, run
+from milepost.contests.scoped import scoped
 from milepost.contests.searching.prior import configurations_of, expected, learned, regime_of
 from milepost.contests.searching.searched import (
     Searched,
@@ -15,12 +17,14 @@ from milepost.contests.searching.searched import (
 )
 from milepost.data.splitting.folding import Folding, fold_groups
 from milepost.entities.contest import SEARCHED
+from milepost.entities.expectations import ScopeRule
 from milepost.predictors.linear import LinearPredictor
 from milepost.strategies.head_closed_form import HeadClosedForm
 from milepost.strategies.head_logistic import HeadLogistic
+from milepost.strategies.prompting.prompted import Prompted
 from milepost.strategies.registry import STRATEGIES, strategy_named
 from milepost.strategies.zero_shot import ZeroShot
-from milepost.strategy import Problem, Searchable
+from milepost.strategy import Problem, Searchable, kinds_of, reads_images
 from milepost.testing.encoders import HashedEncoder
 from milepost.testing.strategies import CHECKS
 
@@ -220,3 +224,12 @@ def test_the_table_says_more_of_a_task_that_is_like_it():
     fewer = table.without(table.sets[0])
     assert table.sets[0] not in fewer.sets
     assert len(fewer.regimes) == len(fewer.sets)
+
+
+def test_a_search_a_detector_and_an_upstream_leave_the_kinds_of_a_strategy_as_they_are():
+    logistic, prompt = HeadLogistic(), Prompted()
+    for wrapped in (searched(logistic), scoped(logistic, ScopeRule(label="other"))):
+        assert kinds_of(wrapped) == kinds_of(logistic)
+        assert reads_images(wrapped)
+    [asked] = per_upstream(prompt, ["big"])
+    assert kinds_of(asked) == kinds_of(prompt) == ("classify", "match")

@@ -3,6 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost.entities.errors import InputError, UnknownNameError
+from milepost.entities.inputs import MARK
 from milepost.entities.prompts import PromptTemplate
 from milepost.predictors.prompting.builtin import PHRASINGS, builtin_prompt, with_examples
 from milepost.predictors.prompting.sandbox import variable_of
@@ -141,3 +142,12 @@ def test_examples_get_a_place_in_a_prompt_without_one():
     prompt = prepare(template, WORDING)
     said = prompt.messages("new", [ShownExample("old", "refund")])[-1].content
     assert said == "Text: old\nLabel: refund\n\nRead: new"
+
+
+def test_the_sides_of_a_pair_stand_in_lines_of_their_own():
+    prompt = prepare(with_examples(PromptTemplate(user="Read: {{ message }}"), 1), WORDING)
+    example = ShownExample(f"old {MARK} older", "refund")
+    said = prompt.messages(f"new {MARK} newer", [example])[-1].content
+    assert said == (
+        "Text: \nFirst: old\nSecond: older\nLabel: refund\n\nRead: \nFirst: new\nSecond: newer"
+    )
