@@ -15,7 +15,7 @@ from milepost.contests.held import OutOfTimeError
 from milepost.contests.runner import Fitted
 from milepost.data.splitting.folding import Folding, fold_groups
 from milepost.entities.expectations import ScopeRule
-from milepost.entities.kinds import Kind
+from milepost.entities.kinds import KINDS, Kind
 from milepost.metrics.knowing.conformal import conformal_threshold
 from milepost.metrics.knowing.scope import (
     COMBINED,
@@ -122,8 +122,8 @@ class Scoped:
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """Those of the strategy."""
-        return kinds_of(self.inner)
+        """Those of the strategy whose answer is one label."""
+        return tuple(kind for kind in kinds_of(self.inner) if KINDS[kind].link == "softmax")
 
     @property
     def images(self) -> bool:

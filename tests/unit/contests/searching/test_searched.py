@@ -228,8 +228,10 @@ def test_the_table_says_more_of_a_task_that_is_like_it():
 
 def test_a_search_a_detector_and_an_upstream_leave_the_kinds_of_a_strategy_as_they_are():
     logistic, prompt = HeadLogistic(), Prompted()
-    for wrapped in (searched(logistic), scoped(logistic, ScopeRule(label="other"))):
-        assert kinds_of(wrapped) == kinds_of(logistic)
-        assert reads_images(wrapped)
+    assert kinds_of(searched(logistic)) == kinds_of(logistic) == ("classify", "match", "multilabel")
+    with_scope = scoped(logistic, ScopeRule(label="other"))
+    assert kinds_of(with_scope) == ("classify", "match")  # out of scope is said of one label
+    assert reads_images(searched(logistic))
+    assert reads_images(with_scope)
     [asked] = per_upstream(prompt, ["big"])
     assert kinds_of(asked) == kinds_of(prompt) == ("classify", "match")
