@@ -71,6 +71,8 @@ STRATEGIES: dict[str, type[Any]] = {
 
 
 TRUSTED = (
+    "multitask",
+    "tuned_encoder",
     "head_closed_form",
     "head_ordinal",
     "head_ridge",
@@ -82,15 +84,17 @@ TRUSTED = (
     "tagger",
     "tagger_words",
     "gazetteer",
-    "tuned_encoder",
-    "multitask",
     "neighbours",
     "tfidf_linear",
     "zero_shot",
 )
 """Whom to believe before there is evidence: the order of what taking always the same strategy would
-cost on public sets (``bench/regret.py``). What tunes the encoder stands behind the heads that it
-rests on: it has to show that it is better."""
+cost on public sets (``bench/regret.py``). Of what tunes the encoder, which enters where time is
+given, ``bench/multitask.py`` says it: on 27 tasks of 32 to 750 examples always ``multitask`` was
+0.8 points below the best of each task, ``tuned_encoder`` 1.3, ``head_closed_form`` 5.0."""
+
+_UNKNOWN = TRUSTED.index("head_closed_form")
+"""Rank of what nothing is known of."""
 
 
 def trust_of(names: Sequence[str]) -> tuple[int, ...]:
@@ -98,7 +102,7 @@ def trust_of(names: Sequence[str]) -> tuple[int, ...]:
 
     Those that ask language models come last: where nothing shows them to be better, what is owned
     and answers for nothing is kept; before them what asks for some inputs only. A plug-in, of
-    which nothing is known, has rank 0.
+    which nothing is known, has that of ``head_closed_form``.
     """
     return tuple(_trust(name) for name in names)
 
@@ -110,7 +114,7 @@ def _trust(name: str) -> int:
         return len(TRUSTED)
     if getattr(kind, "asks", False):
         return len(TRUSTED) + 1
-    return TRUSTED.index(name) if name in TRUSTED else 0
+    return TRUSTED.index(name) if name in TRUSTED else _UNKNOWN
 
 
 def strategy_named(
