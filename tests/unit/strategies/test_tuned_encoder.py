@@ -25,6 +25,20 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture
+def corpora(monkeypatch):
+    """What is tuned on, as it comes."""
+    seen = []
+    real = examples.Corpus
+
+    def watched(**given):
+        seen.append(real(**given))
+        return seen[-1]
+
+    monkeypatch.setattr(examples, "Corpus", watched)
+    return seen
+
+
+@pytest.fixture
 def problem(tiny):
     return example_problem(tiny)
 
@@ -45,18 +59,10 @@ def test_tuned_whole_it_carries_the_encoder(tiny, problem):
 
 
 @pytest.mark.parametrize("whole", [False, True])
-def test_scores_are_drawn_together_by_the_part_of_the_scale(tiny, whole, monkeypatch):
-    seen = []
-    real = examples.Corpus
-
-    def watched(**given):
-        seen.append(real(**given))
-        return seen[-1]
-
-    monkeypatch.setattr(examples, "Corpus", watched)
+def test_scores_are_drawn_together_by_the_part_of_the_scale(tiny, whole, corpora):
     scores = example_problem(tiny, kind="score")
     predictor = dataclasses.replace(QUICK, whole=whole).fit(scores)
-    [corpus] = seen
+    [corpus] = corpora
     levels = [scores.y[corpus.y == part] for part in range(len(corpus.labels))]
     assert 2 <= len(levels) <= 10
     assert min(map(len, levels)) > 0
@@ -118,33 +124,17 @@ def test_with_few_labels_a_part_of_the_change_is_used(problem, monkeypatch, held
     assert seen == [used]
 
 
-def test_too_few_to_hold_out_are_all_trained_on(problem, monkeypatch):
-    seen = []
-    real = examples.Corpus
-
-    def watched(**given):
-        seen.append(given["texts"])
-        return real(**given)
-
-    monkeypatch.setattr(examples, "Corpus", watched)
+def test_too_few_to_hold_out_are_all_trained_on(problem, corpora):
     predictor = TunedEncoder(steps=4, batch=8, held=0.5).fit(problem)
-    assert seen == [problem.texts]
+    assert [each.texts for each in corpora] == [problem.texts]
     assert predictor.adapter is not None
 
 
-def test_unlabeled_inputs_are_learned_from(problem, monkeypatch):
-    seen = []
-    real = examples.Corpus
-
-    def watched(**given):
-        seen.append(given["texts"])
-        return real(**given)
-
-    monkeypatch.setattr(examples, "Corpus", watched)
+def test_unlabeled_inputs_are_learned_from(problem, corpora):
     more = tuple(f"{text} now" for text in problem.texts)
     QUICK.fit(dataclasses.replace(problem, unlabeled=more))
-    assert seen[0][: len(problem.texts)] == problem.texts
-    assert set(seen[0]) - set(problem.texts) <= set(more)
+    assert corpora[0].texts[: len(problem.texts)] == problem.texts
+    assert set(corpora[0].texts) - set(problem.texts) <= set(more)
 
 
 class Plain:
