@@ -276,7 +276,7 @@ class RetrievingPredictor(PromptedPredictor):
         """The ``shots`` nearest examples of each query, the nearest one last.
 
         Args:
-            queries: ``(n, d)`` vectors of unit length.
+            queries: ``(n, d)`` vectors; of each its direction alone counts.
             shots: How many.
             barred: ``(n, e) bool`` which examples a query must not be shown; ``None`` for none.
         """

@@ -164,6 +164,13 @@ def stable_rows(problem: Problem, salt: str = "") -> Rows:
     return np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
 
 
+def directions(problem: Problem, texts: Sequence[str]) -> NDArray[np.float32]:
+    """Vectors of inputs at unit length, ``(n, d) float32``: those of pairs have another."""
+    vectors = encode(problem.encoder, texts)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(lengths, np.float32(1e-12))
+
+
 class Asker:
     """Asks the problem's language model, and gives up where too many calls fail.
 
@@ -285,7 +292,7 @@ def _answers(
     texts = [problem.texts[i] for i in rows.tolist()]
     asker = Asker(problem)
     if isinstance(predictor, RetrievingPredictor) and store.vectors is not None:
-        queries = encode(problem.encoder, texts)
+        queries = directions(problem, texts)
         barred = queries @ store.vectors.T >= ALIKE
         barred |= rows[:, None] == store.rows[None, :]
         shown = [

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from milepost.entities.kinds import Kind
 from milepost.entities.prompts import PromptTemplate
 from milepost.predictors.prompting.asks import Ask
 from milepost.predictors.prompting.predictor import PromptedPredictor
-from milepost.strategies.problems import encode
 from milepost.strategies.prompting.edits import candidates, proposals, usable
 from milepost.strategies.prompting.fitting import (
     Asker,
@@ -18,6 +18,7 @@ from milepost.strategies.prompting.fitting import (
     ask_of,
     asked_of,
     cannot_ask,
+    directions,
     fitted,
     speaker_of,
     stable_rows,
@@ -55,6 +56,7 @@ class PromptSearch:
     """
 
     name: ClassVar[str] = "prompt_search"
+    kinds: ClassVar[tuple[Kind, ...]] = ("classify", "match")
     asks: ClassVar[bool] = True
 
     tried: int = 12
@@ -87,7 +89,7 @@ class PromptSearch:
         shots = tuple(number for number in self.shots if number <= len(pool))
         store = Store()
         if shots:
-            vectors = encode(problem.encoder, problem.texts)
+            vectors = directions(problem, problem.texts)
             store = Store(diverse(vectors, problem.y, pool, max(shots)))
         told = proposals(problem, pool.tolist(), self.proposed)
         problem.progress(0.05)

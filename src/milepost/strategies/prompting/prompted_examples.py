@@ -6,13 +6,14 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from milepost.entities.kinds import Kind
 from milepost.predictors.prompting.predictor import PromptedPredictor
-from milepost.strategies.problems import encode
 from milepost.strategies.prompting.fitting import (
     Rows,
     Store,
     asked_of,
     cannot_ask,
+    directions,
     fitted,
     stable_rows,
     start,
@@ -36,6 +37,7 @@ class PromptedExamples:
     """
 
     name: ClassVar[str] = "prompted_examples"
+    kinds: ClassVar[tuple[Kind, ...]] = ("classify", "match")
     asks: ClassVar[bool] = True
 
     shots: int = 8
@@ -56,7 +58,7 @@ class PromptedExamples:
     def fit(self, problem: Problem) -> PromptedPredictor:
         """Keep or choose examples, and count what answers beside them are worth."""
         order = stable_rows(problem)
-        vectors = encode(problem.encoder, problem.texts)
+        vectors = directions(problem, problem.texts)
         problem.progress(0.1)
         if self.choose == "nearest":
             kept = np.sort(order[: self.stored])

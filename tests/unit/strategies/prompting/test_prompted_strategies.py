@@ -99,6 +99,31 @@ def test_examples_never_show_what_is_asked_about_while_their_worth_is_counted():
         assert answers(predictor, new, speaker).probabilities[0].argmax() == 0
 
 
+def test_a_pair_is_shown_the_pairs_of_its_direction_however_long_their_vectors_are():
+    vectors = {"asked": (1.0, 0.0), "same way": (0.3, 0.03), "long": (30.0, 20.0)}
+
+    class Lengths(HashedEncoder):
+        def encode(self, texts, progress=None):
+            return np.array([vectors[text] for text in texts], np.float32)
+
+    speaker = Told(Scripted(plain_upstream(), lambda request: "odd"), None)
+    problem = Problem(
+        LABELS,
+        ("", ""),
+        "",
+        ("same way", "long"),
+        np.array([0, 1]),
+        Lengths(dimensions=2),
+        language={"big": speaker},
+        kind="match",
+    )
+    predictor = PromptedExamples(shots=1, counted_on=0).fit(problem)
+    answers(predictor, Batch(("asked",), problem.encoder.encode(["asked"])), speaker)
+    asked = str(speaker.calls[-1].messages[1].content)
+    assert "same way" in asked
+    assert "long" not in asked
+
+
 def test_fixed_examples_take_the_labels_in_turn():
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(40, 8)).astype(np.float32)
