@@ -1,15 +1,13 @@
 """Many small tasks on one trunk: what tuning together does to each, and which tasks help which.
 
-What a task's own rows make of the encoder is the same for ``tuned_encoder`` and as a part of
-``multitask``, and is tuned once here for both.
-``--only PART ...`` takes only these of ``small-0`` to ``small-2`` (draws), ``domains-0`` (the 16
-domains of ``fdu_mtl_16domains``), ``variants`` and ``affinity``.
+``--only PART ...`` takes only these of ``small-0`` to ``small-2`` (draws; the whole way, with a
+contest of each task), ``domains-0`` (the 16 domains of ``fdu_mtl_16domains``, single-task against
+multi-task, each fitted once), ``variants`` and ``affinity``.
 """
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,14 +48,15 @@ def run(options: Options) -> dict[str, object]:
                 if which == "variants"
                 else _ablation(quick=options.quick)
                 if which == "affinity"
-                else _together(which, int(seed), quick=options.quick)
+                else _domains(quick=options.quick)
+                if which == "domains"
+                else _together(int(seed), quick=options.quick)
             )
     _tell(found)
     return found
 
 
-def _tasks(which: str, seed: int, *, quick: bool, validate: bool = False) -> list[SmallTask]:
-    drawn = small_tasks(seed, validate=validate) if which == "small" else domain_tasks(seed)
+def _tasks(drawn: Iterable[SmallTask], *, quick: bool) -> list[SmallTask]:
     tasks = list(drawn)
     if not quick:
         return tasks
@@ -80,14 +79,15 @@ def _kept(name: str, compute: Any, *, quick: bool) -> Any:
     return value
 
 
-def _together(which: str, seed: int, *, quick: bool) -> Any:
+def _together(seed: int, *, quick: bool) -> Any:
     """The whole way, as a user goes it: a workspace, contests, and the test files at the end."""
 
     def compute() -> dict[str, object]:
         with scratch() as folder:
-            return _improved(_tasks(which, seed, quick=quick), folder / "desk", seed, quick=quick)
+            tasks = _tasks(small_tasks(seed), quick=quick)
+            return _improved(tasks, folder / "desk", seed, quick=quick)
 
-    return _kept(f"{which}-{seed}", compute, quick=quick)
+    return _kept(f"small-{seed}", compute, quick=quick)
 
 
 def _improved(
@@ -116,8 +116,7 @@ def _improved(
         (folder / "tasks" / f"{task.name}.yaml").write_text(lines, encoding="utf-8")
     knobs = {"tuned_encoder": {"steps": 20}, "multitask": {"steps": 20}} if quick else {}
     began = time.monotonic()
-    with _tuned_once():
-        done = ws.improve_together(strategies=list(STRATEGIES), seed=seed, parameters=knobs)
+    done = ws.improve_together(strategies=list(STRATEGIES), seed=seed, parameters=knobs)
     seconds = time.monotonic() - began
     by_name = {task.name: task for task in tasks}
     rows = [_tested(ws, each.contest, by_name[each.contest.task]) for each in done.improvements]
@@ -129,34 +128,6 @@ def _improved(
         "tuning_seconds": done.record.seconds,
         "left_out": [[each.task, each.why] for each in done.left_out],
     }
-
-
-@contextmanager
-def _tuned_once() -> Iterator[None]:
-    """Keep what was tuned on the rows of one task; a tuning depends on these and its seed alone."""
-    from milepost.models.adapters import Adapter
-    from milepost.strategies.tuning import training
-
-    real, known = training.tune, dict[tuple[Any, ...], Any]()
-
-    def tune(folder: Any, corpora: Any, tuning: Any, *, seed: int, **more: Any) -> Any:
-        whole = replace(tuning, strength=1.0)
-        if len(corpora) > 1:
-            return real(folder, corpora, tuning, seed=seed, **more)
-        key = (corpora[0].texts, corpora[0].y.tobytes(), whole, seed)
-        if key not in known:
-            known[key] = real(folder, corpora, whole, seed=seed, **more)
-        found = known[key]
-        states = [found.state, *found.kept]
-        assert all(isinstance(each, Adapter) for each in states)
-        state, *kept = (each.scaled(tuning.strength) for each in states)
-        return replace(found, state=state, kept=kept)
-
-    training.tune = tune
-    try:
-        yield
-    finally:
-        training.tune = real
 
 
 def _tested(ws: Any, contest: Any, task: SmallTask) -> dict[str, object]:
@@ -173,6 +144,8 @@ def _tested(ws: Any, contest: Any, task: SmallTask) -> dict[str, object]:
         (c for c in contest.candidates if c.strategy in found and c.strategy != "multitask"),
         key=lambda c: c.selection.value,
     )
+    competing = [c for c in contest.candidates if c.strategy in found]
+    alone = [c for c in competing if c.strategy != "multitask"]
     return {
         "task": task.name,
         "n": len(task.texts),
@@ -180,14 +153,51 @@ def _tested(ws: Any, contest: Any, task: SmallTask) -> dict[str, object]:
         "accuracy": found,
         "chosen": contest.chosen.strategy,
         "solo": solo.strategy,
+        "chosen_again": _choice(ws, contest, competing),
+        "own": _choice(ws, contest, alone),
     }
 
 
+def _choice(ws: Any, contest: Any, candidates: Sequence[Any]) -> str:
+    """The strategy that a contest of these candidates alone would choose."""
+    from milepost.metrics.inference.intervals import Sampling
+    from milepost.metrics.inference.selection import Ties, best_of
+    from milepost.metrics.scoring.deciding import decided
+    from milepost.metrics.scoring.links import loss_rows
+    from milepost.strategies.registry import trust_of
+    from milepost.workflows.contest.datasets import load
+    from milepost.workflows.contest.stored_predictions import load_predictions
+    from milepost.workflows.opening import open_context
+    from milepost.workflows.tasks.current import current_task
+
+    context = open_context(ws.root)
+    given: list[NDArray[np.float32]] = []
+    ids: Sequence[str] = ()
+    labels: Sequence[str] = ()
+    for candidate in candidates:
+        ids, labels, probabilities = load_predictions(context, candidate.predictions)
+        given.append(probabilities)
+    known = load(context, current_task(context, contest.task)).examples.examples
+    said = dict(zip(known.ids, known.labels, strict=True))
+    y = np.array([labels.index(said[each]) for each in ids])
+    ties = Ties(
+        losses=np.stack([loss_rows("softmax", y, each) for each in given]),
+        trust=np.array(trust_of([each.strategy for each in candidates]), np.int64),
+    )
+    settings = context.configuration.settings
+    sampling = Sampling(
+        confidence=settings.confidence, resamples=settings.bootstrap, seed=contest.seed
+    )
+    chosen = best_of("accuracy", y, decided(np.stack(given)), len(labels), sampling, ties).chosen
+    return candidates[chosen].strategy
+
+
 def _summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, object]:
-    """Points over the best of each task's own candidates, as ranked out of fold."""
+    """Points over each task's own candidates: the best as ranked out of fold, and the choice."""
     rows = [row for row in rows if "multitask" in row["accuracy"]]
     joint = np.array([r["accuracy"]["multitask"] - r["accuracy"][r["solo"]] for r in rows])
     kept = np.array([r["accuracy"][r["chosen"]] - r["accuracy"][r["solo"]] for r in rows])
+    over = np.array([r["accuracy"][r["chosen"]] - r["accuracy"][r["own"]] for r in rows])
     heads = np.array([r["accuracy"]["multitask"] - r["accuracy"]["head_logistic"] for r in rows])
     return {
         "tasks": len(rows),
@@ -198,6 +208,11 @@ def _summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, object]:
         "mean_gain_after_gate": float(kept.mean()),
         "worst_after_gate": float(kept.min()),
         "interval_after_gate": _interval(kept),
+        "over_own_choice": {
+            "mean": float(over.mean()),
+            "interval": _interval(over),
+            "worst": float(over.min()),
+        },
     }
 
 
@@ -240,8 +255,12 @@ class _Bare:
             found.append(100 * float((logits.argmax(axis=1) == task.judged_y).mean()))
         return np.array(found)
 
-    def tuned(self, keep: Sequence[int], knobs: Mapping[str, object], seed: int = 0) -> Any:
+    def tuned(self, keep: Sequence[int], knobs: Mapping[str, object]) -> Any:
         """The encoder tuned on some of the tasks."""
+        return self.encoder.adapted(self.adapter(keep, knobs))
+
+    def adapter(self, keep: Sequence[int], knobs: Mapping[str, object], seed: int = 0) -> Any:
+        """What tuning on some of the tasks makes of the encoder."""
         from milepost.strategies.multitask import Multitask
         from milepost.strategies.registry import strategy_named
         from milepost.strategies.tuning.mixing import Mixture
@@ -252,15 +271,70 @@ class _Bare:
         corpora = [self.corpora[at] for at in keep]
         tuning = strategy.tuning(sum(len(each.with_labels()[1]) for each in corpora))
         mixing = Mixture(strategy.mix(), corpora, seed)
-        adapter = tune(self.folder, corpora, tuning, seed=seed, mixing=mixing).adapter
-        return self.encoder.adapted(adapter)
+        return tune(self.folder, corpora, tuning, seed=seed, mixing=mixing).adapter
+
+
+def _domains(*, quick: bool) -> Any:
+    """Each domain by itself and all together: one fit of each, measured on the test files."""
+
+    def compute() -> dict[str, object]:
+        from milepost.predictors.reading import batch_for
+        from milepost.strategies.head_logistic import HeadLogistic
+        from milepost.strategies.multitask import Multitask
+        from milepost.strategies.tuned_encoder import TunedEncoder
+        from milepost.strategy import Joint, Problem
+
+        bare = _Bare(_tasks(domain_tasks(0), quick=quick))
+        steps = 10 if quick else None
+        began = time.monotonic()
+        adapter = bare.adapter(range(len(bare.tasks)), {"steps": steps} if quick else {})
+        joint = Joint(tuple(task.name for task in bare.tasks), {}, (), adapter)
+        tuning_seconds = time.monotonic() - began
+        ways = (HeadLogistic(), TunedEncoder(steps=steps), Multitask())
+        rows: list[dict[str, Any]] = []
+        for task in bare.tasks:
+            problem = Problem(
+                task.labels, ("",) * len(task.labels), "", task.texts, task.y, bare.encoder,
+                weights=lambda: bare.folder, joint=joint,
+            )  # fmt: skip
+            accuracy: dict[str, float] = {}
+            seconds: dict[str, float] = {}
+            for way in ways:
+                began = time.monotonic()
+                predictor = way.fit(problem)
+                seconds[way.name] = time.monotonic() - began
+                found = predictor.predict(batch_for(predictor, task.judged, bare.encoder))
+                right = found.probabilities.argmax(axis=1) == task.judged_y
+                accuracy[way.name] = 100 * float(right.mean())
+            rows.append({
+                "task": task.name, "n": len(task.texts), "judged": len(task.judged),
+                "accuracy": accuracy, "seconds": seconds,
+            })  # fmt: skip
+            print(json.dumps(rows[-1]), flush=True)
+        return {"domains": rows, "compared": _compared(rows), "tuning_seconds": tuning_seconds}
+
+    return _kept("domains-0", compute, quick=quick)
+
+
+def _compared(rows: Sequence[Mapping[str, Any]]) -> dict[str, object]:
+    """Points of the encoder tuned on all tasks and their own rows over the other ways."""
+    found: dict[str, object] = {}
+    for other in ("head_logistic", "tuned_encoder"):
+        apart = np.array([r["accuracy"]["multitask"] - r["accuracy"][other] for r in rows])
+        found[other] = {
+            "mean": float(apart.mean()),
+            "interval": _interval(apart),
+            "worst": float(apart.min()),
+            "worse": int((apart < 0).sum()),
+        }
+    return found
 
 
 def _variants(*, quick: bool) -> Any:
     """Ways to share a tuning, on training rows that were held out, and not on the test files."""
 
     def compute() -> dict[str, object]:
-        bare = _Bare(_tasks("small", 0, quick=quick, validate=True))
+        bare = _Bare(_tasks(small_tasks(0, validate=True), quick=quick))
         frozen = bare.accuracies(bare.encoder)
         found: dict[str, object] = {}
         for name, knobs in VARIANTS.items():
@@ -285,7 +359,7 @@ def _ablation(*, quick: bool) -> Any:
 
     def compute() -> dict[str, object]:
         wanted = 3 if quick else LEFT_OUT
-        tasks = _tasks("small", 1, quick=quick, validate=True)
+        tasks = _tasks(small_tasks(1, validate=True), quick=quick)
         rng = np.random.default_rng(0)
         bare = _Bare([tasks[at] for at in np.sort(rng.permutation(len(tasks))[:wanted])])
         knobs: dict[str, object] = {"steps": 10} if quick else {}
@@ -351,6 +425,12 @@ def _tell(found: Mapping[str, Any]) -> None:
                 f"{told['mean_gain_after_gate']:+.2f}, worst {told['worst_after_gate']:+.1f}; over "
                 f"frozen vectors {told['mean_gain_over_frozen']:+.2f}"
             )
+    for other, each in found.get("domains-0", {}).get("compared", {}).items():
+        low, high = each["interval"]
+        print(
+            f"16 domains: {each['mean']:+.2f} points ({low:+.2f} to {high:+.2f}) over {other}, "
+            f"worst {each['worst']:+.1f}"
+        )
     for name, each in found.get("variants", {}).items():
         print(f"{name:<14} {each['mean']:+.2f}, worst {each['worst']:+.1f}, {each['worse']} worse")
     if "affinity" in found:

@@ -22,6 +22,7 @@ from milepost.strategies.tuning.examples import corpus_of
 from milepost.strategies.tuning.foreseen import seconds_of, steps_for
 from milepost.strategies.tuning.heads import Head, Space, space_of
 from milepost.strategies.tuning.pseudo import Told, told_by_itself
+from milepost.strategies.tuning.recent import RECENT
 from milepost.strategies.tuning.records import State, Tuned, Tuning
 from milepost.strategies.tuning.splitting import held_out
 from milepost.strategies.watching import Watch
@@ -206,8 +207,6 @@ class TunedEncoder:
     def _tuned(
         self, problem: Problem, folder: EncoderFolder, inside: np.ndarray, told: Told
     ) -> Tuned:
-        from milepost.strategies.tuning.training import tune
-
         held = len(inside) < len(problem.y)
         # Examples are drawn at least an eighth as often as what was only believed.
         inside = np.tile(inside, max(1, len(told.y) // (8 * len(inside))))
@@ -216,7 +215,7 @@ class TunedEncoder:
         if held:
             tuning = replace(tuning, keep=KEPT, strength=self.strength or 1.0)
         watch = Watch.of(problem, _TUNED)
-        return tune(folder, [corpus], tuning, seed=problem.seed, watch=watch)
+        return RECENT.tuned(folder, corpus, tuning, seed=problem.seed, watch=watch)
 
 
 def _loss(

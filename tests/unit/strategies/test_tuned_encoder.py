@@ -10,8 +10,9 @@ from milepost.predictors.own_encoder import OwnEncoderPredictor
 from milepost.predictors.reading import batch_for
 from milepost.strategies import tuned_encoder
 from milepost.strategies.tuned_encoder import TunedEncoder
-from milepost.strategies.tuning import examples, training
+from milepost.strategies.tuning import examples
 from milepost.strategies.tuning.foreseen import steps_for
+from milepost.strategies.tuning.recent import RECENT
 from milepost.testing.encoders import HashedEncoder
 from milepost.testing.strategies import example_problem
 from milepost.testing.tiny import TinyEncoder, write_tiny
@@ -113,13 +114,13 @@ def test_with_labels_to_spare_the_best_state_is_kept(problem, monkeypatch):
 )
 def test_with_few_labels_a_part_of_the_change_is_used(problem, monkeypatch, held, strength, used):
     seen = []
-    real = training.tune
+    real = RECENT.tuned
 
-    def tune(folder, corpora, tuning, **given):
+    def tuned(folder, corpus, tuning, **given):
         seen.append(tuning.strength)
-        return real(folder, corpora, tuning, **given)
+        return real(folder, corpus, tuning, **given)
 
-    monkeypatch.setattr(training, "tune", tune)
+    monkeypatch.setattr(RECENT, "tuned", tuned)
     TunedEncoder(steps=4, batch=8, held=held, fewest=1, strength=strength).fit(problem)
     assert seen == [used]
 

@@ -1,7 +1,7 @@
 """What goes into a tuning and what comes out of it; no torch here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,9 +154,22 @@ class Tuned:
         Raises:
             TypeError: If it was.
         """
-        if not isinstance(self.state, Adapter):
-            raise TypeError("a tuning of whole layers has no adapter")
-        return self.state
+        return _adapter(self.state)
+
+    def scaled(self, share: float) -> "Tuned":
+        """With so much of the change.
+
+        Raises:
+            TypeError: If whole layers were tuned.
+        """
+        kept = [_adapter(each).scaled(share) for each in self.kept]
+        return replace(self, state=self.adapter.scaled(share), kept=kept)
+
+
+def _adapter(state: State) -> Adapter:
+    if not isinstance(state, Adapter):
+        raise TypeError("a tuning of whole layers has no adapter")
+    return state
 
 
 @dataclass(frozen=True, slots=True, eq=False)
