@@ -45,6 +45,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
         share: That share, 0 to 1.
         shadow: Release in the shadow.
         kept_days: Days for which its inputs are kept as they are; 0 where they are not.
+        fields: Names of its inputs, where it has several.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     share: float = 0.0
     shadow: int | None = None
     kept_days: float = 0.0
+    fields: tuple[str, ...] = ()
 
 
 class News(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

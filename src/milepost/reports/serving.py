@@ -1,5 +1,7 @@
 """What a server says of itself when it has started."""
 
+import json
+
 from milepost.entities.server import News, Served
 from milepost.reports import words
 from milepost.reports.document import BLANK, Cell, Column, Document, Grid, Line, Part, Row, sentence
@@ -96,9 +98,12 @@ def _row(task: Served) -> Row:
 
 def _how(news: News, place: str) -> list[Part]:
     """Commands to paste, which are not wrapped."""
-    task = news.tasks[0].name
+    task, fields = news.tasks[0].name, news.tasks[0].fields
     curl = f"curl -s {news.address}/v1/tasks/{task}/predict \\"
-    body = """-d '{"inputs":["my card was stolen"]}'"""
+    example = dict.fromkeys(fields, "…") if fields else "my card was stolen"
+    asked_for = json.dumps({"inputs": [example]}, ensure_ascii=False, separators=(",", ":"))
+    # Names of inputs are letters, digits, dashes and underscores: a shell leaves them alone.
+    body = f"-d '{asked_for}'"
     if news.insecure:
         asked = [
             sentence("Whoever can reach it may ask: it was started with --insecure.", "warn"),

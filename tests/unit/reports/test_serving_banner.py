@@ -30,6 +30,13 @@ def test_it_tells_where_what_and_how():
     assert "Inputs of route are kept in clear text for 30 days" in " ".join(said.split())
 
 
+def test_what_is_asked_first_has_the_inputs_of_the_task():
+    assert """$KEY" -d '{"inputs":["my card was stolen"]}'""" in str(started(NEWS, ""))
+    pair = Served(name="same", release=1, fields=("left", "right"))
+    said = str(started(msgspec.structs.replace(NEWS, tasks=(pair,)), ""))
+    assert """$KEY" -d '{"inputs":[{"left":"…","right":"…"}]}'""" in said
+
+
 def test_without_keys_it_warns_and_asks_for_none():
     said = str(started(msgspec.structs.replace(NEWS, insecure=True), ""))
     assert "--insecure" in said

@@ -155,6 +155,7 @@ def _ready(order: Order, opened: Opened) -> News:
             share=task.share,
             shadow=task.shadow,
             kept_days=task.recording.days if task.recording.inputs == "full" else 0.0,
+            fields=() if task.inputs is None else task.inputs.names,
         )
         for task in opened.gate.service.tasks()
     )
