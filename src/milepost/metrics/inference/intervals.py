@@ -199,7 +199,10 @@ def measure(metric: str, cells: Cells, predictor: int = 0) -> Measured:
         return Measured(value=value, size=float(n), chance=0.0, n=n, method="clopper_pearson")
     seen = counts.actual[counts.actual > 0]
     by_label = len(seen) ** 2 / float((1.0 / seen).sum()) if len(seen) else float(n)
-    chance = -1.0 / (len(seen) - 1.0) if metric == "mcc" and len(seen) > 1 else 0.0
+    chance = 0.0
+    if metric == "mcc" and len(seen) > 1:
+        # Answers that are never right come to about this, and some to less.
+        chance = min(-1.0 / (len(seen) - 1.0), value)
     share = min(max((value - chance) / (1.0 - chance), 0.0), 1.0)
     variance = jackknife_variance(metric, cells, predictor) / (1.0 - chance) ** 2
     most = by_label if metric in _LABEL_MEANS or variance <= 0.0 else float(n)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
@@ -56,6 +56,7 @@ def test_predictions_withhold_what_is_not_decided():
     said=st.lists(st.integers(0, 2), min_size=12, max_size=12),
     row=st.integers(0, 11),
 )
+@example(y=[2, 1, 2, 0, 1], said=[1, 0, 1, 1, 2, *[0] * 7], row=1)
 @settings(max_examples=40)
 def test_no_answer_is_never_better_than_the_answer_and_never_better_than_a_wrong_one(
     measure, y, said, row
