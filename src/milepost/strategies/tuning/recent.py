@@ -50,9 +50,12 @@ class Recent:
             found = self._known.get(key)
         if found is None:
             notes: list[str] = []
-            found = tune(folder, [corpus], full, seed=seed, watch=replace(watch, note=notes.append))
-            for note in notes:
-                watch.note(note)
+            listening = replace(watch, note=notes.append)
+            try:
+                found = tune(folder, [corpus], full, seed=seed, watch=listening)
+            finally:
+                for note in notes:
+                    watch.note(note)
             if not notes:
                 self._keep(key, found)
         watch.progress(1.0)

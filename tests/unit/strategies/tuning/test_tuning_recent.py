@@ -10,6 +10,7 @@ from milepost.strategies.tuning import training
 from milepost.strategies.tuning.recent import Recent
 from milepost.strategies.tuning.records import Corpus, Tuning
 from milepost.strategies.watching import Watch
+from milepost.strategy import DeclinedError
 from milepost.testing.tiny import TinyEncoder, write_tiny
 
 TEXTS = ("ab cd", "abc d", "ab", "xyz", "zzy x", "a much longer text that says a lot of things")
@@ -84,6 +85,18 @@ def test_what_was_cut_short_is_not_kept_and_its_note_is_told(folder, tunings):
     assert notes == ["The time was up after 5 of 6 steps."]
     assert asked(recent, folder).steps == 6
     assert len(tunings) == 2
+
+
+def test_what_a_failed_tuning_said_is_told(folder, monkeypatch):
+    def tune(*given, watch, **more):
+        watch.note("Memory ran out.")
+        raise DeclinedError("Its loss was not finite.")
+
+    monkeypatch.setattr(training, "tune", tune)
+    notes = []
+    with pytest.raises(DeclinedError, match="not finite"):
+        asked(Recent(), folder, watch=Watch(note=notes.append))
+    assert notes == ["Memory ran out."]
 
 
 def test_the_oldest_are_let_go_and_whole_layers_are_never_kept(folder, tunings):
